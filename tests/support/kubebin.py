@@ -1,0 +1,167 @@
+"""Real etcd and Kubernetes binaries for the tests, built once per machine.
+
+Nothing about Kubernetes is mocked in these tests, and not every machine can pull images or download releases. A Go
+tool chain and the Go module proxy are enough: `tests/cluster/tools/go.mod` pins the versions, the binaries go to
+`${XDG_CACHE_HOME:-~/.cache}/squall/kube/<version>/`. Whoever has them already points KUBEBUILDER_ASSETS at the
+folder (as `setup-envtest` does) and builds nothing.
+
+Two builds at once wait for each other (a file lock), and a binary appears under its name only when it is complete.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent.parent / "cluster" / "tools"
+
+PACKAGES = {
+    "etcd": "go.etcd.io/etcd/server/v3",
+    "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+    "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "kube-scheduler": "k8s.io/kubernetes/cmd/kube-scheduler",
+    "kubelet": "k8s.io/kubernetes/cmd/kubelet",
+    "kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy",
+    "kubectl": "k8s.io/kubernetes/cmd/kubectl",
+}
+CONTROL_PLANE = ("kube-apiserver", "etcd")
+
+PROGRESS_SECONDS = 15.0
+
+Say = Callable[[str], None]
+
+
+class KubeBinariesError(RuntimeError):
+    """The binaries are not there and cannot be built; the message says what to do."""
+
+
+def kubernetes_version() -> str:
+    """Return the Kubernetes release that go.mod pins, such as `v1.34.4`."""
+    found = re.search(r"k8s\.io/kubernetes v(\S+)", (TOOLS / "go.mod").read_text(encoding="utf-8"))
+    if found is None:
+        raise KubeBinariesError(f"{TOOLS / 'go.mod'} does not require k8s.io/kubernetes")
+    return f"v{found.group(1)}"
+
+
+def cache_folder() -> Path:
+    """Return the folder that holds what was built for the pinned version; it need not exist."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "squall" / "kube" / kubernetes_version()
+
+
+def binaries(names: Iterable[str] = CONTROL_PLANE, *, say: Say | None = None) -> dict[str, Path]:
+    """Return the path of each named binary, building those that are missing.
+
+    Args:
+        names: Keys of `PACKAGES`.
+        say: Receives progress lines; standard error by default.
+
+    Raises:
+        KubeBinariesError: No Go tool chain, or the build failed.
+    """
+    wanted = list(names)
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and all(_is_binary(Path(assets) / name) for name in wanted):
+        return {name: Path(assets) / name for name in wanted}
+    folder = cache_folder()
+    if not all(_is_binary(folder / name) for name in wanted):
+        _build_missing(wanted, folder, say or _to_stderr)
+    return {name: folder / name for name in wanted}
+
+
+def _build_missing(names: list[str], folder: Path, say: Say) -> None:
+    go = shutil.which("go")
+    if go is None:
+        raise KubeBinariesError(
+            f"{', '.join(names)} {kubernetes_version()} must be built and there is no `go` on the PATH. Install Go, "
+            "or set KUBEBUILDER_ASSETS to a folder that holds the binaries, or leave these tests out with "
+            "SQUALL_TESTS_WITHOUT=control-plane."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / ".lock", say):
+        missing = [name for name in names if not _is_binary(folder / name)]
+        for number, name in enumerate(missing, start=1):
+            _build(go, name, folder, f"[{number}/{len(missing)}] {name} {kubernetes_version()}", say)
+
+
+def _build(go: str, name: str, folder: Path, title: str, say: Say) -> None:
+    say(f"{title}: building, once per machine (all together: about 8 minutes on two cores)")
+    temporary = folder / f".{name}.{os.getpid()}"
+    log = folder / f"{name}.log"
+    command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", _ldflags()]
+    command += ["-o", str(temporary), PACKAGES[name]]
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    started = time.monotonic()
+    try:
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, cwd=TOOLS, env=environment, stdout=output, stderr=output)
+            try:
+                _wait_with_progress(process, log, title, say)
+            finally:
+                process.kill()
+                process.wait()
+        if process.returncode != 0:
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            raise KubeBinariesError(f"`{' '.join(command)}` failed; the end of {log}:\n{end}")
+        temporary.replace(folder / name)
+    finally:
+        temporary.unlink(missing_ok=True)
+    say(f"{title}: built in {time.monotonic() - started:.0f} s")
+
+
+def _wait_with_progress(process: subprocess.Popen[bytes], log: Path, title: str, say: Say) -> None:
+    started = time.monotonic()
+    while True:
+        try:
+            process.wait(timeout=PROGRESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            lines = log.read_bytes().count(b"\n")
+            say(f"{title}: {time.monotonic() - started:.0f} s, {lines} packages fetched or compiled")
+        else:
+            return
+
+
+def _ldflags() -> str:
+    """Return linker flags that give the binaries their version; without it the server calls itself v0.0.0."""
+    version = kubernetes_version()
+    major, minor = version.removeprefix("v").split(".")[:2]
+    package = "k8s.io/component-base/version"
+    values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in values.items())])
+
+
+@contextmanager
+def _locked(path: Path, say: Say) -> Iterator[None]:
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process is building the Kubernetes binaries; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_binary(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Build the named binaries (by default the control plane's) and print where they are."""
+    try:
+        for path in binaries(arguments or CONTROL_PLANE).values():
+            sys.stdout.write(f"{path}\n")
+    except KubeBinariesError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0

@@ -1,0 +1,154 @@
+"""A real Prometheus for tests that ask PromQL or push by remote write.
+
+A stand-in would answer what its author expects; query errors, staleness and native histograms behave only in the real
+server as they do for users. It is taken from the PATH, from `PROMETHEUS_BINARY`, or unpacked from Debian's package into the
+cache: unpacked, not installed, so no system service is ever started and no root is needed.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from support.leftout import missing, skip_if_left_out
+from support.processes import Process, free_ports
+
+PART = "prometheus"
+READY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """A running Prometheus."""
+
+    url: str
+    process: Process
+
+    @property
+    def remote_write_url(self) -> str:
+        """Where it takes samples."""
+        return f"{self.url}/api/v1/write"
+
+    def query(self, promql: str, *, time: float | None = None) -> list[dict[str, Any]]:
+        """Return the result vector of an instant query (`time`: Unix seconds, by default now)."""
+        parameters = {"query": promql} | ({} if time is None else {"time": repr(time)})
+        answer = _get(f"{self.url}/api/v1/query?{urllib.parse.urlencode(parameters)}")
+        result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
+        return result
+
+
+@contextmanager
+def running_prometheus(scrape_configs: Sequence[dict[str, Any]] = ()) -> Iterator[Prometheus]:
+    """Run Prometheus on a free loopback port with remote write and native histograms, and stop it at the end.
+
+    Args:
+        scrape_configs: The `scrape_configs` of its configuration file, as dictionaries.
+    """
+    binary = prometheus_binary()
+    with tempfile.TemporaryDirectory(prefix="squall-prometheus-") as name:
+        folder = Path(name)
+        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": list(scrape_configs)}
+        (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        port = free_ports(1)[0]
+        process = Process(_command(binary, folder, port), log=folder / "prometheus.log")
+        server = Prometheus(f"http://127.0.0.1:{port}", process)
+        try:
+            process.wait_until(lambda: _ready(server.url), timeout=READY_SECONDS)
+            yield server
+        finally:
+            process.stop()
+
+
+def prometheus_binary() -> Path:
+    """Return a Prometheus binary, fetching Debian's when there is none; fails or skips the test when it cannot be had."""
+    skip_if_left_out(PART)
+    named = os.environ.get("PROMETHEUS_BINARY") or shutil.which("prometheus")
+    if named:
+        return Path(named)
+    cached = _cache_folder() / "usr" / "bin" / "prometheus"
+    if not cached.exists():
+        _unpack_debian_package()
+    return cached
+
+
+def _command(binary: Path, folder: Path, port: int) -> list[str]:
+    return [
+        str(binary),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-remote-write-receiver",
+        "--enable-feature=native-histograms",
+        "--log.level=warn",
+    ]
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "squall" / "prometheus"
+
+
+def _unpack_debian_package() -> None:
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        missing(PART, "no `prometheus` on the PATH; install it, or name it in PROMETHEUS_BINARY")
+    folder = _cache_folder()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".prometheus-") as name:
+        work = Path(name)
+        _say("fetching Debian's prometheus package (once per machine; unpacked, not installed)")
+        if not _download(work) and os.geteuid() == 0:
+            _say("the package lists are missing or old; updating them")
+            _run(["apt-get", "update", "-qq"], work)
+            _download(work)
+        packages = list(work.glob("prometheus_*.deb"))
+        if not packages:
+            missing(PART, "`apt-get download prometheus` failed; install it, or name it in PROMETHEUS_BINARY")
+        _run(["dpkg-deb", "-x", str(packages[0]), str(work / "root")], work)
+        # Two test processes may get here at once; the second finds the folder there and uses it.
+        try:
+            (work / "root").rename(folder)
+        except OSError:
+            if not (folder / "usr" / "bin" / "prometheus").exists():
+                raise
+    _say(f"unpacked into {folder}")
+
+
+def _download(work: Path) -> bool:
+    # As root, apt drops to its own user, which cannot write to the folder and warns about it.
+    return _run(["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], work)
+
+
+def _run(command: list[str], cwd: Path) -> bool:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
+    if done.returncode != 0:
+        _say(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+    return done.returncode == 0
+
+
+def _ready(url: str) -> bool:
+    try:
+        return bool(_get(f"{url}/-/ready"))
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        content: bytes = response.read()
+        return content
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
