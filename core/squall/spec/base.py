@@ -1,0 +1,225 @@
+"""The ground rules every part of the API shares, so that no model can forget one.
+
+Strict: unknown keys and wrong types are errors, never guesses. Camel case in manifests, snake case in
+Python. Everything has a maximum, because a CRD with CEL rules is refused by the API server otherwise.
+A scalar that may be `${var.x}` is int-or-string in the manifest; `resolve` in `squall.spec.variables`
+has replaced the reference before anything computes with it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+API_GROUP = "squall.dev"
+API_VERSION: Final = "squall.dev/v1alpha1"
+
+MAX_TEXT = 4096
+"""Longest expression, URL, header or other one-line text."""
+MAX_BLOB = 65536
+"""Longest inline file or raw body; a whole manifest is bounded separately (128 KiB)."""
+
+VAR_REF = r"\$\{var\.[A-Za-z_][A-Za-z0-9_]*\}"
+_NUMBER = r"[0-9]+(\.[0-9]+)?"
+DURATION_PATTERN = rf"^(0|({_NUMBER}(ns|us|µs|ms|s|m|h))+|{VAR_REF})$"
+PERCENT_PATTERN = rf"^({_NUMBER}%?|{VAR_REF})$"
+SIZE_PATTERN = rf"^({_NUMBER}(B|KiB|MiB|GiB|KB|MB|GB)?|{VAR_REF})$"
+INT_PATTERN = rf"^{VAR_REF}$"
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
+LABEL_PATTERN = r"^[^{}\",:\s]([^{}\",:]*[^{}\",:\s])?$"
+IDENTIFIER_PATTERN = r"^[A-Za-z][A-Za-z0-9_]*$"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition across the fields of one object, said once for the models and once for the API server.
+
+    Attributes:
+        cel: The condition in CEL, for `x-kubernetes-validations`; `self` is the object.
+        message: What a user reads when it does not hold.
+        holds: The same condition in Python, given the model and the keys (as in the manifest) that are set.
+    """
+
+    cel: str
+    message: str
+    holds: Callable[[Any, frozenset[str]], bool]
+
+
+def one_of(*keys: str) -> Rule:
+    """The rule of a union: exactly one of the keys is given."""
+    members = ", ".join(f"has(self.{cel_name(key)})" for key in keys)
+    return Rule(
+        f"[{members}].filter(given, given).size() == 1",
+        f"needs exactly one of {', '.join(keys)}",
+        lambda _, given: len(given.intersection(keys)) == 1,
+    )
+
+
+def at_most_one_of(*keys: str) -> Rule:
+    """The rule of alternatives that may all be left out."""
+    members = ", ".join(f"has(self.{cel_name(key)})" for key in keys)
+    return Rule(
+        f"[{members}].filter(given, given).size() <= 1",
+        f"takes at most one of {', '.join(keys)}",
+        lambda _, given: len(given.intersection(keys)) <= 1,
+    )
+
+
+_CEL_RESERVED = frozenset(
+    {"if", "else", "for", "while", "in", "as", "break", "const", "continue", "function", "import"}
+)
+
+
+def cel_name(key: str) -> str:
+    """A key as CEL writes it: reserved words are escaped as Kubernetes prescribes."""
+    return f"__{key}__" if key in _CEL_RESERVED else key
+
+
+class Model(BaseModel):
+    """Base of every API object: strict, camel-cased, immutable.
+
+    Attributes:
+        rules: Conditions across fields. The model enforces them here and the API server by CEL, so that a
+            manifest means the same on a laptop and on a cluster.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+    rules: ClassVar[tuple[Rule, ...]] = ()
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Refuse an object that breaks one of its rules, naming all that are broken."""
+        del context
+        given = self.given_keys()
+        broken = [rule.message for rule in self.rules if not rule.holds(self, given)]
+        if broken:
+            raise ValueError("; ".join(broken))
+
+    def given_keys(self) -> frozenset[str]:
+        """The keys, as the manifest writes them, that have a value."""
+        fields = type(self).model_fields
+        return frozenset(
+            fields[name].alias or name for name in self.model_fields_set if getattr(self, name) is not None
+        )
+
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
+"""A name that other parts of the manifest refer to."""
+Label = Annotated[str, Field(min_length=1, max_length=80, pattern=LABEL_PATTERN)]
+"""A name that becomes a tag value: anything readable, without the characters selectors need."""
+Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIER_PATTERN)]
+"""A name used inside `${...}` or as a metric name."""
+Duration = Annotated[str, Field(min_length=1, max_length=64, pattern=DURATION_PATTERN)]
+"""A Go-style duration: `500ms`, `1m30s`, `2h`."""
+Percent = int | Annotated[str, Field(max_length=64, pattern=PERCENT_PATTERN)]
+"""A share: `5%` or `0.05`."""
+Size = int | Annotated[str, Field(max_length=64, pattern=SIZE_PATTERN)]
+"""A number of bytes: `10KiB`, `2MB`, `512`."""
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+"""A one-line text; where the field says so it may hold `${...}`."""
+Expression = Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+"""A safe expression, see the expression reference."""
+VarRef = Annotated[str, Field(max_length=128, pattern=INT_PATTERN)]
+PositiveInt = Annotated[int, Field(ge=1, le=2**53 - 1)] | VarRef
+"""A whole number from 1, or `${var.x}`."""
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)] | VarRef
+"""A whole number from 0, or `${var.x}`."""
+
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
+_NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "µs": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "h": 3600 * 10**9,
+}
+
+
+def nanoseconds(duration: str) -> int:
+    """Length of a Go-style duration in nanoseconds, exact for up to nine decimals.
+
+    Raises:
+        ValueError: `duration` is not a duration (an unresolved `${var.x}` is none either).
+    """
+    if duration == "0":
+        return 0
+    parts = list(_DURATION_PART.finditer(duration))
+    if not parts or "".join(part.group(0) for part in parts) != duration:
+        raise ValueError(f"{duration!r} is not a duration; write for example 500ms, 30s, 1m30s or 2h")
+    return sum(_scaled(number, _NANOSECONDS[unit]) for number, unit in (part.groups() for part in parts))
+
+
+def _scaled(number: str, factor: int) -> int:
+    whole, _, decimals = number.partition(".")
+    return int(whole) * factor + (int(decimals) * factor // 10 ** len(decimals) if decimals else 0)
+
+
+def seconds(duration: str) -> float:
+    """Length of a Go-style duration in seconds. Raises ValueError like `nanoseconds`."""
+    return nanoseconds(duration) / 1e9
+
+
+def format_duration(length_ns: int) -> str:
+    """The shortest Go-style text for a length in nanoseconds: `90_000_000_000` is `1m30s`."""
+    if length_ns == 0:
+        return "0s"
+    if length_ns < 10**9:
+        for unit, factor in (("ms", 10**6), ("us", 10**3)):
+            if length_ns % factor == 0:
+                return f"{length_ns // factor}{unit}"
+        return f"{length_ns}ns"
+    minutes, rest = divmod(length_ns, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    text = (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes else "")
+    if rest:
+        whole, fraction = divmod(rest, 10**9)
+        text += f"{whole}" + (f".{fraction:09d}".rstrip("0") if fraction else "") + "s"
+    return text
+
+
+_SIZES = {"": 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(B|KiB|MiB|GiB|KB|MB|GB)?")
+
+
+def size_bytes(size: int | str) -> int:
+    """A size such as `10KiB` in bytes. Raises ValueError when it is none."""
+    if isinstance(size, int):
+        return size
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError(f"{size!r} is not a size; write for example 512, 10KiB or 2MB")
+    return _scaled(match.group(1), _SIZES[match.group(2) or ""])
+
+
+def fraction(percent: int | str) -> float:
+    """A share such as `5%` or `0.05` as a number, 0.05. Raises ValueError when it is none."""
+    text = str(percent)
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a share; write for example 5% or 0.05") from None
+
+
+def whole(value: int | str) -> int:
+    """A resolved whole number. Raises ValueError for a `${var.x}` that nobody resolved."""
+    if isinstance(value, int):
+        return value
+    raise ValueError(f"{value!r} has not been resolved to a whole number")

@@ -1,0 +1,327 @@
+"""`LoadTest`: everything one load test is, in one resource."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from squall.spec.base import (
+    API_VERSION,
+    MAX_BLOB,
+    Count,
+    Duration,
+    Identifier,
+    Label,
+    Model,
+    Name,
+    Percent,
+    PositiveInt,
+    Size,
+    Text,
+    at_most_one_of,
+    one_of,
+)
+from squall.spec.scenarios import Scenario
+from squall.spec.steps import Headers, StepBlock
+
+Metadata = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]
+
+
+class KeyRef(Model):
+    """A key of a ConfigMap or a Secret of the same namespace."""
+
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class Variable(Model):
+    """A value that the manifest uses as `${var.name}`.
+
+    Sources, the first that has it: `--var`, the environment variable `env` (on one machine), `value` or
+    `secret`.
+    """
+
+    rules = (at_most_one_of("value", "secret"),)
+
+    name: Identifier
+    value: int | Text | None = None
+    secret: KeyRef | None = None
+    """A Secret's key: used only inside requests, masked wherever anything is printed."""
+    env: Annotated[str, Field(max_length=128, pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that gives or overrides the value on one machine."""
+
+
+class VolumeFile(Model):
+    """A file in a PersistentVolumeClaim of the same namespace."""
+
+    claim_name: Annotated[str, Field(min_length=1, max_length=253)]
+    path: Text
+
+
+class File(Model):
+    """An asset of the test: data, an image to upload, Python steps."""
+
+    rules = (one_of("path", "inline", "configMap", "secret", "volumeClaim"),)
+
+    name: Name
+    path: Text | None = None
+    """Relative to the manifest; the command line reads it and sends it along."""
+    inline: Annotated[str, Field(max_length=MAX_BLOB)] | None = None
+    config_map: KeyRef | None = None
+    secret: KeyRef | None = None
+    volume_claim: VolumeFile | None = None
+
+
+class Data(Model):
+    """Rows that iterations use as `${data.name.column}`: each iteration takes one row."""
+
+    rules = (one_of("csv", "jsonl"),)
+
+    name: Identifier
+    csv: Name | None = None
+    """The name of a file: CSV (RFC 4180) with a header row."""
+    jsonl: Name | None = None
+    """The name of a file: one JSON object a line."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    order: Literal["sequential", "random", "unique"] = "sequential"
+    """`sequential`: each shard goes through its own share of the rows in order; `random`: any row at any time;
+    `unique`: no row is ever used twice in the run."""
+    when_exhausted: Literal["recycle", "stop", "fail"] | None = None
+    """After the last row: begin again (the default, not for `unique`), stop the scenario (the default for `unique`),
+    or abort the run."""
+
+
+class Tls(Model):
+    """TLS of the requests."""
+
+    ca_file: Name | None = None
+    """The name of a file with certificates (PEM) to trust instead of the system's."""
+    cert_file: Name | None = None
+    """The name of a file with the client's certificate and key (PEM)."""
+    server_name: Text | None = None
+    """The name to ask for and to verify, when not the URL's host."""
+    insecure_skip_verify: bool = False
+    """Verify nothing. For test systems only."""
+
+
+class HttpDefaults(Model):
+    """Defaults of all http steps."""
+
+    rules = (at_most_one_of("baseUrl", "baseUrls"),)
+
+    base_url: Text | None = None
+    base_urls: Annotated[list[Text], Field(min_length=1, max_length=32)] | None = None
+    """Several targets that share the load."""
+    balancing: Literal["round-robin", "random", "per-vu"] = "round-robin"
+    """How `baseUrls` share the load: in turn, at random, or a VU keeps to one."""
+    timeout: Duration = "30s"
+    connect_timeout: Duration = "10s"
+    headers: Headers | None = None
+    max_redirects: Annotated[int, Field(ge=0, le=50)] = 10
+    max_body_size: Size = "64MiB"
+    """A longer response is a failure of class body_too_large."""
+    cookies: bool = True
+    """Each VU keeps the cookies it is given."""
+    keep_alive: bool = True
+    """Reuse connections; without it each request has a connection of its own."""
+    reset_between_iterations: bool = False
+    """Begin every iteration with fresh connections and no cookies."""
+    tls: Tls | None = None
+
+
+class Threshold(Model):
+    """A condition on a metric that the run has to meet."""
+
+    rules = (one_of("metric", "query"),)
+
+    name: Label | None = None
+    metric: Text | None = None
+    """A metric, with a selector of tags where wanted: `http_req_duration{scenario:signup}`."""
+    query: Text | None = None
+    """PromQL on the system under test; one value (the largest of a vector's). Where to ask is the installation's or
+    the command line's word."""
+    expression: Annotated[str, Field(min_length=1, max_length=128)]
+    """`p(95)<500ms`, `rate<1%`, `count>=100`; with `query`: `value<2e9`; with `relativeTo`: `p(95)<1.5x`."""
+    relative_to: Text | None = None
+    """Another metric selector; the limit is then a multiple of the same aggregation over it."""
+    abort_on_fail: bool = False
+    """Stop the run as soon as it is broken."""
+    over: Duration | None = None
+    """A sliding window; without it, the whole run."""
+    for_time: Annotated[Duration | None, Field(alias="for")] = None
+    """Broken only when violated without a break for this long."""
+    after: Duration | None = None
+    """What comes before is left out."""
+    min_samples: Count | None = None
+    """With fewer samples it is not judged."""
+    severity: Literal["fail", "warn"] = "fail"
+    no_data: Literal["fail", "pass"] = "fail"
+    """The outcome when there never was anything to judge."""
+
+
+Thresholds = Annotated[list[Threshold], Field(max_length=100)]
+
+
+class Tier(Model):
+    """A named set of thresholds; the first tier that holds is the run's grade."""
+
+    name: Name
+    thresholds: Thresholds
+
+
+class ShareLimits(Model):
+    """A share to warn at, and one to stop at."""
+
+    warn: Percent | None = None
+    stop: Percent | None = None
+
+
+class DurationLimits(Model):
+    """A duration to warn at, and one to stop at."""
+
+    warn: Duration | None = None
+    stop: Duration | None = None
+
+
+class RateLimits(Model):
+    """A rate per second below which to warn, and one below which to stop."""
+
+    warn: Count | None = None
+    stop: Count | None = None
+
+
+class Connectivity(Model):
+    """A request that must succeed before the load, and again and again during it."""
+
+    url: Text
+    """Absolute, or a path below `baseUrl`."""
+    interval: Duration = "5s"
+    timeout: Duration = "5s"
+    failures: PositiveInt = 1
+    """This many failures one after the other stop the run."""
+
+
+class Saturation(Model):
+    """When the generator itself is too busy for its numbers to be trusted (verdict Invalid)."""
+
+    loop_lag: Duration = "50ms"
+    """p99 of the event loop's lag within a second."""
+    lateness: Duration = "100ms"
+    """p99 of how late arrivals start within a second."""
+    delivered: Percent = "90%"
+    """Less than this of the planned arrivals, for reasons within the generator."""
+    tolerated: Percent = "10%"
+    """The share of the run's seconds that may be saturated."""
+
+
+class Safety(Model):
+    """What ends a run early, for the sake of the target and of everybody else."""
+
+    max_duration: Duration = "24h"
+    """No run outlives this."""
+    lost_control: Duration = "60s"
+    """A runner that has not reached its hub for this long stops its load."""
+    on_runner_loss: Literal["fail", "continue"] = "fail"
+    stop_grace: Duration = "500ms"
+    """On a stop, requests in flight are cancelled after this."""
+    window: Duration = "10s"
+    """The sliding window of the limits below."""
+    after: Duration = "0s"
+    """Before this the limits below are not judged."""
+    min_samples: Count = 10
+    """With fewer requests in the window the limits below are not judged; throughput always is."""
+    error_rate: ShareLimits | None = None
+    response_time: DurationLimits | None = None
+    """Limits on the mean of `http_req_duration`."""
+    throughput: RateLimits | None = None
+    """Requests per second."""
+    consecutive_failures: PositiveInt | None = None
+    """This many failed iterations one after the other stop the run."""
+    connectivity: Connectivity | None = None
+    """Without it, that the target accepts connections is checked once, before the load."""
+    saturation: Saturation = Saturation()
+
+
+class RunnerPods(Model):
+    """How runner pods look. Acts on a cluster only."""
+
+    shards_per_pod: PositiveInt = 1
+    image: Text | None = None
+    resources: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+        | None
+    ) = None
+    template: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+        | None
+    ) = None
+    """An allow-listed part of PodTemplateSpec, merged last."""
+
+
+class PrometheusOutput(Model):
+    """Where metrics are pushed while the run goes on."""
+
+    remote_write_url: Text
+
+
+class Outputs(Model):
+    """Where metrics go beside the report."""
+
+    prometheus: PrometheusOutput | None = None
+
+
+class Variant(Model):
+    """A preset: a partial spec that is merged over this one.
+
+    Lists of named things merge by name, unnamed lists are replaced.
+    """
+
+    name: Name
+    spec: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class LoadTestSpec(Model):
+    """What is run, against what, and what must hold."""
+
+    variables: Annotated[list[Variable], Field(max_length=200)] = []
+    files: Annotated[list[File], Field(max_length=100)] = []
+    data: Annotated[list[Data], Field(max_length=50)] = []
+    http: HttpDefaults = HttpDefaults()
+    setup: StepBlock | None = None
+    """Runs once per run, before the load; what it extracts reaches every shard."""
+    scenarios: Annotated[list[Scenario], Field(min_length=1, max_length=50)]
+    teardown: StepBlock | None = None
+    """Runs once per run, after the load, also after a stop."""
+    thresholds: Thresholds = []
+    tiers: Annotated[list[Tier], Field(max_length=10)] = []
+    safety: Safety = Safety()
+    shards: PositiveInt = 1
+    """Logical shares of the load; the same number on a laptop and on a cluster."""
+    runner: RunnerPods | None = None
+    outputs: Outputs | None = None
+    variants: Annotated[list[Variant], Field(max_length=50)] = []
+    suspend: bool = False
+    """Holds what has not started and stops what runs. Acts on a cluster only."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """When a finished run's Job is pruned. Acts on a cluster only."""
+    history_limit: Annotated[int, Field(ge=0, le=100)] | None = None
+    """How many runs' reports are kept. Acts on a cluster only."""
+
+
+class LoadTest(Model):
+    """A load test."""
+
+    api_version: Literal["squall.dev/v1alpha1"] = API_VERSION
+    kind: Literal["LoadTest"] = "LoadTest"
+    metadata: Metadata
+    spec: LoadTestSpec
+    status: (
+        Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+        | None
+    ) = None
+
+    @property
+    def name(self) -> str:
+        """The resource's name."""
+        return str(self.metadata["name"])

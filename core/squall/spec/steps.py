@@ -1,0 +1,334 @@
+"""The scenario language: what one iteration of a scenario does, step by step.
+
+A step has exactly one kind (`http`, `think`, `group`, ...) beside fields that every kind shares. Adding a
+kind is adding one model here and one module in the runner's `steps`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from squall.spec.base import (
+    MAX_BLOB,
+    Duration,
+    Expression,
+    Identifier,
+    Label,
+    Model,
+    Name,
+    Percent,
+    PositiveInt,
+    Rule,
+    Text,
+    at_most_one_of,
+    one_of,
+)
+
+Headers = Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=64)]
+Checks = Annotated[dict[Label, Expression], Field(min_length=1, max_length=64)]
+Tags = Annotated[dict[Identifier, Text], Field(max_length=16)]
+JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+
+
+class BasicAuth(Model):
+    """User name and password, sent as the `Authorization` header (RFC 7617)."""
+
+    username: Text
+    password: Text
+
+
+class Auth(Model):
+    """How a request authenticates."""
+
+    rules = (one_of("basic", "bearer"),)
+
+    basic: BasicAuth | None = None
+    bearer: Text | None = None
+    """A token, sent as `Authorization: Bearer ...` (RFC 6750); may hold `${...}`."""
+
+
+class Part(Model):
+    """One part of a multipart/form-data body (RFC 7578)."""
+
+    rules = (one_of("value", "file"),)
+
+    name: Text
+    value: Text | None = None
+    """A plain field; may hold `${...}`."""
+    file: Name | None = None
+    """The name of an entry of `spec.files`, streamed from disk."""
+    filename: Text | None = None
+    """What the server is told the file is called; by default the name in `spec.files`."""
+    content_type: Text | None = None
+    """Media type of the part; by default derived from the file name."""
+
+
+class Http(Model):
+    """One HTTP request. Every text may hold `${...}`."""
+
+    rules = (at_most_one_of("json", "form", "multipart", "raw", "file"),)
+
+    method: Annotated[str, Field(min_length=1, max_length=16, pattern="^[A-Z]+$")] = "GET"
+    url: Annotated[str, Field(min_length=1, max_length=4096)]
+    """Absolute, or a path below `baseUrl`."""
+    query: Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=64)] | None = None
+    """Query parameters, percent-encoded and added to `url`."""
+    headers: Headers | None = None
+    auth: Auth | None = None
+    json_body: Annotated[JsonValue, Field(alias="json")] = None
+    """A JSON body; a text that is exactly `${expr}` keeps the expression's type."""
+    form: Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=256)] | None = None
+    """An application/x-www-form-urlencoded body."""
+    multipart: Annotated[list[Part], Field(min_length=1, max_length=64)] | None = None
+    """A multipart/form-data body; files are streamed."""
+    raw: Annotated[str, Field(max_length=MAX_BLOB)] | None = None
+    """A body as it stands."""
+    file: Name | None = None
+    """The name of an entry of `spec.files` that is the body, streamed from disk."""
+    timeout: Duration | None = None
+    """For the whole request; by default `http.timeout`."""
+    expect_status: (
+        Annotated[
+            list[Annotated[str, Field(max_length=16, pattern="^[0-9]{3}(-[0-9]{3})?$")]],
+            Field(min_length=1, max_length=16),
+        ]
+        | None
+    ) = None
+    """Statuses that are no failure, such as `200` or `200-299`; by default `200-399`."""
+    max_redirects: Annotated[int, Field(ge=0, le=50)] | None = None
+    """Redirects followed; 0 takes the redirect itself as the answer. By default `http.maxRedirects`."""
+
+
+class Backoff(Model):
+    """How the pause between two polls grows."""
+
+    factor: Annotated[str, Field(max_length=16, pattern=r"^[0-9]+(\.[0-9]+)?$")] = "1"
+    """Each pause is the one before times this; `1` keeps it constant."""
+    max: Duration = "30s"
+    """The longest pause."""
+    jitter: Percent = "0%"
+    """Each pause is longer or shorter by up to this share, at random."""
+
+
+class Poll(Model):
+    """Asks again until a job is done.
+
+    One job-latency metric and a poll count; the polls themselves stay out of the request histogram.
+    """
+
+    http: Http
+    until: Expression
+    """Done when this holds for the response."""
+    fail_when: Expression | None = None
+    """The job has failed when this holds."""
+    interval: Duration = "1s"
+    """Pause before the next poll; a `Retry-After` of the server that is longer is respected."""
+    backoff: Backoff | None = None
+    deadline: Duration = "5m"
+    """Failed when it has taken this long in all."""
+
+
+class Think(Model):
+    """A pause, as a person would make: fixed, uniform between two bounds, or exponential around a mean."""
+
+    rules = (
+        Rule(
+            "[has(self.duration), has(self.min) || has(self.max), has(self.mean)].filter(given, given).size() == 1",
+            "needs either duration, or min and max, or mean",
+            lambda _, given: ("duration" in given) + bool(given & {"min", "max"}) + ("mean" in given) == 1,
+        ),
+        Rule(
+            "has(self.min) == has(self.max)",
+            "min and max come together",
+            lambda _, given: ("min" in given) == ("max" in given),
+        ),
+    )
+
+    duration: Duration | None = None
+    min: Duration | None = None
+    max: Duration | None = None
+    mean: Duration | None = None
+    distribution: Literal["exponential"] = "exponential"
+    """With `mean`: the distribution of the pause."""
+
+
+class If(Model):
+    """Runs `then` when the condition holds, otherwise `else`."""
+
+    condition: Expression
+    then: Steps
+    else_steps: Annotated[Steps | None, Field(alias="else")] = None
+
+
+class Choice(Model):
+    """One way an iteration may go."""
+
+    name: Label | None = None
+    weight: PositiveInt = 1
+    steps: Steps
+
+
+class Repeat(Model):
+    """Runs its steps several times: a number of times, or while a condition holds."""
+
+    rules = (one_of("times", "while"),)
+
+    times: int | Text | None = None
+    """A number, or one `${...}`."""
+    while_condition: Annotated[Expression | None, Field(alias="while")] = None
+    limit: PositiveInt = 1000
+    """Never more rounds than this; reaching it with `while` still true is a failed step."""
+    index: Identifier | None = None
+    """The name under which the steps see the round, from 0."""
+    steps: Steps
+
+
+class Branch(Model):
+    """Steps that run beside the other branches."""
+
+    name: Label | None = None
+    steps: Steps
+
+
+class Parallel(Model):
+    """Runs its branches at the same time and waits for all of them."""
+
+    branches: Annotated[list[Branch], Field(min_length=1, max_length=32)]
+
+
+class Group(Model):
+    """Times its steps as one."""
+
+    steps: Steps
+
+
+class Python(Model):
+    """Calls the user's own async function, `async def name(vu, **args)`.
+
+    What it returns, a mapping, can be used as `${...}` when its names are listed in `outputs`.
+    """
+
+    rules = (one_of("file", "module"),)
+
+    file: Name | None = None
+    """The name of an entry of `spec.files` that holds the function."""
+    module: Annotated[str, Field(max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")] | None = None
+    """A module that is installed beside the runner."""
+    function: Annotated[str, Field(max_length=63, pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    args: Annotated[dict[Identifier, JsonValue], Field(max_length=64)] | None = None
+    """Keyword arguments; texts may hold `${...}`."""
+    outputs: Annotated[list[Identifier], Field(max_length=64)] | None = None
+    """Names of the returned mapping that later steps use."""
+    timeout: Duration = "30s"
+
+
+class Extractor(Model):
+    """Takes one value out of a response. Nothing found is a failure, unless there is a `default`."""
+
+    rules = (one_of("jsonPath", "header", "regex", "cookie"),)
+
+    json_path: Text | None = None
+    """A JSONPath (RFC 9535) into the JSON body; its first match."""
+    header: Text | None = None
+    regex: Text | None = None
+    """A regular expression over the body; its first group, or the whole match without one."""
+    cookie: Text | None = None
+    default: JsonValue = None
+    """Used when nothing is found."""
+    all: bool = False
+    """With `jsonPath` and `regex`: a list of all matches instead of the first."""
+
+
+class Record(Model):
+    """A metric of the user's own."""
+
+    rules = (
+        one_of("trend", "counter", "rate", "gauge"),
+        Rule(
+            "!has(self.gauge) || has(self.value)",
+            "a gauge needs a value",
+            lambda _, given: "gauge" not in given or "value" in given,
+        ),
+    )
+
+    trend: Identifier | None = None
+    """By default the step's duration, in seconds."""
+    counter: Identifier | None = None
+    """By default 1."""
+    rate: Identifier | None = None
+    """By default whether the step succeeded."""
+    gauge: Identifier | None = None
+    value: Expression | None = None
+    """What is recorded, when not the default; required for a gauge."""
+
+
+OnError = Literal["continue", "endIteration", "abortRun"]
+
+STEP_KINDS = (
+    "http",
+    "poll",
+    "think",
+    "group",
+    "if",
+    "choose",
+    "repeat",
+    "parallel",
+    "set",
+    "check",
+    "python",
+)
+
+
+class Step(Model):
+    """One step of an iteration: exactly one kind, and what is done with its outcome."""
+
+    rules = (
+        one_of(*STEP_KINDS),
+        Rule(
+            "!(has(self.checks) || has(self.extract)) || has(self.http) || has(self.poll)",
+            "checks and extract need a response: they belong to http and poll",
+            lambda _, given: not given & {"checks", "extract"} or bool(given & {"http", "poll"}),
+        ),
+    )
+
+    name: Label | None = None
+    """The value of the tag `step`; by default kind and place, such as `http-1`."""
+    http: Http | None = None
+    poll: Poll | None = None
+    think: Think | None = None
+    group: Group | None = None
+    if_step: Annotated[If | None, Field(alias="if")] = None
+    choose: Annotated[list[Choice], Field(min_length=1, max_length=32)] | None = None
+    repeat: Repeat | None = None
+    parallel: Parallel | None = None
+    set: Annotated[dict[Identifier, JsonValue], Field(min_length=1, max_length=64)] | None = None
+    """Names for later steps; texts may hold `${...}`, and one that is exactly `${expr}` keeps the type."""
+    check: Checks | None = None
+    """Checks that need no response."""
+    python: Python | None = None
+
+    checks: Checks | None = None
+    """Conditions on the response by name: counted, and the iteration goes on when one fails."""
+    extract: Annotated[dict[Identifier, Extractor], Field(min_length=1, max_length=64)] | None = None
+    record: Record | None = None
+    tags: Tags | None = None
+    """Tags of the user's own on everything this step measures."""
+    on_error: OnError = "endIteration"
+    """What a failed request, extraction or function does."""
+
+
+Steps = Annotated[list[Step], Field(min_length=1, max_length=128)]
+
+
+class StepBlock(Model):
+    """Steps that run once per run: before the load, or after it."""
+
+    steps: Steps
+    timeout: Duration = "1m"
+    """For all of them together."""
+
+
+for _nested in (If, Choice, Repeat, Branch, Parallel, Group, Step):
+    _nested.model_rebuild()
