@@ -87,7 +87,13 @@ def _build_missing(names: list[str], folder: Path, say: Say) -> None:
     with _locked(folder / ".lock", say):
         missing = [name for name in names if not _is_binary(folder / name)]
         for number, name in enumerate(missing, start=1):
-            _build(go, name, folder, f"[{number}/{len(missing)}] {name} {kubernetes_version()}", say)
+            _build(
+                go,
+                name,
+                folder,
+                f"[{number}/{len(missing)}] {name} for Kubernetes {kubernetes_version()}",
+                say,
+            )
 
 
 def _build(go: str, name: str, folder: Path, title: str, say: Say) -> None:
