@@ -1,0 +1,236 @@
+"""What is known of a run: while it goes on (`LiveState`) and at its end (`Summary`).
+
+Every view - terminal, Markdown, JUnit, JSON, the page and the operator's status later - is drawn from these
+two and from the series file, never from anything else, so that they cannot contradict each other. `Summary`
+is a public format (summary.json): fields are added, never changed, within one `SCHEMA`. Units stand in the
+names; times are seconds since the start of the load unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = "squall.dev/summary/v1"
+
+Phase = Literal["connecting", "setup", "running", "stopping", "teardown", "finished"]
+RunnerPhase = Literal["connecting", "ready", "running", "finished", "lost"]
+Result = Literal["Passed", "Failed", "Invalid", "Aborted", "Error"]
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base: immutable, camel case in JSON."""
+
+
+class RunnerState(Struct):
+    """One runner process, or pod."""
+
+    index: int
+    shards: tuple[int, ...]
+    phase: RunnerPhase
+    slot: int
+    """Last slot it has delivered, -1 before the first."""
+
+
+class ScenarioState(Struct):
+    """One scenario at one moment, over all shards."""
+
+    name: str
+    executor: str
+    unit: str
+    """`VUs` or `iterations/s`."""
+    stage: str
+    progress: float
+    """0 to 1, of its planned time or iterations, whichever is further."""
+    target: float
+    actual: float
+    iterations: int
+    dropped: int
+    failed: int
+
+
+class ThresholdState(Struct):
+    """One threshold as last evaluated."""
+
+    name: str
+    source: str
+    """The metric with its selector, or the PromQL query."""
+    expression: str
+    state: Literal["pending", "pass", "violated", "failed", "noData"]
+    value: float | None
+    """In base units (seconds, bytes, a share from 0 to 1)."""
+    limit: float | None
+    unit: str
+    severity: str = "fail"
+    abort_on_fail: bool = False
+    worst: float | None = None
+    """The furthest value on the wrong side, when windowed."""
+    failed_at_seconds: float | None = None
+    message: str = ""
+
+
+class LiveState(Struct):
+    """A run at one moment."""
+
+    run: str
+    name: str
+    phase: Phase
+    elapsed_seconds: float
+    planned_seconds: float
+    runners: tuple[RunnerState, ...] = ()
+    scenarios: tuple[ScenarioState, ...] = ()
+    thresholds: tuple[ThresholdState, ...] = ()
+    requests_per_second: float = 0.0
+    error_rate: float = 0.0
+    p50_seconds: float | None = None
+    p95_seconds: float | None = None
+    p99_seconds: float | None = None
+    """Percentiles of `http_req_total` over the last ten seconds."""
+    requests: int = 0
+    vus: int = 0
+    warnings: tuple[str, ...] = ()
+    stop_reason: str = ""
+
+
+class VerdictSummary(Struct):
+    """The run's outcome and why."""
+
+    result: Result
+    cause: str = ""
+    """For `Aborted`: threshold, user, deadline, safety, policy or scenario."""
+    reason: str = ""
+    """One CamelCase word, stable, for machines."""
+    message: str = ""
+    expression: str = ""
+    observed: float | None = None
+    at_seconds: float | None = None
+    exit_code: int = 0
+
+
+class TierSummary(Struct):
+    """A tier, and whether it held."""
+
+    name: str
+    held: bool
+    thresholds: tuple[ThresholdState, ...]
+
+
+class MetricSummary(Struct):
+    """One metric over the run, or over the part of it that `tags` selects."""
+
+    metric: str
+    kind: str
+    unit: str
+    tags: dict[str, str]
+    values: dict[str, float]
+    """counter: count, rate (per second); gauge: value, min, max; rate: rate, passes, total; trend: count, avg, min,
+    med, p90, p95, p99, max."""
+
+
+class CheckSummary(Struct):
+    """One check."""
+
+    name: str
+    scenario: str
+    step: str
+    passes: int
+    fails: int
+
+
+class ErrorSummary(Struct):
+    """Failures of one class at one step."""
+
+    error: str
+    scenario: str
+    step: str
+    status: str
+    count: int
+    example: str = ""
+    """One message, kept as an example."""
+
+
+class LoadSummary(Struct):
+    """Planned against delivered load of one scenario."""
+
+    scenario: str
+    executor: str
+    unit: str
+    peak_target: float
+    peak_actual: float
+    iterations: int
+    failed: int
+    dropped: int
+    interrupted: int
+    planned: int | None = None
+    """Planned iterations or arrivals, where the executor fixes them."""
+
+
+class Event(Struct):
+    """Something that happened, for the timeline."""
+
+    at_seconds: float
+    level: str
+    event: str
+    message: str
+
+
+class Timings(Struct):
+    """How the run itself went."""
+
+    ready_seconds: float | None = None
+    """From the launch until every runner was ready."""
+    start_skew_seconds: float | None = None
+    """Between the first and the last runner's start."""
+    stop_to_last_request_seconds: float | None = None
+    """From the end of the slot whose evaluation stopped the run to the last request anywhere; negative when the last
+    request had been sent before."""
+    load_seconds: float = 0.0
+    """From the start to the last slot with load."""
+
+
+class GeneratorSummary(Struct):
+    """What the generator knows of itself."""
+
+    loop_lag_p99_seconds: float | None = None
+    schedule_lag_p99_seconds: float | None = None
+    cpu_peak: float | None = None
+    """Cores used by the busiest runner, at most."""
+    memory_peak_bytes: float | None = None
+    saturated_share: float = 0.0
+    """Share of the run's seconds in which the generator was saturated."""
+    series_dropped: int = 0
+
+
+class Summary(Struct):
+    """Everything that is reported of a run."""
+
+    schema: str = SCHEMA
+    squall_version: str
+    run: str
+    name: str
+    started_at: str
+    """ISO 8601, UTC."""
+    ended_at: str
+    planned_seconds: float
+    shards: int
+    runners: int
+    manifest_hash: str
+    """SHA-256 of the effective manifest."""
+    options: dict[str, Any] = {}
+    """What the command line changed, such as variant and time scale."""
+    verdict: VerdictSummary
+    grade: str | None = None
+    """The best tier that held; None without tiers, empty when none held."""
+    tiers: tuple[TierSummary, ...] = ()
+    thresholds: tuple[ThresholdState, ...] = ()
+    metrics: tuple[MetricSummary, ...] = ()
+    """Whole run first, then by scenario, by scenario and stage, by scenario and step."""
+    checks: tuple[CheckSummary, ...] = ()
+    errors: tuple[ErrorSummary, ...] = ()
+    load: tuple[LoadSummary, ...] = ()
+    events: tuple[Event, ...] = ()
+    warnings: tuple[str, ...] = ()
+    timings: Timings = Timings()
+    generator: GeneratorSummary = GeneratorSummary()
+    lost_runners: tuple[int, ...] = ()
