@@ -1,0 +1,220 @@
+"""The catalogue of metrics: which exist, what they mean, and how they are named elsewhere.
+
+A threshold on a metric that does not exist must be refused before the run, a gauge of many runners must be
+merged the one right way, and k6's words must mean what k6's users expect. All three need one list.
+Names and meaning are k6's where k6 has the metric; what k6 hides (whole call, response time from the intended
+moment, the generator's own health) stands beside it. Base units only: seconds, bytes, 1.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Kind(StrEnum):
+    """What a metric's values are, and so how they add up."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    RATE = "rate"
+    TREND = "trend"
+
+
+class Unit(StrEnum):
+    """Base units, as in Prometheus."""
+
+    SECONDS = "s"
+    BYTES = "bytes"
+    ONE = "1"
+
+
+class Merge(StrEnum):
+    """What a gauge's value for the whole fleet is, from the values of its runners."""
+
+    SUM = "sum"
+    MAX = "max"
+    LAST = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of the catalogue.
+
+    Attributes:
+        name: As in manifests and reports.
+        kind: counter, gauge, rate or trend.
+        unit: Of its values; `1` for plain numbers. A rate is always a fraction of 1.
+        description: One sentence for people.
+        merge: How a gauge's runners become one value; of no meaning for the other kinds, which add up.
+        reported: Whether the default summary shows it.
+        custom: Declared by the manifest.
+    """
+
+    name: str
+    kind: Kind
+    unit: Unit
+    description: str
+    merge: Merge = field(default=Merge.SUM, kw_only=True)
+    reported: bool = field(default=False, kw_only=True)
+    custom: bool = field(default=False, kw_only=True)
+
+
+Catalogue = MappingProxyType[str, Metric]
+
+
+def _counter(name: str, description: str, *, unit: Unit = Unit.ONE, reported: bool = False) -> Metric:
+    return Metric(name, Kind.COUNTER, unit, description, reported=reported)
+
+
+def _rate(name: str, description: str, *, reported: bool = False) -> Metric:
+    return Metric(name, Kind.RATE, Unit.ONE, description, reported=reported)
+
+
+def _trend(name: str, description: str, *, unit: Unit = Unit.SECONDS, reported: bool = False) -> Metric:
+    return Metric(name, Kind.TREND, unit, description, reported=reported)
+
+
+def _gauge(
+    name: str, description: str, merge: Merge, *, unit: Unit = Unit.ONE, reported: bool = False
+) -> Metric:
+    return Metric(name, Kind.GAUGE, unit, description, merge=merge, reported=reported)
+
+
+_REQUESTS: Final = (
+    _counter("http_reqs", "Requests that ended, with or without a response.", reported=True),
+    _trend("http_req_total", "The whole call: pool wait, DNS, connect, TLS and redirects.", reported=True),
+    _trend(
+        "http_req_response_time",
+        "From the intended moment of the request to its end, so that a stalled generator or target is seen.",
+        reported=True,
+    ),
+    _trend("http_req_duration", "Sending + waiting + receiving.", reported=True),
+    _rate(
+        "http_req_failed",
+        "Fraction of requests without a response or with an unexpected status.",
+        reported=True,
+    ),
+    _counter("http_req_errors", "Failed requests, by the tag `error` (class of the failure)."),
+    _trend("http_req_blocked", "Waiting for a connection: free slot, DNS, connect and TLS."),
+    _trend("http_req_connecting", "Establishing the TCP connection, DNS included."),
+    _trend("http_req_tls_handshaking", "The TLS handshake."),
+    _trend("http_req_sending", "Sending the request."),
+    _trend("http_req_waiting", "From the last byte sent to the first byte received."),
+    _trend("http_req_receiving", "Receiving the response."),
+    _counter("http_retries", "Attempts repeated by a step's `retry`."),
+    _counter("http_connections", "Connections opened."),
+    _counter("data_sent", "Bytes sent.", unit=Unit.BYTES, reported=True),
+    _counter("data_received", "Bytes received.", unit=Unit.BYTES, reported=True),
+)
+
+_ITERATIONS: Final = (
+    _rate("checks", "Fraction of checks that held; tag `check`.", reported=True),
+    _counter("iterations_started", "Iterations begun."),
+    _counter("iterations", "Iterations carried through to their end.", reported=True),
+    _counter("iterations_failed", "Iterations ended early by a failed step.", reported=True),
+    _trend("iteration_duration", "One iteration, think time included.", reported=True),
+    _trend("group_duration", "One pass through a group of steps; tag `step`."),
+    _counter(
+        "dropped_iterations",
+        "Iterations of the plan that were not started: no VU was free, or the time was up.",
+        reported=True,
+    ),
+    _gauge("vus", "VUs that are running.", Merge.SUM, reported=True),
+    _gauge("vus_max", "VUs that have been set up.", Merge.SUM, reported=True),
+    _trend("job_latency", "From the first poll of a job to its end.", reported=True),
+    _trend("poll_count", "Polls per job until it ended.", unit=Unit.ONE),
+    _counter("poll_reqs", "Requests sent by polling; they are no part of the request trends."),
+    _rate("job_failed", "Fraction of polled jobs that failed or missed their deadline."),
+)
+
+_GENERATOR: Final = (
+    _trend("schedule_lag", "How much later than planned an arrival was started.", reported=True),
+    _counter("arrivals_planned", "Arrivals that the plan had until now (arrival-rate executors)."),
+    _counter("arrivals_late", "Arrivals started more than 100 ms late."),
+    _trend("loop_lag", "How late the runner's event loop answers.", reported=True),
+    _gauge("cpu_usage", "The runner's use of its CPU; 1 is one core fully used.", Merge.MAX, reported=True),
+    _counter("cpu_throttled", "Time in which the runner was throttled by its CPU limit.", unit=Unit.SECONDS),
+    _trend("gc_pause", "Pauses of the runner by garbage collection."),
+    _gauge("open_files", "Open file descriptors of the runner.", Merge.MAX),
+    _gauge("memory_resident", "Resident memory of the runner.", Merge.MAX, unit=Unit.BYTES),
+    _counter(
+        "series_dropped", "Values that went to an overflow series, since the cap on series was reached."
+    ),
+)
+
+BUILT_IN: Final[Catalogue] = MappingProxyType(
+    {metric.name: metric for metric in (*_REQUESTS, *_ITERATIONS, *_GENERATOR)}
+)
+"""The metrics that exist in each run, by name, in the order of a report."""
+
+TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "group")
+"""Tags that Squall itself sets; a manifest adds its own."""
+
+_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
+
+
+def custom(name: str, kind: Kind, *, unit: Unit | None = None) -> Metric:
+    """A metric declared by a manifest's `record`.
+
+    Args:
+        name: Letters, digits and underscores, not beginning with a digit.
+        kind: What it is; trends are times unless another unit is given, as `record` takes durations.
+        unit: Of its values.
+
+    Raises:
+        ValueError: The name is malformed or that of a built-in metric.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no metric name: use letters, digits and underscores, a letter first")
+    if name in BUILT_IN:
+        raise ValueError(f"{name!r} is a built-in metric; choose another name")
+    unit = unit or (Unit.SECONDS if kind is Kind.TREND else Unit.ONE)
+    text = "Declared by the manifest."
+    return Metric(name, kind, unit, text, merge=Merge.LAST, reported=True, custom=True)
+
+
+def catalogue(own: Iterable[Metric] = ()) -> Catalogue:
+    """The built-in metrics and the manifest's own.
+
+    Raises:
+        ValueError: A name is declared twice with different kinds or units.
+    """
+    names: dict[str, Metric] = dict(BUILT_IN)
+    for metric in own:
+        known = names.setdefault(metric.name, metric)
+        if (known.kind, known.unit) != (metric.kind, metric.unit):
+            raise ValueError(f"{metric.name!r} is declared as {known.kind} and as {metric.kind}")
+    return MappingProxyType(names)
+
+
+_SUFFIX: Final[Mapping[Unit, str]] = MappingProxyType(
+    {Unit.SECONDS: "_seconds", Unit.BYTES: "_bytes", Unit.ONE: ""}
+)
+
+
+def prometheus_name(metric: Metric) -> str:
+    """The name in Prometheus: prefix `squall_`, the unit as suffix, `_total` for counters.
+
+    `vus_max` becomes `squall_vus_max`, `http_req_duration` `squall_http_req_duration_seconds`, `data_sent`
+    `squall_data_sent_bytes_total`. A rate is two counters in Prometheus, so that it can be added and taken over any
+    time: this is the name of the one that counts the hits, and `prometheus_rate_total` that of all.
+    """
+    base = f"squall_{metric.name}"
+    suffix = _SUFFIX[metric.unit]
+    if suffix and not base.endswith(suffix):
+        base += suffix
+    if metric.kind is Kind.RATE:
+        return f"{base}_hits_total"
+    return f"{base}_total" if metric.kind is Kind.COUNTER else base
+
+
+def prometheus_rate_total(metric: Metric) -> str:
+    """The Prometheus counter of all values of a rate (see `prometheus_name`)."""
+    return f"squall_{metric.name}_samples_total"
