@@ -1,0 +1,51 @@
+# Every command of the project, for people, for pre-commit and for CI alike. `make` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.9.7
+VENV := .venv
+BIN := $(VENV)/bin
+UV := build/uv/bin/uv
+export UV_LINK_MODE ?= copy
+
+.PHONY: help setup demo test lint format generate bench-local clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(UV):
+	@echo "Installing uv into build/uv"
+	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check "uv>=$(UV_VERSION)"
+
+$(VENV)/.ready: pyproject.toml uv.lock | $(UV)
+	@echo "Installing Squall and its development tools into $(VENV)"
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(UV) sync --quiet --frozen --all-extras --python $(PYTHON)
+	@touch $@
+
+setup: $(VENV)/.ready ## Install everything into .venv
+
+demo: setup ## Start the bundled target and run a real load test against it
+	@$(BIN)/python examples/demo.py
+
+test: setup lint ## Run all quality gates and all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## Check format, lint, types, dependency rules and generated files
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > build/lint-imports.log || (cat build/lint-imports.log; exit 1)
+	@$(BIN)/python -m squall.spec.generate --check
+
+format: setup ## Format the code and apply safe fixes
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+generate: setup ## Write the CRDs, the editor schema and the reference from the models
+	@$(BIN)/python -m squall.spec.generate
+
+bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
+	@$(BIN)/python bench/local.py
+
+clean: ## Remove what was built here; the cache of built tools stays
+	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
