@@ -84,7 +84,7 @@ def unpack_counts(wire: TrendWire) -> Counts:
     Raises:
         ValueError: As for `unpack`.
     """
-    if wire.width not in (1, 2, 4, 8) or wire.zero < 0 or not math.isfinite(wire.sum):
+    if wire.width not in (1, 2, 4, 8) or wire.zero < 0 or not _finite(wire):
         raise ValueError("malformed trend: width, zero count or sum out of range")
     packed = np.frombuffer(wire.counts, dtype=_WIDTHS[wire.width.bit_length() - 1])
     if not wire.places:
@@ -98,6 +98,10 @@ def unpack_counts(wire: TrendWire) -> Counts:
     if counts.size and not MIN_INDEX <= wire.offset <= MAX_INDEX + 1 - counts.size:
         raise ValueError("malformed trend: buckets beyond the range of a histogram")
     return counts
+
+
+def _finite(wire: TrendWire) -> bool:
+    return math.isfinite(wire.sum) and math.isfinite(wire.min) and math.isfinite(wire.max)
 
 
 class SeriesDef(msgspec.Struct, frozen=True, array_like=True):
@@ -117,12 +121,12 @@ GaugeWire: TypeAlias = tuple[int, float, float, float]
 """id, last value, smallest and largest within the slot."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", omit_defaults=True):
+class Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that changed in one runner until the end of one slot; see the module.
 
     Attributes:
-        runner: The runner's name.
-        attempt: From 0; a runner that was lost and comes back counts anew, from zero, as its next attempt.
+        runner: Index of the runner within the run.
+        attempt: A word that is new for each process: a runner that was lost and comes back counts anew, from zero.
         slot: The slot at whose end these values held; slot 0 is the first second of the run.
         defs: Series that occur for the first time.
         counters: Cumulative values.
@@ -133,8 +137,8 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", omit_defaults=True):
             not to any window, as nobody knows any more what happened in which slot.
     """
 
-    runner: str
-    attempt: int
+    runner: int
+    attempt: str
     slot: int
     defs: list[SeriesDef] = []
     counters: list[CounterWire] = []
