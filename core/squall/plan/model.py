@@ -70,7 +70,8 @@ class ScenarioPlan:
         vu_base: Added to VU numbers so that ids are unique over all scenarios: see `vu_id`.
         iterations_per_vu: `per-vu-iterations`: how often each VU iterates.
         iterations: `shared-iterations`: how many iterations all VUs do together.
-        max_iterations: A cap on the iterations of the whole fleet beside the time.
+        max_iterations: A cap on the iterations of the whole fleet beside the time. In the open model it bounds
+            the arrivals, so that it also counts those that were dropped.
         when_saturated: What becomes of an arrival that finds no free VU.
         shards: The shards on which the scenario is placed, sorted.
     """
@@ -89,7 +90,7 @@ class ScenarioPlan:
     iterations_per_vu: int | None = None
     iterations: int | None = None
     max_iterations: int | None = None
-    when_saturated: Literal["queue", "drop"] = "queue"
+    when_saturated: Literal["queue", "drop"] = "drop"
 
     @property
     def is_open(self) -> bool:
@@ -133,11 +134,11 @@ class ScenarioPlan:
         in rounds, so that the sum over shards is exact and a shard gets as many as its VUs can be expected to
         do.
         """
-        caps = [cap for cap in (self.iterations, self.max_iterations) if cap is not None]
-        if self.is_open or not caps:
+        cap = self.max_iterations if self.iterations is None else self.iterations
+        if self.is_open or cap is None:
             return None
         share = self.share_for(shard)
-        return share.of_rounds(min(caps), self.max_vus) if share else 0
+        return share.of_rounds(cap, self.max_vus) if share else 0
 
     def arrivals_of(self, shard: int, from_ns: int = 0) -> Iterator[int]:
         """When this shard's iterations are due, in order, leaving out those before `from_ns`.
@@ -214,17 +215,13 @@ class ScenarioPlan:
     def planned_iterations(self) -> int | None:
         """How many iterations the plan holds: arrivals, or what the iteration executors are told; else None.
 
-        `max_iterations` bounds it. Alone it is no plan: whether time or the cap comes first depends on the
-        target.
+        A cap beside the time is no plan: which of them comes first depends on the target.
         """
         if isinstance(self.load, ArrivalSchedule):
             return self.load.total
-        planned = self.iterations
         if self.iterations_per_vu is not None:
-            planned = self.iterations_per_vu * self.max_vus
-        if planned is None or self.max_iterations is None:
-            return planned
-        return min(planned, self.max_iterations)
+            return self.iterations_per_vu * self.max_vus
+        return self.iterations
 
 
 @dataclass(frozen=True)
@@ -234,14 +231,12 @@ class TestPlan:
     Attributes:
         scenarios: In the manifest's order.
         shards: Over how many shards the load is divided.
-        seed: What all chance in schedules derives from.
     """
 
     __test__ = False  # not a test case, whatever pytest makes of the name
 
     scenarios: tuple[ScenarioPlan, ...]
     shards: int
-    seed: int
 
     def scenario(self, name: str) -> ScenarioPlan:
         """The scenario with this name.
