@@ -45,11 +45,13 @@ class Rule:
         cel: The condition in CEL, for `x-kubernetes-validations`; `self` is the object.
         message: What a user reads when it does not hold.
         holds: The same condition in Python, given the model and the keys (as in the manifest) that are set.
+        union: The keys of which exactly one is given, when that is the rule: a schema without CEL can say this too.
     """
 
     cel: str
     message: str
     holds: Callable[[Any, frozenset[str]], bool]
+    union: tuple[str, ...] = ()
 
 
 def one_of(*keys: str) -> Rule:
@@ -59,6 +61,7 @@ def one_of(*keys: str) -> Rule:
         f"[{members}].filter(given, given).size() == 1",
         f"needs exactly one of {', '.join(keys)}",
         lambda _, given: len(given.intersection(keys)) == 1,
+        keys,
     )
 
 
@@ -88,6 +91,8 @@ class Model(BaseModel):
     Attributes:
         rules: Conditions across fields. The model enforces them here and the API server by CEL, so that a
             manifest means the same on a laptop and on a cluster.
+        named_list: Items of this kind are told apart by `name` wherever they stand in a list: no two may
+            share one, and variants and server-side apply merge them by it.
     """
 
     model_config = ConfigDict(
@@ -102,6 +107,7 @@ class Model(BaseModel):
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()
+    named_list: ClassVar[bool] = False
 
     def model_post_init(self, context: Any, /) -> None:
         """Refuse an object that breaks one of its rules, naming all that are broken."""

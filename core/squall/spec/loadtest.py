@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,8 @@ class Variable(Model):
     `secret`.
     """
 
+    named_list: ClassVar[bool] = True
+
     rules = (at_most_one_of("value", "secret"),)
 
     name: Identifier
@@ -62,6 +64,8 @@ class VolumeFile(Model):
 class File(Model):
     """An asset of the test: data, an image to upload, Python steps."""
 
+    named_list: ClassVar[bool] = True
+
     rules = (one_of("path", "inline", "configMap", "secret", "volumeClaim"),)
 
     name: Name
@@ -75,6 +79,8 @@ class File(Model):
 
 class Data(Model):
     """Rows that iterations use as `${data.name.column}`: each iteration takes one row."""
+
+    named_list: ClassVar[bool] = True
 
     rules = (one_of("csv", "jsonl"),)
 
@@ -165,6 +171,8 @@ Thresholds = Annotated[list[Threshold], Field(max_length=100)]
 
 class Tier(Model):
     """A named set of thresholds; the first tier that holds is the run's grade."""
+
+    named_list: ClassVar[bool] = True
 
     name: Name
     thresholds: Thresholds
@@ -276,6 +284,8 @@ class Variant(Model):
 
     Lists of named things merge by name, unnamed lists are replaced.
     """
+
+    named_list: ClassVar[bool] = True
 
     name: Name
     spec: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]

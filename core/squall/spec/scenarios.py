@@ -6,7 +6,7 @@ in k6; `EXECUTOR_FIELDS` says which belong to which, for the model, the CEL rule
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -89,6 +89,8 @@ def _executor_rules() -> tuple[Rule, ...]:
 
 class Scenario(Model):
     """One kind of user, and how many of them there are over time."""
+
+    named_list: ClassVar[bool] = True
 
     rules = _executor_rules()
 
