@@ -19,11 +19,7 @@ RunnerPhase = Literal["connecting", "ready", "running", "finished", "lost"]
 Result = Literal["Passed", "Failed", "Invalid", "Aborted", "Error"]
 
 
-class Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base: immutable, camel case in JSON."""
-
-
-class RunnerState(Struct):
+class RunnerState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One runner process, or pod."""
 
     index: int
@@ -33,7 +29,7 @@ class RunnerState(Struct):
     """Last slot it has delivered, -1 before the first."""
 
 
-class ScenarioState(Struct):
+class ScenarioState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One scenario at one moment, over all shards."""
 
     name: str
@@ -50,7 +46,7 @@ class ScenarioState(Struct):
     failed: int
 
 
-class ThresholdState(Struct):
+class ThresholdState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One threshold as last evaluated."""
 
     name: str
@@ -70,7 +66,7 @@ class ThresholdState(Struct):
     message: str = ""
 
 
-class LiveState(Struct):
+class LiveState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A run at one moment."""
 
     run: str
@@ -93,7 +89,7 @@ class LiveState(Struct):
     stop_reason: str = ""
 
 
-class VerdictSummary(Struct):
+class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The run's outcome and why."""
 
     result: Result
@@ -108,7 +104,7 @@ class VerdictSummary(Struct):
     exit_code: int = 0
 
 
-class TierSummary(Struct):
+class TierSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A tier, and whether it held."""
 
     name: str
@@ -116,7 +112,7 @@ class TierSummary(Struct):
     thresholds: tuple[ThresholdState, ...]
 
 
-class MetricSummary(Struct):
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One metric over the run, or over the part of it that `tags` selects."""
 
     metric: str
@@ -126,9 +122,11 @@ class MetricSummary(Struct):
     values: dict[str, float]
     """counter: count, rate (per second); gauge: value, min, max; rate: rate, passes, total; trend: count, avg, min,
     med, p90, p95, p99, max."""
+    custom: bool = False
+    """Declared by the manifest."""
 
 
-class CheckSummary(Struct):
+class CheckSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One check."""
 
     name: str
@@ -138,7 +136,7 @@ class CheckSummary(Struct):
     fails: int
 
 
-class ErrorSummary(Struct):
+class ErrorSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Failures of one class at one step."""
 
     error: str
@@ -150,7 +148,7 @@ class ErrorSummary(Struct):
     """One message, kept as an example."""
 
 
-class LoadSummary(Struct):
+class LoadSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Planned against delivered load of one scenario."""
 
     scenario: str
@@ -166,7 +164,7 @@ class LoadSummary(Struct):
     """Planned iterations or arrivals, where the executor fixes them."""
 
 
-class Event(Struct):
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Something that happened, for the timeline."""
 
     at_seconds: float
@@ -175,7 +173,7 @@ class Event(Struct):
     message: str
 
 
-class Timings(Struct):
+class Timings(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How the run itself went."""
 
     ready_seconds: float | None = None
@@ -189,7 +187,7 @@ class Timings(Struct):
     """From the start to the last slot with load."""
 
 
-class GeneratorSummary(Struct):
+class GeneratorSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the generator knows of itself."""
 
     loop_lag_p99_seconds: float | None = None
@@ -202,7 +200,7 @@ class GeneratorSummary(Struct):
     series_dropped: int = 0
 
 
-class Summary(Struct):
+class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything that is reported of a run."""
 
     schema: str = SCHEMA

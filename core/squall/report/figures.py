@@ -1,0 +1,143 @@
+"""From the merged series of a run to the figures of its report.
+
+Percentiles are taken from merged histograms, never averaged. The same totals are cut four ways: the whole run,
+by scenario, by scenario and stage, by scenario and step.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
+
+from squall.metrics.names import Catalogue, Kind
+from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey, merge
+from squall.report.model import CheckSummary, ErrorSummary, MetricSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CUTS: Final = ((), ("scenario",), ("scenario", "stage"), ("scenario", "step"))
+PERCENTILES: Final = {"med": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+_FLEET_ONLY: Final = frozenset(
+    {"loop_lag", "cpu_usage", "cpu_throttled", "gc_pause", "open_files", "memory_resident", "series_dropped"}
+)
+
+
+def values_of(aggregate: Aggregate, seconds: float) -> dict[str, float]:
+    """The figures of one aggregate; `seconds` is the length of time that counters' rates refer to."""
+    if isinstance(aggregate, Counter):
+        return {"count": aggregate.value, "rate": aggregate.value / seconds if seconds > 0 else 0.0}
+    if isinstance(aggregate, Rate):
+        return {"rate": aggregate.value, "passes": float(aggregate.hits), "total": float(aggregate.total)}
+    if isinstance(aggregate, Gauge):
+        return {"value": aggregate.last, "min": aggregate.min, "max": aggregate.max}
+    quantiles = aggregate.quantiles(PERCENTILES.values())
+    return {
+        "count": float(aggregate.count),
+        "avg": aggregate.mean,
+        "min": aggregate.min,
+        **dict(zip(PERCENTILES, quantiles, strict=True)),
+        "max": aggregate.max,
+    }
+
+
+def metric_summaries(
+    totals: Mapping[SeriesKey, Aggregate], catalogue: Catalogue, seconds: float
+) -> tuple[MetricSummary, ...]:
+    """The figures of all metrics, cut as `CUTS` says, in the catalogue's order.
+
+    Args:
+        totals: Every series of the run, merged over all runners.
+        catalogue: The metrics of the run, for order, kind and unit.
+        seconds: The length of the load, for rates.
+    """
+    rows = []
+    order = {name: place for place, name in enumerate(catalogue)}
+    for cut in CUTS:
+        groups = _cut(totals, catalogue, cut)
+        for (metric, tags), aggregate in sorted(
+            groups.items(), key=lambda row: (row[0][1], order[row[0][0]])
+        ):
+            known = catalogue[metric]
+            unit = "share" if known.kind is Kind.RATE else known.unit.value
+            rows.append(
+                MetricSummary(
+                    metric=metric,
+                    kind=known.kind.value,
+                    unit=unit,
+                    tags=dict(tags),
+                    values=values_of(aggregate, seconds),
+                    custom=known.custom,
+                )
+            )
+    return tuple(rows)
+
+
+_Group = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def _cut(
+    totals: Mapping[SeriesKey, Aggregate], catalogue: Catalogue, names: tuple[str, ...]
+) -> dict[_Group, Aggregate]:
+    groups: dict[_Group, Aggregate] = {}
+    for key, aggregate in totals.items():
+        known = catalogue.get(key.metric)
+        if known is None or (names and key.metric in _FLEET_ONLY):
+            continue
+        tags = dict(key.tags)
+        if any(name not in tags for name in names):
+            continue
+        group = (key.metric, tuple((name, tags[name]) for name in names))
+        if group in groups:
+            merge(groups[group], aggregate)
+        else:
+            groups[group] = aggregate.copy()
+    return groups
+
+
+def check_summaries(totals: Mapping[SeriesKey, Aggregate]) -> tuple[CheckSummary, ...]:
+    """Passes and fails of every check, over all stages."""
+    sums: dict[tuple[str, str, str], Rate] = defaultdict(Rate)
+    for key, aggregate in totals.items():
+        if key.metric == "checks" and isinstance(aggregate, Rate):
+            tags = dict(key.tags)
+            place = (tags.get("scenario", ""), tags.get("step", ""), tags.get("check", ""))
+            sums[place].merge(aggregate)
+    return tuple(
+        CheckSummary(name=check, scenario=scenario, step=step, passes=rate.hits, fails=rate.total - rate.hits)
+        for (scenario, step, check), rate in sums.items()
+    )
+
+
+def error_summaries(
+    totals: Mapping[SeriesKey, Aggregate], examples: Mapping[tuple[str, str, str], str]
+) -> tuple[ErrorSummary, ...]:
+    """Failures by class and step, most frequent first.
+
+    Args:
+        totals: Every series of the run.
+        examples: One message by (error class, scenario, step).
+    """
+    counts: dict[tuple[str, str, str, str], float] = defaultdict(float)
+    for key, aggregate in totals.items():
+        if key.metric == "http_req_errors" and isinstance(aggregate, Counter):
+            tags = dict(key.tags)
+            place = tuple(tags.get(name, "") for name in ("error", "scenario", "step", "status"))
+            counts[place[0], place[1], place[2], place[3]] += aggregate.value
+    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    return tuple(
+        ErrorSummary(
+            error=error,
+            scenario=scenario,
+            step=step,
+            status=status,
+            count=int(count),
+            example=examples.get((error, scenario, step), ""),
+        )
+        for (error, scenario, step, status), count in rows
+    )
+
+
+def find(rows: tuple[MetricSummary, ...], metric: str, **tags: str) -> MetricSummary | None:
+    """The row of a metric with exactly these tags, if the run has it."""
+    return next((row for row in rows if row.metric == metric and row.tags == tags), None)

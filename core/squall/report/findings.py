@@ -1,0 +1,177 @@
+"""What a run means, in sentences that follow from its figures and from nothing else.
+
+A finding is a rule over the summary; each says what was seen and, where there is something to do, what.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from squall.report import format as fmt
+from squall.report.figures import find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from squall.report.model import LoadSummary, MetricSummary, Summary
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that was seen, and what to do about it (empty when there is nothing to do)."""
+
+    text: str
+    advice: str = ""
+
+
+def findings(summary: Summary) -> tuple[Finding, ...]:
+    """All findings, the most important first."""
+    rules = (
+        _thresholds,
+        _errors,
+        _breaking_stage,
+        _slowest_step,
+        _tail,
+        _checks,
+        _load,
+        _generator,
+        _runners,
+    )
+    return tuple(finding for rule in rules for finding in rule(summary))
+
+
+def _thresholds(summary: Summary) -> Iterator[Finding]:
+    for threshold in summary.thresholds:
+        if threshold.state == "failed":
+            seen = fmt.quantity(
+                threshold.worst if threshold.worst is not None else threshold.value, threshold.unit
+            )
+            yield Finding(f"{threshold.source} broke `{threshold.expression}`: {seen} was measured.")
+        elif threshold.state == "noData":
+            yield Finding(
+                f"{threshold.source} was never measured, so `{threshold.expression}` could not be judged.",
+                advice="Check that the selector names what the run really does, or set `noData: pass`.",
+            )
+
+
+def _errors(summary: Summary) -> Iterator[Finding]:
+    requests = find(summary.metrics, "http_reqs")
+    if not summary.errors or requests is None or not requests.values["count"]:
+        return
+    worst = summary.errors[0]
+    share = fmt.share(worst.count / requests.values["count"])
+    status = f" (status {worst.status})" if worst.status else ""
+    example = f" For example: {worst.example}" if worst.example else ""
+    yield Finding(
+        f"The most frequent failure is {worst.error}{status} at {worst.scenario}/{worst.step}: "
+        f"{fmt.number(worst.count)} times, {share} of all requests.{example}",
+        advice=_ERROR_ADVICE.get(worst.error, ""),
+    )
+
+
+_ERROR_ADVICE = {
+    "connect_refused": "Nothing listened, or its backlog was full: look at the target's process and listen queue.",
+    "connect_timeout": "Connections were not accepted in time: look at firewalls and the target's accept rate.",
+    "dns": "The target's name could not be resolved from the runners.",
+    "tls": "The TLS handshake failed: look at certificates and `http.tls`.",
+    "reset": "The target or something before it cut connections: look at its limits and restarts.",
+    "closed": "The target closed connections without an answer: look at its limits and restarts.",
+    "timeout": "Answers did not come within `timeout`: the target was saturated, or the timeout is too short.",
+    "protocol": "What came back was no valid HTTP: look at proxies between the runners and the target.",
+    "http_5xx": "The target failed: look at its log at that time.",
+    "http_4xx": "The target refused: look at credentials, rate limits and what the scenario sends.",
+    "extract": "The response lacked what a step extracts: `squall try` shows it.",
+}
+
+
+def _stages(summary: Summary, scenario: str, metric: str) -> list[MetricSummary]:
+    return [
+        row
+        for row in summary.metrics
+        if row.metric == metric and row.tags.get("scenario") == scenario and "stage" in row.tags
+    ]
+
+
+def _breaking_stage(summary: Summary) -> Iterator[Finding]:
+    """The first stage whose failures exceed 5 % while the stage before had fewer."""
+    for load in summary.load:
+        rows = _stages(summary, load.scenario, "http_req_failed")
+        for before, row in zip([None, *rows], rows, strict=False):
+            rate = row.values["rate"]
+            if rate > 0.05 and (before is None or before.values["rate"] <= 0.05):
+                yield Finding(
+                    f"{load.scenario} began to break in stage {row.tags['stage']}: "
+                    f"{fmt.share(rate)} of its requests failed"
+                    + (f", {fmt.share(before.values['rate'])} in the stage before." if before else "."),
+                    advice="The load of the stage before is what the target carried.",
+                )
+                break
+
+
+def _slowest_step(summary: Summary) -> Iterator[Finding]:
+    rows = [row for row in summary.metrics if row.metric == "http_req_total" and "step" in row.tags]
+    if len(rows) < 2:
+        return
+    slowest = max(rows, key=lambda row: row.values["p95"])
+    yield Finding(
+        f"The slowest step is {slowest.tags['scenario']}/{slowest.tags['step']}: "
+        f"p95 {fmt.time(slowest.values['p95'])}, p99 {fmt.time(slowest.values['p99'])}."
+    )
+
+
+def _tail(summary: Summary) -> Iterator[Finding]:
+    row = find(summary.metrics, "http_req_duration")
+    if row and row.values["count"] >= 1000 and row.values["p99"] > 10 * row.values["med"] > 0:
+        yield Finding(
+            f"The slowest 1 % of requests took more than {fmt.time(row.values['p99'])}, "
+            f"{row.values['p99'] / row.values['med']:.0f} times the median of {fmt.time(row.values['med'])}.",
+            advice="A long tail points to queueing, garbage collection or a few slow paths, not to a slow target.",
+        )
+
+
+def _checks(summary: Summary) -> Iterator[Finding]:
+    failed = sorted((check for check in summary.checks if check.fails), key=lambda check: -check.fails)
+    for check in failed[:5]:
+        share = fmt.share(check.fails / (check.fails + check.passes))
+        yield Finding(
+            f'Check "{check.name}" of {check.scenario}/{check.step} failed in {share} of its cases.'
+        )
+
+
+def _load(summary: Summary) -> Iterator[Finding]:
+    for load in summary.load:
+        if load.dropped:
+            yield Finding(
+                f"{load.scenario} dropped {fmt.number(load.dropped)} of its iterations: no VU was free in time.",
+                advice="The target was too slow for the wanted rate, or `maxVUs` is too low for it.",
+            )
+        elif _short(load):
+            yield Finding(
+                f"{load.scenario} carried out {fmt.number(load.iterations + load.failed)} of "
+                f"{fmt.number(load.planned or 0)} planned iterations.",
+            )
+
+
+def _short(load: LoadSummary) -> bool:
+    return load.planned is not None and load.iterations + load.failed + load.interrupted < load.planned
+
+
+def _generator(summary: Summary) -> Iterator[Finding]:
+    generator = summary.generator
+    if generator.saturated_share > 0:
+        yield Finding(
+            f"The generator was too busy in {fmt.share(generator.saturated_share)} of the run.",
+            advice="Spread the run over more shards on more cores, or ask for less load.",
+        )
+    if generator.series_dropped:
+        yield Finding(
+            f"{fmt.number(generator.series_dropped)} values went to an overflow series.",
+            advice="Too many different tag values: take identifiers out of `tags`.",
+        )
+
+
+def _runners(summary: Summary) -> Iterator[Finding]:
+    if summary.lost_runners:
+        listed = ", ".join(str(index) for index in summary.lost_runners)
+        yield Finding(f"Runners were lost on the way: {listed}. What they delivered until then is counted.")
