@@ -196,6 +196,13 @@ class ScenarioPlan:
             return float(self.load.curve.rate(t))
         return self.load.target(t)
 
+    def target_before(self, t_ns: int) -> float:
+        """The level the target comes from at this moment: a ramp's end, where `target` says what follows."""
+        t = t_ns - self.start_ns
+        if isinstance(self.load, ArrivalSchedule):
+            return float(self.load.curve.rate_before(t))
+        return self.load.target_before(t)
+
     @property
     def peak(self) -> float:
         """The highest target: VUs, or arrivals per second."""
@@ -222,6 +229,17 @@ class ScenarioPlan:
         if self.iterations_per_vu is not None:
             return self.iterations_per_vu * self.max_vus
         return self.iterations
+
+    def planned_iterations_of(self, shard: int) -> int | None:
+        """This shard's part of `planned_iterations`; over all shards the sum is the whole."""
+        share = self.share_for(shard)
+        if share is None:
+            return None if self.planned_iterations is None else 0
+        if isinstance(self.load, ArrivalSchedule):
+            return share.of(self.load.total)
+        if self.iterations_per_vu is not None:
+            return self.iterations_per_vu * share.of(self.max_vus)
+        return None if self.iterations is None else share.of_rounds(self.iterations, self.max_vus)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,15 @@ class RateCurve:
         """Arrivals per second at this moment; 0 outside `[0, end_ns)`."""
         if not 0 <= t_ns < self.end_ns:
             return Fraction(0)
-        s = self.segments[bisect_right(self._starts, t_ns) - 1]
+        return self._rate_in(self.segments[bisect_right(self._starts, t_ns) - 1], t_ns)
+
+    def rate_before(self, t_ns: int) -> Fraction:
+        """The rate that the line just before this moment comes to; 0 outside `(0, end_ns]`."""
+        if not 0 < t_ns <= self.end_ns:
+            return Fraction(0)
+        return self._rate_in(self.segments[bisect_left(self._starts, t_ns) - 1], t_ns)
+
+    def _rate_in(self, s: Segment, t_ns: int) -> Fraction:
         level = s.from_ + Fraction((s.to - s.from_) * (t_ns - s.start_ns), s.duration_ns)
         return level * 2 * 1_000_000_000 / self.unit
 

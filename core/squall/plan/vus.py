@@ -12,7 +12,7 @@ while rising and rounded up while falling. A stage of no duration is a jump.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -67,7 +67,15 @@ class VuCurve:
         if not 0 <= t_ns < self.end_ns:
             return 0
         # The last stage that has begun: stages of no duration that begin now have already jumped.
-        k = bisect_right(self._starts, t_ns) - 1
+        return self._target_in(bisect_right(self._starts, t_ns) - 1, t_ns)
+
+    def target_before(self, t_ns: int) -> int:
+        """The number that the line just before this moment comes to; 0 outside `(0, end_ns]`."""
+        if not 0 < t_ns <= self.end_ns:
+            return 0
+        return self._target_in(bisect_left(self._starts, t_ns) - 1, t_ns)
+
+    def _target_in(self, k: int, t_ns: int) -> int:
         ramp, before = self.ramps[k], self._froms[k]
         elapsed = t_ns - self._starts[k]
         if ramp.target >= before:
