@@ -5,10 +5,13 @@ side may add some, and `VERSION` changes when that is not enough. All times are 
 the named clock. A runner only ever talks in its own monotonic clock; the hub, having measured the offset of
 each connection, translates.
 
+Every message may be sent again after a reconnect, and means the same then: a runner that has run setup answers
+a second `Setup` with the outcome of the first. Pings never end, so a runner that hears nothing has lost its hub.
+
     runner                          hub
       Hello                 -->            who I am; when I started, if I have (a hub that was restarted asks nothing else)
                             <--  Welcome   what you have of me
-                            <--  Ping      several, to measure the offset
+                            <--  Ping      several, to measure the offset, then one a second
       Pong                  -->
       Ready                 -->            data open, target reachable
                             <--  Setup     to one runner
@@ -25,7 +28,7 @@ each connection, translates.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -40,7 +43,7 @@ class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True)
     """Base of all messages."""
 
 
-class Hello(Message, tag="hello"):
+class Hello(Message, frozen=True, tag="hello"):
     """The first message of every connection.
 
     Attributes:
@@ -62,7 +65,7 @@ class Hello(Message, tag="hello"):
     stopped: str = ""
 
 
-class Pong(Message, tag="pong"):
+class Pong(Message, frozen=True, tag="pong"):
     """Answers a ping at once."""
 
     sent_ns: int
@@ -71,11 +74,11 @@ class Pong(Message, tag="pong"):
     """The runner's monotonic clock."""
 
 
-class Ready(Message, tag="ready"):
+class Ready(Message, frozen=True, tag="ready"):
     """Manifest compiled, data open, target reachable: may start."""
 
 
-class Failed(Message, tag="failed"):
+class Failed(Message, frozen=True, tag="failed"):
     """The runner cannot take part: its data, its files or the target are not there."""
 
     reason: str
@@ -83,26 +86,20 @@ class Failed(Message, tag="failed"):
     message: str
 
 
-class SetupDone(Message, tag="setupDone"):
+class SetupDone(Message, frozen=True, tag="setupDone"):
     """Setup has run; `error` is empty when it succeeded."""
 
     values: dict[str, Any]
     error: str = ""
 
 
-class Started(Message, tag="started"):
+class Started(Message, frozen=True, tag="started"):
     """The load has begun, at this moment of the runner's monotonic clock."""
 
     at_ns: int
 
 
-class Measured(Message, tag="measured"):
-    """One second's snapshot. Repeated after a reconnect, without harm."""
-
-    snapshot: Snapshot
-
-
-class Note(Message, tag="note"):
+class Note(Message, frozen=True, tag="note"):
     """Something for the run's log."""
 
     level: str
@@ -111,7 +108,7 @@ class Note(Message, tag="note"):
     at_ns: int
 
 
-class Probe(Message, tag="probe"):
+class Probe(Message, frozen=True, tag="probe"):
     """The outcome of one connectivity check during or after the load."""
 
     ok: bool
@@ -119,49 +116,57 @@ class Probe(Message, tag="probe"):
     message: str = ""
 
 
-class Abort(Message, tag="abort"):
-    """A step with `onError: abortRun`, or data that ran out with `whenExhausted: fail`, asks to end the run."""
+class Abort(Message, frozen=True, tag="abort"):
+    """A runner asks to end the run.
+
+    Attributes:
+        reason: A CamelCase word.
+        message: For people.
+        cause: `scenario`: a step with `onError: abortRun`, or data that ran out with `whenExhausted: fail`; `user`:
+            the process was told to terminate; `deadline`: it has reached `safety.maxDuration` by its own clock.
+    """
 
     reason: str
     message: str
+    cause: Literal["scenario", "user", "deadline"] = "scenario"
 
 
-class Finished(Message, tag="finished"):
+class Finished(Message, frozen=True, tag="finished"):
     """The load has ended and the last snapshot has been sent."""
 
     last_request_ns: int
     """When the last request was sent; 0 when none was."""
 
 
-class TeardownDone(Message, tag="teardownDone"):
+class TeardownDone(Message, frozen=True, tag="teardownDone"):
     """Teardown has run; `error` is empty when it succeeded."""
 
     error: str = ""
 
 
-class Welcome(Message, tag="welcome"):
+class Welcome(Message, frozen=True, tag="welcome"):
     """The hub knows this runner; `last_slot` is the last slot it has of this attempt, -1 without any."""
 
     last_slot: int
 
 
-class Ping(Message, tag="ping"):
+class Ping(Message, frozen=True, tag="ping"):
     """Asks for the runner's clock."""
 
     sent_ns: int
 
 
-class Setup(Message, tag="setup"):
+class Setup(Message, frozen=True, tag="setup"):
     """Run the setup steps."""
 
 
-class SetupValues(Message, tag="setupValues"):
+class SetupValues(Message, frozen=True, tag="setupValues"):
     """What setup extracted, for every runner."""
 
     values: dict[str, Any]
 
 
-class Start(Message, tag="start"):
+class Start(Message, frozen=True, tag="start"):
     """Slot 0 begins at this moment of the runner's own monotonic clock.
 
     It may lie in the past for a runner that comes back, which then joins the plan at its current moment.
@@ -170,24 +175,24 @@ class Start(Message, tag="start"):
     at_ns: int
 
 
-class Ack(Message, tag="ack"):
+class Ack(Message, frozen=True, tag="ack"):
     """The hub has everything up to this slot."""
 
     slot: int
 
 
-class Stop(Message, tag="stop"):
+class Stop(Message, frozen=True, tag="stop"):
     """No new request from now on; cancel what is in flight after `grace_ns`."""
 
     reason: str
     grace_ns: int
 
 
-class Teardown(Message, tag="teardown"):
+class Teardown(Message, frozen=True, tag="teardown"):
     """Run the teardown steps."""
 
 
-class Goodbye(Message, tag="goodbye"):
+class Goodbye(Message, frozen=True, tag="goodbye"):
     """Nothing more to do: exit 0."""
 
 
@@ -198,14 +203,55 @@ FromRunner = (
     | Failed
     | SetupDone
     | Started
-    | Measured
+    | Snapshot
     | Note
     | Probe
     | Abort
     | Finished
     | TeardownDone
 )
+"""What a runner sends. A second's `Snapshot` is a message like the others."""
 FromHub = Welcome | Ping | Setup | SetupValues | Start | Ack | Stop | Teardown | Goodbye
+"""What the hub sends."""
+
+MAX_FRAME = 16 * 1024 * 1024
+"""Largest frame either side accepts, in bytes; a snapshot of 10,000 trends takes about 4 MiB."""
+
+CLOSE_REFUSED = 4000
+"""WebSocket close code: this runner will never be welcome here (see the reason); do not come back."""
+CLOSE_MALFORMED = 4001
+"""WebSocket close code: a message could not be understood; coming back is fine."""
+CLOSE_REPLACED = 4002
+"""WebSocket close code: the same runner has opened another connection."""
+CLOSE_SLOW = 4003
+"""WebSocket close code: the runner takes what it is sent too slowly; coming back is fine."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_FROM_RUNNER: Final[msgspec.msgpack.Decoder[FromRunner]] = msgspec.msgpack.Decoder(FromRunner)
+_FROM_HUB: Final[msgspec.msgpack.Decoder[FromHub]] = msgspec.msgpack.Decoder(FromHub)
+
+
+def encode(message: Message) -> bytes:
+    """The frame of a message; a snapshot's is `squall.metrics.snapshot.encode`'s."""
+    return _ENCODER.encode(message)
+
+
+def from_runner(frame: bytes) -> FromRunner:
+    """The message in a frame from a runner.
+
+    Raises:
+        msgspec.DecodeError: It is none.
+    """
+    return _FROM_RUNNER.decode(frame)
+
+
+def from_hub(frame: bytes) -> FromHub:
+    """The message in a frame from the hub.
+
+    Raises:
+        msgspec.DecodeError: It is none.
+    """
+    return _FROM_HUB.decode(frame)
 
 
 class Assignment(msgspec.Struct, frozen=True):
