@@ -17,7 +17,7 @@ from squall.errors import ExitCode, SquallError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_SHOWN_NAMES = 12
+_SHOWN_NAMES = 30
 
 
 @dataclass(frozen=True, slots=True)

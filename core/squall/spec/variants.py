@@ -2,7 +2,7 @@
 
 The rules, which are those of the command line's help too:
 
-- Mappings merge key by key. `null` removes a key.
+- Mappings merge key by key. `null` removes a key (inside a new list item it is only a null).
 - Lists of named things (`variables`, `files`, `data`, `scenarios`, `thresholds`, `tiers`) merge by name: an item
   changes the one with its name, or is appended. `{name: x, $patch: delete}` removes it. An item without a
   name is appended.
@@ -38,21 +38,22 @@ def merge(base: Node, patch: Node, key: str = "") -> Node:
         return _merge_maps(base, patch)
     if isinstance(base, ListNode) and isinstance(patch, ListNode) and _merges_by_name(base, patch, key):
         return _merge_named(base, patch)
-    return _cleaned(patch)
+    return _new(patch)
 
 
 def _merge_maps(base: MapNode, patch: MapNode) -> MapNode:
-    result = base
+    items, keys = dict(base.items), dict(base.keys)
     for key, value in patch.items.items():
         if key == _PATCH:
             continue
         if isinstance(value, Leaf) and value.value is None:
-            result = result.without(key)
+            items.pop(key, None)
+            keys.pop(key, None)
             continue
-        below = result.items.get(key)
-        merged = _cleaned(value) if below is None else merge(below, value, key)
-        result = result.with_item(key, merged, patch.keys.get(key))
-    return result
+        below = items.get(key)
+        items[key] = _new(value) if below is None else merge(below, value, key)
+        keys[key] = patch.keys.get(key, value.origin)
+    return replace(base, items=items, keys=keys)
 
 
 def _merges_by_name(base: ListNode, patch: ListNode, key: str) -> bool:
@@ -73,26 +74,19 @@ def _merge_named(base: ListNode, patch: ListNode) -> ListNode:
             if index is not None:
                 del items[index]
         elif index is None:
-            items.append(_cleaned(item))
+            items.append(item)
         else:
             items[index] = merge(items[index], item)
     return replace(base, items=tuple(items))
 
 
-def _cleaned(node: Node) -> Node:
-    """What a patch brings where there was nothing: its removals have nothing to remove."""
-    match node:
-        case MapNode():
-            kept = node.without(
-                _PATCH, *(k for k, v in node.items.items() if isinstance(v, Leaf) and v.value is None)
-            )
-            return replace(kept, items={key: _cleaned(value) for key, value in kept.items.items()})
-        case ListNode():
-            return replace(
-                node, items=tuple(_cleaned(item) for item in node.items if text_at(item, _PATCH) != "delete")
-            )
-        case Leaf():
-            return node
+def _new(node: Node) -> Node:
+    """What a patch brings where there was nothing to change: its removals have nothing to remove."""
+    if isinstance(node, MapNode):
+        return _merge_maps(MapNode({}, node.origin), node)
+    if isinstance(node, ListNode):
+        return replace(node, items=tuple(item for item in node.items if text_at(item, _PATCH) != "delete"))
+    return node
 
 
 def variant_names(root: Node) -> list[str]:
