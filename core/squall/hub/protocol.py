@@ -99,6 +99,18 @@ class Started(Message, frozen=True, tag="started"):
     at_ns: int
 
 
+class Measured(Message, frozen=True, tag="measured"):
+    """One second's snapshot. Repeated after a reconnect, without harm."""
+
+    snapshot: Snapshot
+
+
+class _Packed(Message, frozen=True, tag="measured"):
+    """`Measured`, of a snapshot that is encoded already."""
+
+    snapshot: msgspec.Raw
+
+
 class Note(Message, frozen=True, tag="note"):
     """Something for the run's log."""
 
@@ -145,7 +157,11 @@ class TeardownDone(Message, frozen=True, tag="teardownDone"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The hub knows this runner; `last_slot` is the last slot it has of this attempt, -1 without any."""
+    """The hub knows this runner; `last_slot` is the last slot it has of this attempt, -1 without any.
+
+    The runner then sends what came after that slot. Sent again in the middle of a connection, with -1, it asks for all
+    that the runner keeps.
+    """
 
     last_slot: int
 
@@ -203,14 +219,14 @@ FromRunner = (
     | Failed
     | SetupDone
     | Started
-    | Snapshot
+    | Measured
     | Note
     | Probe
     | Abort
     | Finished
     | TeardownDone
 )
-"""What a runner sends. A second's `Snapshot` is a message like the others."""
+"""What a runner sends."""
 FromHub = Welcome | Ping | Setup | SetupValues | Start | Ack | Stop | Teardown | Goodbye
 """What the hub sends."""
 
@@ -232,8 +248,13 @@ _FROM_HUB: Final[msgspec.msgpack.Decoder[FromHub]] = msgspec.msgpack.Decoder(Fro
 
 
 def encode(message: Message) -> bytes:
-    """The frame of a message; a snapshot's is `squall.metrics.snapshot.encode`'s."""
+    """The frame of a message."""
     return _ENCODER.encode(message)
+
+
+def measured(snapshot: bytes) -> bytes:
+    """The frame of `Measured` for an encoded snapshot, which is not packed a second time."""
+    return _ENCODER.encode(_Packed(msgspec.Raw(snapshot)))
 
 
 def from_runner(frame: bytes) -> FromRunner:
