@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,13 +46,13 @@ class Rule:
         cel: The condition in CEL, for `x-kubernetes-validations`; `self` is the object.
         message: What a user reads when it does not hold.
         holds: The same condition in Python, given the model and the keys (as in the manifest) that are set.
-        union: The keys of which exactly one is given, when that is the rule: a schema without CEL can say this too.
+        in_schema: The same condition in JSON schema, where that can say it: for editors, and for what CEL cannot see.
     """
 
     cel: str
     message: str
     holds: Callable[[Any, frozenset[str]], bool]
-    union: tuple[str, ...] = ()
+    in_schema: dict[str, Any] | None = None
 
 
 def one_of(*keys: str) -> Rule:
@@ -61,7 +62,7 @@ def one_of(*keys: str) -> Rule:
         f"[{members}].filter(given, given).size() == 1",
         f"needs exactly one of {', '.join(keys)}",
         lambda _, given: len(given.intersection(keys)) == 1,
-        keys,
+        {"oneOf": [{"required": [key]} for key in keys]},
     )
 
 
@@ -72,6 +73,7 @@ def at_most_one_of(*keys: str) -> Rule:
         f"[{members}].filter(given, given).size() <= 1",
         f"takes at most one of {', '.join(keys)}",
         lambda _, given: len(given.intersection(keys)) <= 1,
+        {"not": {"anyOf": [{"required": list(pair)} for pair in combinations(keys, 2)]}},
     )
 
 
