@@ -1,0 +1,178 @@
+"""The end of a run in the terminal: the verdict first, then why, then the figures.
+
+Everything that comes from the target or the manifest is printed as text, never as markup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from squall.report import format as fmt
+from squall.report.figures import find
+from squall.report.findings import findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from squall.report.model import MetricSummary, Summary, ThresholdState
+
+RESULT_STYLE: Final = {
+    "Passed": "bold green",
+    "Failed": "bold red",
+    "Invalid": "bold yellow",
+    "Aborted": "bold red",
+    "Error": "bold red",
+}
+STATE: Final = {
+    "pass": ("✓", "green"),
+    "pending": ("·", "dim"),
+    "violated": ("!", "yellow"),
+    "failed": ("✗", "red"),
+    "noData": ("?", "yellow"),
+}
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print the whole summary."""
+    for part in _parts(summary):
+        console.print(part)
+
+
+def _parts(summary: Summary) -> Iterator[RenderableType]:
+    yield ""
+    if summary.thresholds:
+        yield threshold_table(summary.thresholds, title="Thresholds")
+    for tier in summary.tiers:
+        mark, style = STATE["pass" if tier.held else "failed"]
+        yield Text(f"{mark} tier {tier.name} {'held' if tier.held else 'did not hold'}", style)
+    if summary.checks:
+        yield _checks(summary)
+    if any(row.metric == "http_reqs" for row in summary.metrics):
+        yield _requests(summary)
+        stages = _requests(summary, "stage")
+        if stages.row_count > 1:
+            yield stages
+    custom = _custom(summary)
+    if custom.row_count:
+        yield custom
+    if summary.errors:
+        yield _errors(summary)
+    for finding in findings(summary):
+        yield Text(f"• {finding.text}" + (f"\n  → {finding.advice}" if finding.advice else ""))
+    for warning in summary.warnings:
+        yield Text(f"! {warning}", "yellow")
+    yield _verdict(summary)
+
+
+def _verdict(summary: Summary) -> Panel:
+    verdict = summary.verdict
+    title = verdict.result + (f" ({verdict.cause})" if verdict.cause else "")
+    body = Text()
+    body.append(title, RESULT_STYLE[verdict.result])
+    if summary.grade is not None:
+        body.append(f"   grade: {summary.grade or 'none'}")
+    if verdict.message:
+        body.append(f"\n{verdict.message}")
+    return Panel(body, border_style=RESULT_STYLE[verdict.result], expand=False)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
+    return table
+
+
+def threshold_table(thresholds: Sequence[ThresholdState], *, title: str) -> Table:
+    """Thresholds with their state; also part of the live view."""
+    table = _table(title, "", "condition", "value", "worst")
+    table.columns[1].justify = "left"
+    for threshold in thresholds:
+        mark, style = STATE[threshold.state]
+        condition = Text(f"{threshold.source}  ", overflow="fold")
+        condition.append(threshold.expression, "bold")
+        table.add_row(
+            Text(mark, style),
+            condition,
+            fmt.quantity(threshold.value, threshold.unit),
+            fmt.quantity(threshold.worst, threshold.unit),
+        )
+    return table
+
+
+def _checks(summary: Summary) -> Table:
+    table = _table("Checks", "", "check", "passed", "failed")
+    table.columns[1].justify = "left"
+    for check in summary.checks:
+        mark, style = STATE["failed" if check.fails else "pass"]
+        table.add_row(
+            Text(mark, style),
+            Text(f"{check.scenario}/{check.step}: {check.name}"),
+            fmt.number(check.passes),
+            Text(fmt.number(check.fails), style if check.fails else ""),
+        )
+    return table
+
+
+def _requests(summary: Summary, tag: str = "") -> Table:
+    """Whole run and scenarios, or the stages of every scenario."""
+    table = _table(
+        "Requests by stage" if tag else "Requests",
+        "",
+        "requests",
+        "rate",
+        "failed",
+        "total p50",
+        "p95",
+        "p99",
+        "response p95",
+    )
+    for row in summary.metrics:
+        wanted = set(row.tags) == {"scenario", tag} if tag else not set(row.tags) - {"scenario"}
+        if row.metric == "http_reqs" and wanted:
+            table.add_row(Text(" / ".join(row.tags.values()) or "all"), *_figures(summary, row))
+    return table
+
+
+def _figures(summary: Summary, requests: MetricSummary) -> Iterator[str]:
+    yield fmt.number(requests.values["count"])
+    yield f"{fmt.number(requests.values['rate'])}/s"
+    failed = find(summary.metrics, "http_req_failed", **requests.tags)
+    yield fmt.share(failed.values["rate"]) if failed else "-"
+    whole = find(summary.metrics, "http_req_total", **requests.tags)
+    for figure in ("med", "p95", "p99"):
+        yield fmt.time(whole.values[figure]) if whole else "-"
+    response = find(summary.metrics, "http_req_response_time", **requests.tags)
+    yield fmt.time(response.values["p95"]) if response else "-"
+
+
+def _custom(summary: Summary) -> Table:
+    table = _table("Own metrics", "", "count", "p50", "p95", "p99")
+    for row in summary.metrics:
+        if not row.custom or row.tags:
+            continue
+        if row.kind == "trend":
+            figures = [fmt.quantity(row.values[name], row.unit) for name in ("med", "p95", "p99")]
+            table.add_row(row.metric, fmt.number(row.values["count"]), *figures)
+        elif row.kind == "rate":
+            table.add_row(row.metric, fmt.number(row.values["total"]), fmt.share(row.values["rate"]))
+        else:
+            table.add_row(row.metric, fmt.number(row.values["count" if row.kind == "counter" else "value"]))
+    return table
+
+
+def _errors(summary: Summary) -> Table:
+    table = _table("Errors", "class", "status", "step", "count", "example")
+    table.columns[4].justify = "left"
+    for error in summary.errors[:10]:
+        place = Text(f"{error.scenario}/{error.step}")
+        table.add_row(error.error, error.status, place, fmt.number(error.count), Text(error.example[:120]))
+    return table

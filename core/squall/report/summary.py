@@ -1,0 +1,182 @@
+"""The end of a run: what the hub knows, made into the one `Summary` that everything is drawn from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+import squall
+from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, merge
+from squall.report.figures import check_summaries, error_summaries, find, metric_summaries
+from squall.report.model import (
+    Event,
+    GeneratorSummary,
+    LoadSummary,
+    Summary,
+    ThresholdState,
+    TierSummary,
+    Timings,
+    VerdictSummary,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from squall.metrics.names import Catalogue
+    from squall.plan.model import ScenarioPlan, TestPlan
+
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """Everything the hub knows of a run when it has ended.
+
+    Attributes:
+        run: The run's id.
+        name: The LoadTest's name.
+        started_at: When the load began, or when the run was given up before that; UTC.
+        ended_at: When all was over, teardown included; UTC.
+        manifest: The effective manifest as plain data.
+        options: What the command line changed, for the record.
+        plan: What was planned.
+        runners: How many runners there were.
+        catalogue: The run's metrics, its own included.
+        totals: Every series, merged over runners and time.
+        peaks: The most VUs, or iterations started in one second, that each scenario reached.
+        verdict: The outcome.
+        thresholds: The thresholds as last evaluated.
+        tiers: The tiers, in the manifest's order.
+        events: What happened, in order.
+        warnings: What the user should know beside the verdict.
+        examples: One error message by (error class, scenario, step).
+        timings: How the run itself went.
+        saturated_share: Share of the run's seconds in which the generator was saturated.
+        lost_runners: Runners that were lost.
+    """
+
+    run: str
+    name: str
+    started_at: datetime
+    ended_at: datetime
+    manifest: dict[str, Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    plan: TestPlan
+    runners: int
+    catalogue: Catalogue
+    totals: Mapping[SeriesKey, Aggregate]
+    peaks: Mapping[str, float] = field(default_factory=dict)
+    verdict: VerdictSummary
+    thresholds: tuple[ThresholdState, ...] = ()
+    tiers: tuple[TierSummary, ...] = ()
+    events: tuple[Event, ...] = ()
+    warnings: tuple[str, ...] = ()
+    examples: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    timings: Timings = field(default_factory=Timings)
+    saturated_share: float = 0.0
+    lost_runners: tuple[int, ...] = ()
+
+
+def manifest_hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 of a manifest, independent of the order of its keys."""
+    return hashlib.sha256(msgspec.json.encode(manifest, order="sorted")).hexdigest()
+
+
+def build_summary(facts: Facts) -> Summary:
+    """All figures of the report."""
+    metrics = metric_summaries(facts.totals, facts.catalogue, facts.timings.load_seconds)
+    grade = next((tier.name for tier in facts.tiers if tier.held), "") if facts.tiers else None
+    return Summary(
+        squall_version=squall.__version__,
+        run=facts.run,
+        name=facts.name,
+        started_at=_iso(facts.started_at),
+        ended_at=_iso(facts.ended_at),
+        planned_seconds=facts.plan.duration_ns / _NS,
+        shards=facts.plan.shards,
+        runners=facts.runners,
+        manifest_hash=manifest_hash(facts.manifest),
+        options=facts.options,
+        verdict=facts.verdict,
+        grade=grade,
+        tiers=facts.tiers,
+        thresholds=facts.thresholds,
+        metrics=metrics,
+        checks=check_summaries(facts.totals),
+        errors=error_summaries(facts.totals, facts.examples),
+        load=tuple(_load(facts, scenario) for scenario in facts.plan.scenarios),
+        events=facts.events,
+        warnings=facts.warnings,
+        timings=facts.timings,
+        generator=_generator(facts),
+        lost_runners=facts.lost_runners,
+    )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def total(totals: Mapping[SeriesKey, Aggregate], metric: str, **tags: str) -> Aggregate | None:
+    """All series of a metric with these tags, merged; None when there are none."""
+    selector = Selector(metric, tuple(sorted(tags.items())))
+    merged: Aggregate | None = None
+    for key, aggregate in totals.items():
+        if selector.matches(key):
+            if merged is None:
+                merged = aggregate.copy()
+            else:
+                merge(merged, aggregate)
+    return merged
+
+
+def _count(facts: Facts, metric: str, scenario: str) -> int:
+    found = total(facts.totals, metric, scenario=scenario)
+    return int(found.value) if isinstance(found, Counter) else 0
+
+
+def _load(facts: Facts, scenario: ScenarioPlan) -> LoadSummary:
+    name = scenario.name
+    vus = total(facts.totals, "vus", scenario=name)
+    peak_vus = vus.max if isinstance(vus, Gauge) else 0.0
+    return LoadSummary(
+        scenario=name,
+        executor=scenario.executor,
+        unit="iterations/s" if scenario.is_open else "VUs",
+        peak_target=scenario.peak,
+        peak_actual=facts.peaks.get(name, peak_vus),
+        iterations=_count(facts, "iterations", name),
+        failed=_count(facts, "iterations_failed", name),
+        dropped=_count(facts, "dropped_iterations", name),
+        interrupted=_count(facts, "iterations_interrupted", name),
+        planned=scenario.planned_iterations,
+    )
+
+
+def _generator(facts: Facts) -> GeneratorSummary:
+    metrics = metric_summaries(
+        {
+            key: aggregate
+            for key, aggregate in facts.totals.items()
+            if key.metric in {"loop_lag", "schedule_lag", "cpu_usage", "memory_resident", "series_dropped"}
+        },
+        facts.catalogue,
+        facts.timings.load_seconds,
+    )
+
+    def value(metric: str, figure: str) -> float | None:
+        row = find(metrics, metric)
+        return row.values[figure] if row else None
+
+    return GeneratorSummary(
+        loop_lag_p99_seconds=value("loop_lag", "p99"),
+        schedule_lag_p99_seconds=value("schedule_lag", "p99"),
+        cpu_peak=value("cpu_usage", "max"),
+        memory_peak_bytes=value("memory_resident", "max"),
+        saturated_share=facts.saturated_share,
+        series_dropped=int(value("series_dropped", "count") or 0),
+    )
