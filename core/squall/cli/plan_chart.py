@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from squall.plan.model import StageSpan
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-_GUTTER = 9
+GUTTER = 9
 """Columns left of the chart: a number, a space and the axis."""
 _TICKS = 4
 
@@ -26,16 +26,15 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
-def chart(peaks: Sequence[float], height: int) -> list[str]:
-    """The lines of a chart of `height` lines, a column for each value, with the highest value on its axis."""
-    top = max(peaks, default=0.0)
+def chart(peaks: Sequence[float], top: float, height: int) -> list[str]:
+    """The lines of a chart of `height` lines with a column for each value; `top` is its upper edge."""
     eighths = [_eighths(value, top, height) for value in peaks]
     lines: list[str] = []
     for row in range(height - 1, -1, -1):
         filled = "".join(_BLOCKS[max(0, min(8, e - 8 * row))] for e in eighths)
         label = number(top) if row == height - 1 else ""
-        lines.append(f"{label:>{_GUTTER - 2}} {'┤' if label else '│'}{filled}".rstrip())
-    lines.append(f"{0:>{_GUTTER - 2}} └{'─' * len(peaks)}")
+        lines.append(f"{label:>{GUTTER - 2}} {'┤' if label else '│'}{filled}".rstrip())
+    lines.append(f"{0:>{GUTTER - 2}} └{'─' * len(peaks)}")
     return lines
 
 
@@ -45,12 +44,12 @@ def _eighths(value: float, top: float, height: int) -> int:
 
 def time_axis(end_ns: int, columns: int) -> str:
     """The moments under a chart, as durations since the start of the run."""
-    line = [" "] * (_GUTTER + columns)
+    line = [" "] * (GUTTER + columns)
     for tick in range(_TICKS + 1):
         at = end_ns * tick // _TICKS
         text = format_duration(_readable(at, end_ns))
-        place = _GUTTER + columns * tick // _TICKS - (0 if tick == 0 else len(text) // 2)
-        place = min(place, _GUTTER + columns - len(text))
+        place = GUTTER + columns * tick // _TICKS - (0 if tick == 0 else len(text) // 2)
+        place = min(place, GUTTER + columns - len(text))
         line[place : place + len(text)] = text
     return "".join(line).rstrip()
 
@@ -73,4 +72,4 @@ def stage_axis(stages: Sequence[StageSpan], end_ns: int, columns: int) -> str:
             name = span.name if len(span.name) <= width else span.name[: max(0, width - 1)] + "…"
             line[first : first + 1 + len(name)] = "╵" + name
     text = "".join(line).rstrip()
-    return " " * _GUTTER + text if text else ""
+    return " " * GUTTER + text if text else ""

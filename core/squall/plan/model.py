@@ -98,6 +98,11 @@ class ScenarioPlan:
         return isinstance(self.load, ArrivalSchedule)
 
     @property
+    def is_random(self) -> bool:
+        """Whether the number of arrivals varies with the seed, so that planned numbers are expectations."""
+        return isinstance(self.load, ArrivalSchedule) and self.load.kind == "poisson"
+
+    @property
     def end_ns(self) -> int:
         """The planned end: no iteration starts later."""
         return self.start_ns + self.load.end_ns

@@ -96,11 +96,20 @@ class Suggestion:
         peak_vus: The closed model's highest number of VUs at once.
         peak_requests: The open model's highest requests per second; an unknown number of requests in an
             iteration counts as the least there can be.
+        placed: The highest shard, from 1, that a scenario is placed on by name; 0 without placements.
     """
 
     shards: int
     peak_vus: float
     peak_requests: float
+    placed: int
+
+    @property
+    def peak(self) -> str:
+        """The peaks in words."""
+        parts = [f"{self.peak_vus:,.0f} VUs"] if self.peak_vus else []
+        parts += [f"{self.peak_requests:,.0f} requests/s by the clock"] if self.peak_requests else []
+        return " and ".join(parts) or "no load that is known before"
 
     @property
     def assumption(self) -> str:
@@ -127,7 +136,7 @@ def suggest_shards(plan: TestPlan, requests: Sequence[Requests]) -> Suggestion:
     peak_vus, peak_requests = peak(closed), peak(opened)
     placed = max(
         (s.shards[-1] + 1 for s in plan.scenarios if len(s.shards) < plan.shards),
-        default=1,
+        default=0,
     )
-    needed = max(ceil(peak_vus / VUS_PER_SHARD), ceil(peak_requests / REQUESTS_PER_SHARD), placed)
-    return Suggestion(needed, peak_vus, peak_requests)
+    needed = max(ceil(peak_vus / VUS_PER_SHARD), ceil(peak_requests / REQUESTS_PER_SHARD), placed, 1)
+    return Suggestion(needed, peak_vus, peak_requests, placed)
