@@ -205,15 +205,16 @@ class Histogram:
                 if size and (at < 0 or at + size > counts.size):
                     raise ValueError("not an earlier state: it has samples where this histogram has none")
             counts[at : at + size] -= earlier.counts
-        zero = self.zero - earlier.zero
-        if zero < 0 or (counts.size and int(counts.min()) < 0):
+        new = Histogram()
+        new.offset, new.counts = self.offset, counts
+        new.zero, new.count = self.zero - earlier.zero, self.count - earlier.count
+        if new.zero < 0 or (counts.size and int(counts.min()) < 0):
             raise ValueError("not an earlier state: it has more samples than this histogram")
-        new = Histogram.from_parts(
-            offset=self.offset, counts=counts, zero=zero, total=self.sum - earlier.sum, low=0.0, high=0.0
-        )
         if new.count:
-            new.min = self.min if self.min < earlier.min else _lowest(new, self.min)
-            new.max = self.max if self.max > earlier.max else _highest(new, self.max)
+            new.sum = self.sum - earlier.sum
+            low, high = _ends(new)
+            new.min = self.min if self.min < earlier.min else max(self.min, low)
+            new.max = self.max if self.max > earlier.max else min(self.max, high)
         return new
 
     def copy(self) -> Histogram:
@@ -338,18 +339,13 @@ class Histogram:
         return Buckets(schema, offset, counts)
 
 
-def _lowest(new: Histogram, floor: float) -> float:
-    """The lower end of the lowest bucket in use, `floor` at least."""
-    if new.zero:
-        return floor
-    first = int(np.flatnonzero(new.counts)[0])
-    return max(floor, buckets.upper_bound(new.offset + first - 1))
-
-
-def _highest(new: Histogram, ceiling: float) -> float:
-    """The upper end of the highest bucket in use, `ceiling` at most."""
-    used = np.flatnonzero(new.counts)
-    if not used.size:
-        return min(ceiling, ZERO_THRESHOLD)
-    last = new.offset + int(used[-1])
-    return ceiling if last == MAX_INDEX else min(ceiling, buckets.upper_bound(last))
+def _ends(trend: Histogram) -> tuple[float, float]:
+    """The outer bounds of the lowest and the highest bucket in use; infinite where a bucket has none."""
+    used = trend.counts.nonzero()[0]
+    low, high = -math.inf, ZERO_THRESHOLD
+    if used.size:
+        last = trend.offset + int(used[-1])
+        high = math.inf if last == MAX_INDEX else buckets.upper_bound(last)
+        if not trend.zero:
+            low = buckets.upper_bound(trend.offset + int(used[0]) - 1)
+    return low, high

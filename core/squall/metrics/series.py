@@ -218,6 +218,17 @@ def then(into: Aggregate, later: Aggregate) -> None:
     into.then(later)  # type: ignore[arg-type]  # the same type, as was just checked
 
 
+def minus(total: Aggregate, earlier: Aggregate) -> Aggregate:
+    """What came since an earlier state; gauges have no differences.
+
+    Raises:
+        TypeError: They are of different kinds, or gauges.
+    """
+    if type(total) is not type(earlier) or isinstance(total, Gauge):
+        raise TypeError(f"cannot take {type(earlier).__name__} from {type(total).__name__}")
+    return total.minus(earlier)  # type: ignore[arg-type]  # the same type, as was just checked
+
+
 def kind_of(aggregate: Aggregate) -> Kind:
     """The kind of metric that has this aggregate."""
     return _KINDS[type(aggregate)]
