@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from squall.spec.base import Model
+from squall.spec.base import Model, Rule
 from squall.spec.problems import Problem, nearest
 from squall.spec.scalars import parse_plain
 from squall.spec.scenarios import EXECUTOR_FIELDS, Scenario
@@ -158,11 +158,25 @@ def _whole_objects(model: type[Model], root: Node) -> Iterator[Problem]:
 def _broken_rules(root: Node, path: Path, node: MapNode, model: Any) -> Iterator[Problem]:
     keys = tuple(info.alias or name for name, info in model.model_fields.items())
     given = frozenset(_given(node, keys))
+    values = {
+        name: plain(item)
+        for name, info in model.model_fields.items()
+        if (item := child(node, info.alias or name))
+    }
+    unchecked = model.model_construct(**values)
     for rule in getattr(model, "rules", ()):
-        if rule.union:
-            yield from _exactly_one(root, path, node, rule.union)
-        elif not rule.holds(None, given):
+        union = _union_of(rule)
+        if union:
+            yield from _exactly_one(root, path, node, union)
+        elif not rule.holds(unchecked, given):
             yield problem_at(root, path, rule.message)
+
+
+def _union_of(rule: Rule) -> tuple[str, ...]:
+    """The keys of which exactly one is wanted, when that is the rule."""
+    members = (rule.in_schema or {}).get("oneOf", ())
+    required = [member.get("required", ()) for member in members]
+    return tuple(keys[0] for keys in required) if all(len(keys) == 1 for keys in required) else ()
 
 
 def _objects(node: Node, shape: Shape, path: Path) -> Iterator[tuple[Path, MapNode, Shape]]:

@@ -113,10 +113,36 @@ def _most_telling(errors: list[dict[str, Any]], value: Any) -> dict[str, Any]:
 
 def _by_kind(error: dict[str, Any], value: Any, shape: Shape | None) -> Words:
     kind, context = error["type"], error.get("ctx") or {}
+    return (
+        _wrong_text(kind, context, value)
+        or _other_kind(kind, value, shape)
+        or _bounds(kind, context, value)
+        or (str(error["msg"]), "")
+    )
+
+
+def _wrong_text(kind: str, context: dict[str, Any], value: Any) -> Words | None:
     if kind == "literal_error":
         return _not_a_choice(value, str(context.get("expected", "")))
     if kind == "string_pattern_mismatch":
         return _mismatch(value, str(context.get("pattern", "")))
+    return None
+
+
+def _not_a_choice(value: Any, expected: str) -> Words:
+    choices = re.findall(r"'([^']*)'", expected)
+    guess = did_you_mean(value, choices) if isinstance(value, str) else ""
+    return f"{show(value)} is not possible here{guess}", one_of(choices, "possible")
+
+
+def _mismatch(value: Any, pattern: str) -> Words:
+    if pattern == INT_PATTERN:
+        return f"{show(value)} is not a whole number", "write a whole number without quotes, or ${var.name}"
+    said, hint = _FORMATS.get(pattern, ("does not have the form that is needed here", f"the form: {pattern}"))
+    return f"{show(value)} {said}", hint
+
+
+def _other_kind(kind: str, value: Any, shape: Shape | None) -> Words | None:
     if kind in ("int_type", "int_parsing", "int_from_float", "float_type"):
         hint = "write a whole number without quotes" if isinstance(value, str) else "write a whole number"
         return f"{show(value)} is not a whole number", hint
@@ -134,35 +160,7 @@ def _by_kind(error: dict[str, Any], value: Any, shape: Shape | None) -> Words:
     if kind in ("dict_type", "model_type", "model_attributes_type", "mapping_type"):
         keys = one_of(tuple(shape.keys)) if shape else ""
         return f"needs a mapping (key: value), but has {show(value)}", keys
-    return _bounds(kind, context, value) or (str(error["msg"]), "")
-
-
-def _other_kind(kind: str, value: Any, shape: Shape | None) -> Words | None:
-    if kind == "string_type":
-        quotable = not isinstance(value, dict | list)
-        return (
-            f"needs text, but has {show(value)}",
-            f'put it in quotes: "{show(value)}"' if quotable else "write text",
-        )
-    if kind in ("list_type", "tuple_type"):
-        return f"needs a list, but has {show(value)}", 'begin each item in a line of its own with "- "'
-    if kind in ("dict_type", "model_type", "model_attributes_type", "mapping_type"):
-        keys = one_of(tuple(shape.keys)) if shape else ""
-        return f"needs a mapping (key: value), but has {show(value)}", keys
     return None
-
-
-def _not_a_choice(value: Any, expected: str) -> Words:
-    choices = re.findall(r"'([^']*)'", expected)
-    guess = did_you_mean(value, choices) if isinstance(value, str) else ""
-    return f"{show(value)} is not possible here{guess}", one_of(choices, "possible")
-
-
-def _mismatch(value: Any, pattern: str) -> Words:
-    if pattern == INT_PATTERN:
-        return f"{show(value)} is not a whole number", "write a whole number without quotes, or ${var.name}"
-    said, hint = _FORMATS.get(pattern, ("does not have the form that is needed here", f"the form: {pattern}"))
-    return f"{show(value)} {said}", hint
 
 
 def _bounds(kind: str, context: dict[str, Any], value: Any) -> Words | None:
