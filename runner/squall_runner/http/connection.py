@@ -1,0 +1,437 @@
+"""One HTTP/1.1 connection: the path that every request of the run takes.
+
+What a request costs here decides how much load a core can give. So: one write, one future, no task and no timer of its
+own; the parser (llhttp) lives as long as the connection and calls Python once per message; its other callbacks are
+methods of built-in lists, which run without a Python frame. Header fields are not collected: the raw bytes are kept and
+taken apart when somebody asks.
+
+A connection carries one exchange at a time, never pipelined. It belongs to one VU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from httptools import HttpParserError, HttpResponseParser
+
+from squall_runner.http.deadlines import NEVER, Deadlines
+from squall_runner.http.errors import (
+    BODY_TOO_LARGE,
+    CLOSED,
+    PROTOCOL,
+    RESET,
+    TIMEOUT,
+    RequestFailureError,
+    lost,
+)
+from squall_runner.http.headers import Headers, head_end
+from squall_runner.http.response import Response
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from squall_runner.http.origin import Origin
+    from squall_runner.http.request import Request
+
+# Up to here the raw bytes of a response are kept as they came; cutting off the body would cost more.
+_KEEP_RAW = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one response may take.
+
+    Attributes:
+        max_head_bytes: Header, interim responses included.
+        max_body_bytes: Body that is kept, as received and as decompressed.
+        max_discarded_bytes: Body that is counted and thrown away; None: no limit but the timeout.
+    """
+
+    max_head_bytes: int = 65536
+    max_body_bytes: int = 64 * 1024 * 1024
+    max_discarded_bytes: int | None = None
+
+
+class Connection(asyncio.Protocol):
+    """A connection to one origin and the exchange in flight on it.
+
+    Attributes:
+        origin: Where it leads.
+        closed: No request may be sent any more.
+        reusable: The last exchange left the connection ready for another one.
+        stale: The last exchange failed before a byte of its response had come, on a connection that had served before:
+            most likely the server had closed it in the meantime (RFC 9112, section 9.3.1).
+        deadline: When the exchange in flight has to be over; `NEVER` when there is none.
+    """
+
+    __slots__ = (
+        "_bodies", "_clock", "_create_future", "_deadlines", "_drained", "_first", "_future", "_head", "_head_end",
+        "_interim", "_keep", "_keep_alive", "_limits", "_on_lost", "_parser", "_parts", "_paused", "_permits",
+        "_received", "_request", "_sending", "_sent", "_sent_bytes", "_served", "_size", "_start", "_status",
+        "_transport", "_uploading", "closed", "deadline", "on_body", "on_message_begin", "origin", "reusable", "stale",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        origin: Origin,
+        clock: Callable[[], float],
+        deadlines: Deadlines,
+        limits: Limits,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.origin = origin
+        self._clock = clock
+        self._create_future = asyncio.get_running_loop().create_future
+        self._deadlines = deadlines
+        self._limits = limits
+        self._on_lost = on_lost
+        self.closed = False
+        self.reusable = False
+        self.stale = False
+        self.deadline = NEVER
+        self._served = 0
+        self._paused = False
+        self._uploading = False
+        self._drained: asyncio.Future[None] | None = None
+        self._future: asyncio.Future[Response] | None = None
+        self._bodies: list[bytes] = []
+        self._parts: list[bytes] = []
+        self.on_body = self._parts.append
+        # A message may begin once per request: the list holds one permit then, and taking a second one is an
+        # IndexError, which the parser reports. Without this, a second response behind the first one would be
+        # taken for the answer to the next request.
+        self._permits: list[None] = []
+        self.on_message_begin = self._permits.pop
+        self._parser = HttpResponseParser(self)
+        self._head = b""
+        self._status = 0
+        self._keep_alive = False
+
+    # The exchange, in the order in which it happens.
+
+    def start(  # noqa: PLR0917 - positional calls are the cheapest
+        self,
+        request: Request,
+        wire: bytes,
+        keep: bool,  # noqa: FBT001
+        start: float,
+        sending: float,
+        deadline: float,
+    ) -> asyncio.Future[Response]:
+        """Sends a request, or its head when its body is uploaded apart; returns the future of its response.
+
+        The future never gets an exception. Whoever stops waiting for it calls `abort`.
+
+        Args:
+            request: What is sent, for the response.
+            wire: The bytes.
+            keep: Whether the body of the response is kept.
+            start: When the caller began to care about this request.
+            sending: The time now.
+            deadline: When the response has to be complete.
+        """
+        self._request = request
+        self._keep = keep
+        self._start = start
+        self._sending = sending
+        self.deadline = deadline
+        self._received = 0
+        self._size = 0
+        self._status = 0
+        self._interim = 0
+        self._head_end = -1
+        self._sent_bytes = len(wire)
+        self._permits.append(None)
+        future: asyncio.Future[Response] = self._create_future()
+        self._future = future
+        self._transport.write(wire)
+        self._sent = self._clock()
+        if deadline < self._deadlines.due:
+            self._deadlines.expect(deadline)
+        return future
+
+    async def upload(self) -> None:
+        """Sends the body of the request piece by piece, as fast as the peer takes it.
+
+        Stops early when the exchange is over: the server may answer before it has read everything.
+        """
+        body = self._request.body
+        self._uploading = True
+        try:
+            for piece in (body,) if isinstance(body, bytes) else body.chunks() if body else ():
+                self._transport.write(piece)
+                self._sent_bytes += len(piece)
+                if self._paused:
+                    self._drained = self._create_future()
+                    await self._drained
+                if self._future is None:
+                    return
+        except (OSError, ValueError) as exc:
+            self._fail(
+                RequestFailureError(PROTOCOL, f"the body of the request cannot be read: {exc}"), self._clock()
+            )
+            return
+        self._uploading = False
+        self._sent = self._clock()
+
+    def data_received(self, data: bytes) -> None:
+        """Takes in what came; part of the event loop's interface."""
+        now = self._clock()
+        if self._future is None:
+            # Nothing was asked: the rest of an earlier answer, or a farewell such as 408.
+            self.abort()
+            return
+        if self._received:
+            self._received += len(data)
+            if self._head_end < 0:
+                self._head += data
+        else:
+            self._received = len(data)
+            self._first = now
+            self._head = data
+        if self._request.method == "HEAD":
+            self._receive_head(now)
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserError as exc:
+            self._keep_alive = False
+            if not self._status:
+                self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                return
+        if self._status:
+            self._finish(now)
+        else:
+            self._progress(now)
+
+    def on_message_complete(self) -> None:
+        """Notes the end of a message; called by the parser."""
+        parser = self._parser
+        status = parser.get_status_code()
+        if status >= 200 or status == 101:
+            self._status = status
+            self._keep_alive = parser.should_keep_alive()
+        elif status >= 100:
+            self._interim += 1
+            self._permits.append(None)
+
+    def _receive_head(self, now: float) -> None:
+        """Takes in a response that has no body whatever its header says (RFC 9110, section 9.3.2).
+
+        The parser does not know of the method, so it gets the header alone and is replaced afterwards.
+        """
+        head, parser = self._head, self._parser
+        while (end := head_end(head, self._interim)) >= 0:
+            interim = self._interim
+            begin = head_end(head, interim - 1) if interim else 0
+            try:
+                parser.feed_data(head[begin:end])
+            except HttpParserError as exc:
+                self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                return
+            if self._interim > interim:
+                continue
+            options = Headers(head, interim).get("connection", "").lower()
+            http11 = head[begin:end].lstrip(b"\r\n").startswith(b"HTTP/1.1")
+            self._keep_alive = http11 and "close" not in options and len(head) == end
+            self._status = parser.get_status_code()
+            self._parts.clear()
+            self._parser = HttpResponseParser(self)
+            self._finish(now)
+            return
+        self._check_head(len(head), now)
+
+    def _progress(self, now: float) -> None:
+        """Keeps an unfinished response within its limits."""
+        if self._head_end < 0:
+            self._head_end = head_end(self._head, self._interim)
+            if self._head_end < 0:
+                self._check_head(len(self._head), now)
+                return
+            if not self._check_head(self._head_end, now):
+                return
+            self._head = self._head[: self._head_end]
+        self._size += sum(map(len, self._parts))
+        if self._keep:
+            self._bodies += self._parts
+        self._parts.clear()
+        self._check_body(now)
+
+    def _check_head(self, size: int, now: float) -> bool:
+        limit = self._limits.max_head_bytes
+        if size > limit:
+            self._fail(RequestFailureError(PROTOCOL, f"the header is larger than {limit} bytes"), now)
+        return size <= limit
+
+    def _check_body(self, now: float) -> bool:
+        limit = self._limits.max_body_bytes if self._keep else self._limits.max_discarded_bytes
+        if limit is None or self._size <= limit:
+            return True
+        self._fail(RequestFailureError(BODY_TOO_LARGE, f"the body is larger than {limit} bytes"), now)
+        return False
+
+    def _finish(self, now: float) -> None:
+        """Hands over a complete response."""
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._size += len(body)
+        if self._bodies:
+            self._bodies.append(body)
+            body = b"".join(self._bodies)
+            self._bodies.clear()
+        if self._received > _KEEP_RAW and not self._fits(now):
+            return
+        future, self._future = self._future, None
+        self.deadline = NEVER
+        self._served += 1
+        self.reusable = self._keep_alive and not self.closed and not self._uploading
+        first, sent = self._first, self._sent
+        response = Response(
+            self._request,
+            self._status,
+            self._start,
+            now,
+            sent - self._sending,
+            first - sent if first > sent else 0.0,
+            now - first,
+            self._sent_bytes,
+            self._received,
+            self._size,
+            self._head,
+            self._interim,
+            body if self._keep else None,
+            self._limits.max_body_bytes,
+            self._served > 1,
+        )
+        if future is not None and not future.done():
+            future.set_result(response)
+        if self._uploading:
+            self._wake()
+
+    def _fits(self, now: float) -> bool:
+        """Checks a large response that may have come in one piece, and keeps only its header."""
+        end = self._head_end if self._head_end >= 0 else head_end(self._head, self._interim)
+        if not self._check_head(end, now) or not self._check_body(now):
+            return False
+        self._head = self._head[:end]
+        return True
+
+    # Ways in which an exchange can end badly.
+
+    def expire(self, now: float) -> None:
+        """Ends the exchange because its time is over; called by the sweep."""
+        allowed = self.deadline - self._start
+        text = f"no complete response within {allowed:.3g} s: {self._how_far()}"
+        self._fail(RequestFailureError(TIMEOUT, text), now)
+
+    def abort(self) -> None:
+        """Closes the connection at once and forgets the exchange, if any."""
+        self.closed = True
+        self.reusable = False
+        self.deadline = NEVER
+        self._future = None
+        self._transport.abort()
+        self._wake()
+
+    def close(self) -> None:
+        """Closes an idle connection politely: TLS says goodbye."""
+        self.closed = True
+        self.reusable = False
+        self._transport.close()
+
+    def _fail(self, failure: RequestFailureError, now: float) -> None:
+        future = self._future
+        received = self._received
+        if future is not None and not future.done():
+            sent = min(self._sent, now)
+            first = self._first if received else now
+            response = Response(
+                self._request,
+                0,
+                self._start,
+                now,
+                sent - self._sending,
+                max(first - sent, 0.0),
+                now - first,
+                self._sent_bytes,
+                received,
+                self._size,
+                b"",
+                0,
+                b"",
+                0,
+                self._served > 0,
+            )
+            response.error = failure.error
+            response.error_message = failure.message
+            self.stale = self._served > 0 and not received and failure.error in (CLOSED, RESET)
+            future.set_result(response)
+        self.abort()
+
+    def _how_far(self) -> str:
+        if not self._received:
+            return "nothing of it came"
+        if self._head_end < 0:
+            return f"{self._received} bytes of its header came"
+        return f"the header and {self._size} bytes of the body came"
+
+    def _ends_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of the response (RFC 9112, section 6.3, item 8)."""
+        if self._head_end < 0 or self._request.method == "HEAD":
+            return False
+        headers = Headers(self._head, self._interim)
+        coding = headers.get("transfer-encoding", "").lower()
+        return "content-length" not in headers and not coding.endswith("chunked")
+
+    # The rest of the event loop's interface.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        # uvloop's transports have the interface, not the base class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._deadlines.members.add(self)
+
+    def eof_received(self) -> bool:
+        """Lets the transport close: nobody half-closes a connection to go on."""
+        self.closed = True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends the exchange in flight and gives up what the connection held."""
+        self.closed = True
+        self.reusable = False
+        if self._future is not None:
+            now = self._clock()
+            if exc is None and self._received and self._ends_with_connection():
+                self._keep_alive = False
+                self._status = self._parser.get_status_code()
+                self._finish(now)
+            else:
+                self._fail(lost(exc, f"({self._how_far()})"), now)
+        self._deadlines.members.discard(self)
+        del self._parser  # it holds this object
+        self._wake()
+        self._on_lost()
+
+    def tls_session(self) -> tuple[ssl.SSLSession | None, bool]:
+        """Returns the TLS session, for a later connection, and whether this one resumed an earlier session."""
+        wrapped = self._transport.get_extra_info("ssl_object")
+        return (wrapped.session, wrapped.session_reused) if wrapped else (None, False)
+
+    def pause_writing(self) -> None:
+        """Notes that the peer does not keep up."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Lets the upload go on."""
+        self._paused = False
+        self._wake()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)

@@ -1,0 +1,290 @@
+"""What all VUs of a process share on the way to the target: addresses, TLS contexts, limits, deadlines, accounting.
+
+Connections themselves are not shared: each VU has its own, as visitors have. Opening one happens here, phase by phase,
+so that each phase is measured, bounded in time and named when it fails. This is also the place where another protocol
+than HTTP/1.1 would be chosen for a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from squall_runner.http.connection import Connection, Limits
+from squall_runner.http.deadlines import Deadlines
+from squall_runner.http.errors import (
+    DNS,
+    TLS,
+    RequestFailureError,
+    connect_failure,
+    describe,
+    tls_failure,
+)
+from squall_runner.http.resolver import Address, Resolver
+from squall_runner.http.tls import ResumingContext, TlsOptions, make_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall_runner.http.origin import Origin
+
+_FAREWELL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long the phases before a request may take, each also bounded by the request's own timeout. Seconds.
+
+    Attributes:
+        dns: Name resolution.
+        connect: TCP connect, over all addresses.
+        tls: TLS handshake.
+    """
+
+    dns: float = 10.0
+    connect: float = 10.0
+    tls: float = 10.0
+
+
+@dataclass(slots=True)
+class Phases:
+    """When the opening of a connection began and what its phases took, in seconds, as far as it came."""
+
+    begun: float = 0.0
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+
+
+@dataclass(slots=True)
+class NetworkStats:
+    """Counts since the network was made.
+
+    Attributes:
+        opened: Connections that became ready for a request.
+        failed: Connections that did not.
+        open_sockets: Sockets open now, those being connected included.
+        stale_retries: Requests repeated because a kept-alive connection had been closed by the server.
+        sessions_resumed: TLS handshakes that resumed an earlier session.
+    """
+
+    opened: int = 0
+    failed: int = 0
+    open_sockets: int = 0
+    stale_retries: int = 0
+    sessions_resumed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """Settings of a network; the defaults suit a load test."""
+
+    limits: Limits = field(default_factory=Limits)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    tls: TlsOptions = field(default_factory=TlsOptions)
+    dns_ttl: float = 60.0
+    max_redirects: int = 10
+
+
+class Network:
+    """The shared part of all clients of one event loop.
+
+    Args:
+        options: Settings.
+        clock: Seconds, monotonic; all times in responses are its readings.
+        wall: Seconds since the epoch, for the expiry of cookies.
+        resolver: Who knows addresses; by default the system, with a cache.
+    """
+
+    def __init__(
+        self,
+        options: NetworkOptions | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        wall: Callable[[], float] = time.time,
+        resolver: Resolver | None = None,
+    ) -> None:
+        self.options = options or NetworkOptions()
+        self.clock = clock
+        self.wall = wall
+        self.stats = NetworkStats()
+        self._deadlines = Deadlines(clock)
+        self._resolver = resolver or Resolver(clock, ttl=self.options.dns_ttl)
+        self._context: ResumingContext | None = None
+        self._all_closed: asyncio.Future[None] | None = None
+
+    def prepare_tls(self) -> None:
+        """Reads certificates and keys now instead of at the first https request.
+
+        Raises:
+            InfrastructureError: A file cannot be read or does not hold what it should.
+        """
+        if self._context is None:
+            self._context = make_context(self.options.tls)
+
+    async def open(self, origin: Origin, deadline: float, phases: Phases) -> Connection:
+        """Opens a connection.
+
+        Args:
+            origin: Where to.
+            deadline: When the whole request has to be over, in the clock's seconds.
+            phases: Filled in, also when it fails.
+
+        Raises:
+            RequestFailureError: It was not possible; the class says in which phase.
+        """
+        phases.begun = self.clock()
+        if origin.tls:
+            self.prepare_tls()
+        try:
+            addresses = await self._resolve(origin, deadline, phases)
+            sock = await self._connect(origin, addresses, deadline, phases)
+            connection = await self._attach(origin, sock, deadline, phases)
+        except RequestFailureError:
+            self.stats.failed += 1
+            raise
+        self.stats.opened += 1
+        return connection
+
+    def remember_session(self, connection: Connection) -> None:
+        """Keeps the TLS session of a connection; to be called when its first response has come.
+
+        TLS 1.3 servers send what is needed for resumption behind the handshake, together with the first response.
+        """
+        if self._context is not None and connection.origin.tls:
+            session, _ = connection.tls_session()
+            self._context.remember(self.options.tls.server_name or connection.origin.host, session)
+
+    async def close(self) -> None:
+        """Closes all connections, those of all clients included, and waits until the sockets are gone.
+
+        Peers that do not take part in the farewell of TLS are cut off after a second.
+        """
+        self._resolver.close()
+        self._deadlines.close()
+        for connection in tuple(self._deadlines.members):
+            assert isinstance(connection, Connection)
+            connection.close()
+        await self._wait_closed(_FAREWELL_SECONDS)
+        for connection in tuple(self._deadlines.members):
+            assert isinstance(connection, Connection)
+            connection.abort()
+        await self._wait_closed(_FAREWELL_SECONDS)
+
+    async def _wait_closed(self, seconds: float) -> None:
+        if self.stats.open_sockets:
+            self._all_closed = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._all_closed], timeout=seconds)
+
+    def _socket_gone(self) -> None:
+        self.stats.open_sockets -= 1
+        if not self.stats.open_sockets and self._all_closed is not None and not self._all_closed.done():
+            self._all_closed.set_result(None)
+
+    async def _resolve(self, origin: Origin, deadline: float, phases: Phases) -> list[Address]:
+        begun = self.clock()
+        allowed = self.options.timeouts.dns
+        try:
+            async with asyncio.timeout(min(allowed, deadline - begun)):
+                return await self._resolver.resolve(origin.host, origin.port)
+        except TimeoutError as exc:
+            raise RequestFailureError(DNS, f"no address for {origin.host} in time") from exc
+        except (OSError, UnicodeError) as exc:
+            raise RequestFailureError(DNS, f"no address for {origin.host}: {describe(exc)}") from exc
+        finally:
+            phases.dns = self.clock() - begun
+
+    async def _connect(
+        self, origin: Origin, addresses: list[Address], deadline: float, phases: Phases
+    ) -> socket.socket:
+        """Tries the addresses one after the other; each gets its share of the time that is left."""
+        begun = self.clock()
+        end = min(deadline, begun + self.options.timeouts.connect)
+        try:
+            for tried, address in enumerate(addresses, 1):
+                share = (end - self.clock()) / (len(addresses) - tried + 1)
+                try:
+                    return await self._connect_one(address, share)
+                except OSError as exc:
+                    self._resolver.failed(origin.host, origin.port, address)
+                    failure = connect_failure(exc, f"{origin.host}:{origin.port} ({address[1][0]})")
+                    failure.__cause__ = exc
+            raise failure
+        finally:
+            phases.connect = self.clock() - begun
+
+    async def _connect_one(self, address: Address, seconds: float) -> socket.socket:
+        family, where = address
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        self.stats.open_sockets += 1
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().sock_connect(sock, where)
+        except BaseException as exc:
+            sock.close()
+            self._socket_gone()
+            if isinstance(exc, TimeoutError) and exc.errno is None:
+                raise TimeoutError(f"no answer within {seconds:.3g} s") from exc
+            raise
+        return sock
+
+    async def _attach(
+        self, origin: Origin, sock: socket.socket, deadline: float, phases: Phases
+    ) -> Connection:
+        """Turns a connected socket into a connection, through the TLS handshake where one is due."""
+        begun = self.clock()
+        where = f"{origin.host}:{origin.port}"
+        left = min(self.options.timeouts.tls, deadline - begun)
+        release = self._release_once()
+        try:
+            async with asyncio.timeout(left):
+                connection = await self._wrap(origin, sock, release)
+        except BaseException as exc:
+            sock.close()
+            release()
+            if isinstance(exc, TimeoutError):
+                raise RequestFailureError(
+                    TLS, f"TLS handshake with {where} not finished in {left:.3g} s"
+                ) from exc
+            if isinstance(exc, OSError):
+                raise tls_failure(exc, where) from exc
+            raise
+        if origin.tls:
+            phases.tls = self.clock() - begun
+        return connection
+
+    async def _wrap(self, origin: Origin, sock: socket.socket, release: Callable[[], None]) -> Connection:
+        loop = asyncio.get_running_loop()
+
+        def factory() -> Connection:
+            return Connection(origin, self.clock, self._deadlines, self.options.limits, release)
+
+        if not origin.tls:
+            return (await loop.create_connection(factory, sock=sock))[1]
+        _, connection = await loop.create_connection(
+            factory,
+            sock=sock,
+            ssl=self._context,
+            server_hostname=self.options.tls.server_name or origin.host,
+            ssl_shutdown_timeout=_FAREWELL_SECONDS,
+        )
+        if connection.tls_session()[1]:
+            self.stats.sessions_resumed += 1
+        return connection
+
+    def _release_once(self) -> Callable[[], None]:
+        """Returns what counts a socket as gone, however many of its owners say so."""
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self._socket_gone()
+
+        return release
