@@ -75,8 +75,8 @@ def _verdict(summary: Summary) -> Panel:
     title = verdict.result + (f" ({verdict.cause})" if verdict.cause else "")
     body = Text()
     body.append(title, RESULT_STYLE[verdict.result])
-    if summary.grade is not None:
-        body.append(f"   grade: {summary.grade or 'none'}")
+    for group, grade in summary.grades.items():
+        body.append(f"   {group or 'grade'}: {grade or 'none'}")
     if verdict.message:
         body.append(f"\n{verdict.message}")
     return Panel(body, border_style=RESULT_STYLE[verdict.result], expand=False)

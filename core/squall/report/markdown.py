@@ -69,8 +69,8 @@ def _head(summary: Summary) -> str:
         ("Peak load", "; ".join(_peak(summary)) or "-"),
         ("Success", _success(summary)),
     ]
-    if summary.grade is not None:
-        facts.append(("Grade", text(summary.grade) or "none of the tiers held"))
+    for group, grade in summary.grades.items():
+        facts.append((f"Grade {text(group)}".strip(), text(grade) or "none of the tiers held"))
     facts += [(text(name), text(value)) for name, value in summary.options.items()]
     return "\n".join(lines) + _table(("", ""), facts)
 

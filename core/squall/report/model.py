@@ -108,6 +108,8 @@ class TierSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A tier, and whether it held."""
 
     name: str
+    group: str = ""
+    """What it grades; empty for the run as a whole."""
     held: bool
     thresholds: tuple[ThresholdState, ...]
 
@@ -218,8 +220,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     options: dict[str, Any] = {}
     """What the command line changed, such as variant and time scale."""
     verdict: VerdictSummary
-    grade: str | None = None
-    """The best tier that held; None without tiers, empty when none held."""
+    grades: dict[str, str] = {}
+    """By group of tiers (empty for the run as a whole): the best tier that held, empty when none did."""
     tiers: tuple[TierSummary, ...] = ()
     thresholds: tuple[ThresholdState, ...] = ()
     metrics: tuple[MetricSummary, ...] = ()

@@ -89,7 +89,6 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 def build_summary(facts: Facts) -> Summary:
     """All figures of the report."""
     metrics = metric_summaries(facts.totals, facts.catalogue, facts.timings.load_seconds)
-    grade = next((tier.name for tier in facts.tiers if tier.held), "") if facts.tiers else None
     return Summary(
         squall_version=squall.__version__,
         run=facts.run,
@@ -102,7 +101,7 @@ def build_summary(facts: Facts) -> Summary:
         manifest_hash=manifest_hash(facts.manifest),
         options=facts.options,
         verdict=facts.verdict,
-        grade=grade,
+        grades=_grades(facts.tiers),
         tiers=facts.tiers,
         thresholds=facts.thresholds,
         metrics=metrics,
@@ -115,6 +114,15 @@ def build_summary(facts: Facts) -> Summary:
         generator=_generator(facts),
         lost_runners=facts.lost_runners,
     )
+
+
+def _grades(tiers: tuple[TierSummary, ...]) -> dict[str, str]:
+    """By group, the first tier that held; tiers stand from best to least."""
+    grades: dict[str, str] = {}
+    for tier in tiers:
+        if not grades.get(tier.group):
+            grades[tier.group] = tier.name if tier.held else ""
+    return grades
 
 
 def _iso(moment: datetime) -> str:
