@@ -177,7 +177,7 @@ class Rewriter:
             raise self._error(node, f"{name!r} is no value by itself", f"write {name}.<name>")
         if self._scope.response and name in RESPONSE_NAMES:
             self.names.add(name)
-            read: ast.expr = ast.Attribute(ast.Name("response", ast.Load()), name, ast.Load())
+            read = _of_response(name)
         else:
             self._root(node, name)
             read = _lookup(ast.Name("env", ast.Load()), name)
@@ -372,6 +372,12 @@ def _constant(value: Any) -> Typed:
 
 def _lookup(container: ast.expr, key: str) -> ast.expr:
     return ast.Subscript(container, ast.Constant(key), ast.Load())
+
+
+def _of_response(name: str) -> ast.expr:
+    """The only attributes that are ever read: those of ResponseView."""
+    read = ast.Attribute(ast.Name("response", ast.Load()), "json" if name == "body" else name, ast.Load())
+    return ast.Call(read, [], []) if name == "body" else read
 
 
 def _call(helper: str, *arguments: ast.expr) -> ast.Call:

@@ -40,15 +40,17 @@ RUN_MEMBERS = frozenset({"id", "name"})
 
 
 class ResponseView(Protocol):
-    """What an expression may read of a response; all members may be computed lazily."""
+    """What an expression may read of a response; all members may be computed lazily.
+
+    The name `body` in an expression is `json()`; the other names are the members of that name.
+    """
 
     @property
     def status(self) -> int:
         """Status code; 0 when no response arrived."""
 
-    @property
-    def body(self) -> Any:
-        """The body parsed as JSON; raises ValueError when it is not JSON."""
+    def json(self) -> Any:
+        """The body parsed as JSON; raises an exception that says why when it is not JSON."""
 
     @property
     def text(self) -> str:
