@@ -32,7 +32,9 @@ class KeyRef(Model):
     """A key of a ConfigMap or a Secret of the same namespace."""
 
     name: Annotated[str, Field(min_length=1, max_length=253)]
+    """The name of the ConfigMap or the Secret."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
+    """The key in its data."""
 
 
 class Variable(Model):
@@ -47,7 +49,9 @@ class Variable(Model):
     rules = (at_most_one_of("value", "secret"),)
 
     name: Identifier
+    """The name in `${var.name}`."""
     value: int | Text | None = None
+    """The value, or its default where `env` or `--var` give another."""
     secret: KeyRef | None = None
     """A Secret's key: used only inside requests, masked wherever anything is printed."""
     env: Annotated[str, Field(max_length=128, pattern="^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
@@ -58,7 +62,9 @@ class VolumeFile(Model):
     """A file in a PersistentVolumeClaim of the same namespace."""
 
     claim_name: Annotated[str, Field(min_length=1, max_length=253)]
+    """The name of the PersistentVolumeClaim."""
     path: Text
+    """The path of the file within the volume."""
 
 
 class File(Model):
@@ -69,9 +75,11 @@ class File(Model):
     rules = (one_of("path", "inline", "configMap", "secret", "volumeClaim"),)
 
     name: Name
+    """What the rest of the manifest calls the file."""
     path: Text | None = None
     """Relative to the manifest; the command line reads it and sends it along."""
     inline: Annotated[str, Field(max_length=MAX_BLOB)] | None = None
+    """The content itself, for small files."""
     config_map: KeyRef | None = None
     secret: KeyRef | None = None
     volume_claim: VolumeFile | None = None
@@ -85,11 +93,13 @@ class Data(Model):
     rules = (one_of("csv", "jsonl"),)
 
     name: Identifier
+    """The name in `${data.name.column}`."""
     csv: Name | None = None
     """The name of a file: CSV (RFC 4180) with a header row."""
     jsonl: Name | None = None
     """The name of a file: one JSON object a line."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    """What separates the columns of a CSV file."""
     order: Literal["sequential", "random", "unique"] = "sequential"
     """`sequential`: each shard goes through its own share of the rows in order; `random`: any row at any time;
     `unique`: no row is ever used twice in the run."""
@@ -117,14 +127,19 @@ class HttpDefaults(Model):
     rules = (at_most_one_of("baseUrl", "baseUrls"),)
 
     base_url: Text | None = None
+    """What a `url` that is only a path is appended to; may hold `${var.x}`."""
     base_urls: Annotated[list[Text], Field(min_length=1, max_length=32)] | None = None
     """Several targets that share the load."""
     balancing: Literal["round-robin", "random", "per-vu"] = "round-robin"
     """How `baseUrls` share the load: in turn, at random, or a VU keeps to one."""
     timeout: Duration = "30s"
+    """For a whole request, from the wait for a connection to the last byte."""
     connect_timeout: Duration = "10s"
+    """For DNS, the TCP connection and TLS together."""
     headers: Headers | None = None
+    """Sent with every request."""
     max_redirects: Annotated[int, Field(ge=0, le=50)] = 10
+    """Redirects followed by one request; 0 takes the redirect itself as the answer."""
     max_body_size: Size = "64MiB"
     """A longer response is a failure of class body_too_large."""
     cookies: bool = True
@@ -142,6 +157,7 @@ class Threshold(Model):
     rules = (one_of("metric", "query"),)
 
     name: Label | None = None
+    """What reports call it; by default metric and expression."""
     metric: Text | None = None
     """A metric, with a selector of tags where wanted: `http_req_duration{scenario:signup}`."""
     query: Text | None = None
@@ -162,6 +178,7 @@ class Threshold(Model):
     min_samples: Count | None = None
     """With fewer samples it is not judged."""
     severity: Literal["fail", "warn"] = "fail"
+    """Whether it fails the run when it is broken, or only warns."""
     no_data: Literal["fail", "pass"] = "fail"
     """The outcome when there never was anything to judge."""
 
@@ -175,6 +192,7 @@ class Tier(Model):
     named_list: ClassVar[bool] = True
 
     name: Name
+    """What the report says when this tier is reached."""
     thresholds: Thresholds
 
 
@@ -182,21 +200,27 @@ class ShareLimits(Model):
     """A share to warn at, and one to stop at."""
 
     warn: Percent | None = None
+    """Above this the run goes on with a warning."""
     stop: Percent | None = None
+    """Above this the run is stopped."""
 
 
 class DurationLimits(Model):
     """A duration to warn at, and one to stop at."""
 
     warn: Duration | None = None
+    """Above this the run goes on with a warning."""
     stop: Duration | None = None
+    """Above this the run is stopped."""
 
 
 class RateLimits(Model):
     """A rate per second below which to warn, and one below which to stop."""
 
     warn: Count | None = None
+    """Below this the run goes on with a warning."""
     stop: Count | None = None
+    """Below this the run is stopped."""
 
 
 class Connectivity(Model):
@@ -205,7 +229,9 @@ class Connectivity(Model):
     url: Text
     """Absolute, or a path below `baseUrl`."""
     interval: Duration = "5s"
+    """From one request to the next."""
     timeout: Duration = "5s"
+    """A request that takes longer has failed."""
     failures: PositiveInt = 1
     """This many failures one after the other stop the run."""
 
@@ -231,6 +257,7 @@ class Safety(Model):
     lost_control: Duration = "60s"
     """A runner that has not reached its hub for this long stops its load."""
     on_runner_loss: Literal["fail", "continue"] = "fail"
+    """When a runner is lost: end the run with an error, or go on with those that are left."""
     stop_grace: Duration = "500ms"
     """On a stop, requests in flight are cancelled after this."""
     window: Duration = "10s"
@@ -255,11 +282,14 @@ class RunnerPods(Model):
     """How runner pods look. Acts on a cluster only."""
 
     shards_per_pod: PositiveInt = 1
+    """How many shards one pod carries, with a process per CPU."""
     image: Text | None = None
+    """The image of the runner, when not the installation's."""
     resources: (
         Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
         | None
     ) = None
+    """Requests and limits as in a container; whole CPUs with requests = limits keep the numbers honest."""
     template: (
         Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
         | None
@@ -271,6 +301,7 @@ class PrometheusOutput(Model):
     """Where metrics are pushed while the run goes on."""
 
     remote_write_url: Text
+    """An endpoint for Prometheus remote write; may hold `${var.x}`."""
 
 
 class Outputs(Model):
@@ -288,7 +319,9 @@ class Variant(Model):
     named_list: ClassVar[bool] = True
 
     name: Name
+    """The name for `--variant`."""
     spec: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+    """The part of the spec that is different."""
 
 
 class LoadTestSpec(Model):

@@ -21,16 +21,21 @@ class LoadTestPolicySpec(Model):
     allowed_hosts: Annotated[list[Pattern], Field(max_length=500)] | None = None
     """Names, wildcards (`*.test.example`) or networks (`10.0.0.0/8`) that load may go to."""
     max_shards: Limit | None = None
+    """The most shards of one LoadTest."""
     max_vus: Annotated[Limit | None, Field(alias="maxVUs")] = None
+    """The most VUs of one LoadTest at any moment."""
     max_rate: Limit | None = None
     """Iterations per second."""
     max_duration: Duration | None = None
+    """The longest a LoadTest may last."""
     images: Annotated[list[Pattern], Field(max_length=100)] | None = None
     """Wildcards of runner images."""
     required_labels: Annotated[list[Pattern], Field(max_length=50)] | None = None
+    """Keys of labels that every LoadTest must have."""
     allow_python: bool = True
     """Whether `python` steps may be used."""
     max_concurrent_runs: Limit | None = None
+    """How many runs there may be at once."""
     halt: bool = False
     """Stops everything now, and lets nothing start."""
 

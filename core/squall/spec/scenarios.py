@@ -52,6 +52,7 @@ class Stage(Model):
     name: Label | None = None
     """The value of the tag `stage`; by default its place, from 1."""
     duration: Duration
+    """How long the way to `target` takes; 0 jumps there."""
     target: Count
     """VUs, or iterations per `timeUnit`."""
 
@@ -97,9 +98,11 @@ class Scenario(Model):
     name: Name
     """The value of the tag `scenario`."""
     executor: ExecutorName
+    """How the load is made: so many VUs, so many iterations, or so many arrivals; see the table below."""
     vus: PositiveInt | None = None
     """VUs over all shards; for the iteration executors 1 by default."""
     duration: Duration | None = None
+    """How long the load lasts."""
     stages: Annotated[list[Stage], Field(min_length=1, max_length=100)] | None = None
     start_vus: Annotated[Count | None, Field(alias="startVUs")] = None
     """VUs at the beginning of the first stage; 0 by default."""
@@ -135,6 +138,7 @@ class Scenario(Model):
     placement: Placement | None = None
     """By default every shard carries the scenario."""
     tags: Tags | None = None
+    """Tags of the user's own on everything this scenario measures."""
     steps: Steps
     finally_steps: Annotated[Steps | None, Field(alias="finally")] = None
     """Run after every iteration, also after one that failed."""

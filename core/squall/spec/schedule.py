@@ -16,7 +16,9 @@ class TemplateMetadata(Model):
     """Labels and annotations of the LoadTests that are made."""
 
     labels: Labels | None = None
+    """Labels of each LoadTest."""
     annotations: Labels | None = None
+    """Annotations of each LoadTest."""
 
 
 class LoadTestTemplate(Model):
@@ -34,10 +36,15 @@ class LoadTestScheduleSpec(Model):
     time_zone: Annotated[str, Field(max_length=64)] = "Etc/UTC"
     """A name of the IANA time zone database."""
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Forbid"
+    """When the run before is still going: start beside it, leave this one out, or stop the one before."""
     starting_deadline_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """A start that was missed is made up for within this many seconds; without it, whenever possible."""
     successful_runs_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many passed LoadTests are kept."""
     failed_runs_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many LoadTests with another verdict are kept."""
     suspend: bool = False
+    """Makes no new LoadTests; those there are go on."""
     load_test_template: LoadTestTemplate
 
 

@@ -36,7 +36,9 @@ class BasicAuth(Model):
     """User name and password, sent as the `Authorization` header (RFC 7617)."""
 
     username: Text
+    """May hold `${...}`."""
     password: Text
+    """May hold `${...}`; best a variable from a Secret."""
 
 
 class Auth(Model):
@@ -55,6 +57,7 @@ class Part(Model):
     rules = (one_of("value", "file"),)
 
     name: Text
+    """The name of the form field."""
     value: Text | None = None
     """A plain field; may hold `${...}`."""
     file: Name | None = None
@@ -71,11 +74,13 @@ class Http(Model):
     rules = (at_most_one_of("json", "form", "multipart", "raw", "file"),)
 
     method: Annotated[str, Field(min_length=1, max_length=16, pattern="^[A-Z]+$")] = "GET"
+    """The request method (RFC 9110)."""
     url: Annotated[str, Field(min_length=1, max_length=4096)]
     """Absolute, or a path below `baseUrl`."""
     query: Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=64)] | None = None
     """Query parameters, percent-encoded and added to `url`."""
     headers: Headers | None = None
+    """Added to those of `http.headers`; the same name replaces one."""
     auth: Auth | None = None
     json_body: Annotated[JsonValue, Field(alias="json")] = None
     """A JSON body; a text that is exactly `${expr}` keeps the expression's type."""
@@ -147,9 +152,13 @@ class Think(Model):
     )
 
     duration: Duration | None = None
+    """The pause, always the same."""
     min: Duration | None = None
+    """The shortest pause, any between it and `max` being as likely."""
     max: Duration | None = None
+    """The longest pause."""
     mean: Duration | None = None
+    """The mean of pauses of random length."""
     distribution: Literal["exponential"] = "exponential"
     """With `mean`: the distribution of the pause."""
 
@@ -158,6 +167,7 @@ class If(Model):
     """Runs `then` when the condition holds, otherwise `else`."""
 
     condition: Expression
+    """An expression; what counts as true in Python counts as true."""
     then: Steps
     else_steps: Annotated[Steps | None, Field(alias="else")] = None
 
@@ -166,7 +176,9 @@ class Choice(Model):
     """One way an iteration may go."""
 
     name: Label | None = None
+    """What logs and messages call the choice; by default its place."""
     weight: PositiveInt = 1
+    """How often it is taken, relative to the other choices."""
     steps: Steps
 
 
@@ -178,6 +190,7 @@ class Repeat(Model):
     times: int | Text | None = None
     """A number, or one `${...}`."""
     while_condition: Annotated[Expression | None, Field(alias="while")] = None
+    """An expression, asked before each round."""
     limit: PositiveInt = 1000
     """Never more rounds than this; reaching it with `while` still true is a failed step."""
     index: Identifier | None = None
@@ -189,6 +202,7 @@ class Branch(Model):
     """Steps that run beside the other branches."""
 
     name: Label | None = None
+    """What logs and messages call the branch; by default its place."""
     steps: Steps
 
 
@@ -217,11 +231,13 @@ class Python(Model):
     module: Annotated[str, Field(max_length=255, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")] | None = None
     """A module that is installed beside the runner."""
     function: Annotated[str, Field(max_length=63, pattern="^[A-Za-z_][A-Za-z0-9_]*$")]
+    """The name of the function in the file or the module."""
     args: Annotated[dict[Identifier, JsonValue], Field(max_length=64)] | None = None
     """Keyword arguments; texts may hold `${...}`."""
     outputs: Annotated[list[Identifier], Field(max_length=64)] | None = None
     """Names of the returned mapping that later steps use."""
     timeout: Duration = "30s"
+    """A call that takes longer has failed."""
 
 
 class Extractor(Model):
@@ -232,9 +248,11 @@ class Extractor(Model):
     json_path: Text | None = None
     """A JSONPath (RFC 9535) into the JSON body; its first match."""
     header: Text | None = None
+    """The name of a response header; its value."""
     regex: Text | None = None
     """A regular expression over the body; its first group, or the whole match without one."""
     cookie: Text | None = None
+    """The name of a cookie that the response sets; its value."""
     default: JsonValue = None
     """Used when nothing is found."""
     all: bool = False
@@ -260,6 +278,7 @@ class Record(Model):
     rate: Identifier | None = None
     """By default whether the step succeeded."""
     gauge: Identifier | None = None
+    """The last value counts."""
     value: Expression | None = None
     """What is recorded, when not the default; required for a gauge."""
 
