@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from squall.plan.model import StageSpan
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
-GUTTER = 9
+GUTTER = 10
 """Columns left of the chart: a number, a space and the axis."""
 _TICKS = 4
 
@@ -26,13 +26,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
+def _short(value: float) -> str:
+    """A number that fits beside a chart."""
+    return f"{value / 1e6:.3g}M" if value >= 1e6 else number(value)
+
+
 def chart(peaks: Sequence[float], top: float, height: int) -> list[str]:
     """The lines of a chart of `height` lines with a column for each value; `top` is its upper edge."""
     eighths = [_eighths(value, top, height) for value in peaks]
     lines: list[str] = []
     for row in range(height - 1, -1, -1):
         filled = "".join(_BLOCKS[max(0, min(8, e - 8 * row))] for e in eighths)
-        label = number(top) if row == height - 1 else ""
+        label = _short(top) if row == height - 1 else ""
         lines.append(f"{label:>{GUTTER - 2}} {'┤' if label else '│'}{filled}".rstrip())
     lines.append(f"{0:>{GUTTER - 2}} └{'─' * len(peaks)}")
     return lines
