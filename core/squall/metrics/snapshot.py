@@ -95,6 +95,8 @@ def unpack_counts(wire: TrendWire) -> Counts:
             raise ValueError("malformed trend: as many places as counts are needed")
         counts = np.zeros(int(places.max()) + 1, dtype=np.int64)
         counts[places] = packed
+    if wire.width == 8 and counts.size and int(counts.min()) < 0:
+        raise ValueError("malformed trend: a count beyond 2^63")
     if counts.size and not MIN_INDEX <= wire.offset <= MAX_INDEX + 1 - counts.size:
         raise ValueError("malformed trend: buckets beyond the range of a histogram")
     return counts
