@@ -65,7 +65,9 @@ class ScenarioPlan:
         graceful_stop_ns: How long iterations may go on after the scenario's end.
         graceful_ramp_down_ns: How long the iteration of a VU that is ramped down may go on.
         stages: The stages in order; together they cover the scenario.
-        max_vus: VUs of the whole fleet at most; with arrivals, the bound on iterations in flight.
+        max_vus: VUs of the whole fleet at most; with arrivals, the bound on iterations in flight. The bound is
+            split over shards like everything else, so how many arrivals find no free VU may depend on their
+            number.
         pre_allocated_vus: VUs to prepare before the start.
         vu_base: Added to VU numbers so that ids are unique over all scenarios: see `vu_id`.
         iterations_per_vu: `per-vu-iterations`: how often each VU iterates.
