@@ -337,7 +337,7 @@ class LoadTestSpec(Model):
     teardown: StepBlock | None = None
     """Runs once per run, after the load, also after a stop."""
     thresholds: Thresholds = []
-    tiers: Annotated[list[Tier], Field(max_length=10)] = []
+    tiers: Annotated[list[Tier], Field(max_length=30)] = []
     safety: Safety = Safety()
     shards: PositiveInt = 1
     """Logical shares of the load; the same number on a laptop and on a cluster."""
