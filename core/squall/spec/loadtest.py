@@ -193,6 +193,8 @@ class Tier(Model):
 
     name: Name
     """What the report says when this tier is reached."""
+    group: Name | None = None
+    """Tiers of one group are graded for themselves, such as those of one metric; without it, the run as a whole."""
     thresholds: Thresholds
 
 
