@@ -6,6 +6,7 @@ side and blur the answer.
 
 import json
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,6 +15,7 @@ from http import HTTPStatus
 from typing import Any
 
 FIELD_MANAGER = "squall-tests"
+BUSY_RETRIES = 10
 
 Json = dict[str, Any]
 
@@ -37,6 +39,10 @@ class KubeClient:
         """Read an object, a list, or discovery."""
         return self.request("GET", path)
 
+    def get_table(self, path: str) -> Json:
+        """Read an object or a list as the table that `kubectl get` prints."""
+        return self.request("GET", path, accept="application/json;as=Table;g=meta.k8s.io;v=v1")
+
     def create(self, path: str, body: Json) -> Json:
         """Create an object in a collection; unknown fields are refused, as `kubectl create` asks for."""
         return self.request("POST", f"{path}?fieldValidation=Strict", body)
@@ -59,19 +65,31 @@ class KubeClient:
         return self.request("DELETE", path)
 
     def request(
-        self, method: str, path: str, body: Json | None = None, *, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> Json:
         """Send one request and return the decoded answer; an answer that is no JSON comes back as `{"text": ...}`."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if data else {})
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if data else {})
         request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers, method=method)
-        try:
-            with urllib.request.urlopen(request, context=self.ssl_context, timeout=30) as response:
-                return _decoded(response.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                answer = _decoded(error.read())
-            raise ApiError(error.code, str(answer.get("message") or answer)) from None
+        for _ in range(BUSY_RETRIES):
+            try:
+                with urllib.request.urlopen(request, context=self.ssl_context, timeout=30) as response:
+                    return _decoded(response.read())
+            except urllib.error.HTTPError as error:
+                with error:
+                    refused = ApiError(error.code, _message(error.read()))
+                    wait = error.headers.get("Retry-After")
+                # As every client of Kubernetes does: "busy, ask again", for instance while a new CRD's storage comes up.
+                if error.code != HTTPStatus.TOO_MANY_REQUESTS or wait is None:
+                    raise refused from None
+            time.sleep(float(wait))
+        raise refused
 
     def exists(self, path: str) -> bool:
         """Tell whether an object is there."""
@@ -82,6 +100,11 @@ class KubeClient:
                 return False
             raise
         return True
+
+
+def _message(content: bytes) -> str:
+    answer = _decoded(content)
+    return str(answer.get("message") or answer)
 
 
 def _decoded(content: bytes) -> Json:
