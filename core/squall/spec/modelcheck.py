@@ -7,6 +7,7 @@ checked here on the tree, so that all problems come at once.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -163,7 +164,7 @@ def _broken_rules(root: Node, path: Path, node: MapNode, model: Any) -> Iterator
         for name, info in model.model_fields.items()
         if (item := child(node, info.alias or name))
     }
-    unchecked = model.model_construct(**values)
+    unchecked = SimpleNamespace(**values)
     for rule in getattr(model, "rules", ()):
         union = _union_of(rule)
         if union:

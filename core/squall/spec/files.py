@@ -1,0 +1,150 @@
+"""`spec.files` on one machine: where each file is, or why it cannot be had.
+
+A manifest may come from a repository that somebody else can write to, and is often run by a pipeline with
+secrets in its home directory. So `path` stays below the manifest's directory, symbolic links included. Whoever
+runs the command may point anywhere with `--file name=path`; that is also how files that live on a cluster
+(ConfigMap, Secret, volume) are given on one machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from squall.spec.modelcheck import problem_at
+from squall.spec.problems import Problem, did_you_mean, nearest, one_of
+from squall.spec.tree import Node, find, items_at, text_at
+
+if TYPE_CHECKING:
+    from squall.spec.options import Options
+    from squall.spec.tree import Path as TreePath
+
+_ON_CLUSTER = {"configMap": "a ConfigMap", "secret": "a Secret", "volumeClaim": "a volume"}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of the manifest that can be read here.
+
+    Attributes:
+        name: As in `spec.files`.
+        path: Where it lies; None for an inline file.
+        inline: Its content, for an inline file.
+        size: Bytes.
+    """
+
+    name: str
+    path: Path | None
+    inline: bytes | None
+    size: int
+
+    def read(self) -> bytes:
+        """The whole content. Raises OSError when the file has gone meanwhile."""
+        return self.inline if self.inline is not None else Path(self.path or "").read_bytes()
+
+
+@dataclass(slots=True)
+class Files:
+    """The files of one manifest.
+
+    Attributes:
+        found: Those that can be read here, by name.
+        absent: Those that live on a cluster and were not given, each with the sentence that says how to.
+        problems: What is wrong with the rest.
+    """
+
+    found: dict[str, LocalFile]
+    absent: dict[str, str]
+    problems: list[Problem]
+
+
+def locate_files(root: Node, directory: Path, options: Options) -> Files:
+    """Find every entry of `spec.files` of a resolved LoadTest."""
+    files = Files({}, {}, [])
+    items = items_at(root, "spec", "files")
+    names = [name for item in items if (name := text_at(item, "name"))]
+    for name in options.files:
+        if name not in names:
+            message = f'the manifest has no file "{name}"{did_you_mean(name, names)}'
+            hint = one_of(names, "files of this manifest") or "declare it under spec.files"
+            files.problems.append(Problem(f"--file {name}", 0, 0, "", message, hint))
+    for index, item in enumerate(items):
+        name = text_at(item, "name")
+        if name:
+            _locate(files, root, ("spec", "files", index), name, directory, options)
+    return files
+
+
+def _locate(
+    files: Files, root: Node, path: TreePath, name: str, *, directory: Path, options: Options
+) -> None:
+    inline = text_at(find(root, *path), "inline")
+    written = text_at(find(root, *path), "path")
+    if name in options.files:
+        given = options.files[name]
+        _take(files, name, Path(given), Problem(f"--file {name}={given}", 0, 0, "", "", ""))
+    elif inline is not None:
+        content = inline.encode("utf-8", "surrogatepass")
+        files.found[name] = LocalFile(name, None, content, len(content))
+    elif written is not None and options.read_files:
+        wrong = _outside(directory, written)
+        if wrong:
+            hint = f"move it below {directory}, or give --file {name}=PATH"
+            files.problems.append(problem_at(root, (*path, "path"), wrong, hint))
+        else:
+            _take(files, name, directory / written, problem_at(root, (*path, "path"), ""))
+    elif written is None:
+        _on_cluster(files, root, path, name, options)
+
+
+def _on_cluster(files: Files, root: Node, path: TreePath, name: str, options: Options) -> None:
+    source = next((key for key in _ON_CLUSTER if find(root, *path, key) is not None), None)
+    if source is None or not options.read_files:
+        return
+    hint = f"give --file {name}=PATH"
+    files.absent[name] = hint
+    if options.complete:
+        message = f'the file "{name}" comes from {_ON_CLUSTER[source]}, which is only on a cluster'
+        files.problems.append(problem_at(root, (*path, source), message, hint, key=True))
+
+
+def _outside(directory: Path, written: str) -> str:
+    """Why a path may not be followed; empty when it may."""
+    if Path(written).is_absolute():
+        return f'"{written}" is an absolute path; files lie below the manifest\'s directory'
+    if ".." in Path(written).parts:
+        return f'"{written}" leads out of the manifest\'s directory'
+    try:
+        inside = (directory / written).resolve().is_relative_to(directory.resolve())
+    except (OSError, ValueError, RuntimeError) as error:
+        return f'"{written}" cannot be followed: {error}'
+    return "" if inside else f'"{written}" is a link out of the manifest\'s directory'
+
+
+def _take(files: Files, name: str, path: Path, place: Problem) -> None:
+    """Note a file that can be opened; `place` is where it is named."""
+
+    def refuse(message: str, hint: str) -> None:
+        files.problems.append(
+            Problem(place.file, place.line, place.column, place.path, message, hint, place.where)
+        )
+
+    try:
+        with path.open("rb"):
+            files.found[name] = LocalFile(name, path, None, path.stat().st_size)
+    except FileNotFoundError:
+        refuse(f"there is no file {path}", _similar(path))
+    except IsADirectoryError:
+        refuse(f"{path} is a directory", "name a file in it")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        refuse(f"{path} cannot be read: {reason}", "check its permissions")
+
+
+def _similar(path: Path) -> str:
+    try:
+        close = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
+    except OSError:
+        return "paths begin at the manifest's directory"
+    return f"did you mean {path.parent / close}?" if close else "paths begin at the manifest's directory"

@@ -1,0 +1,67 @@
+"""`--time-scale 0.05`: a plan of hours, tried in minutes.
+
+What belongs to the schedule is multiplied: stages, `duration`, `startTime`, `maxDuration`, `gracefulStop` and
+`gracefulRampDown` of scenarios, and `after`, `over` and `for` of thresholds, which refer to it. What belongs to the
+users and the target (think times, timeouts) stays, and so does what only protects (`safety`). A window is at
+least one second long, since a second is the smallest span that is measured.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from squall.spec.base import format_duration, nanoseconds
+from squall.spec.problems import Problem
+from squall.spec.tree import Leaf, Path, map_leaves
+
+if TYPE_CHECKING:
+    from squall.spec.tree import Node
+
+_SCENARIO = frozenset({"duration", "startTime", "maxDuration", "gracefulStop", "gracefulRampDown"})
+_THRESHOLD = frozenset({"after", "over", "for"})
+_SECOND = 10**9
+LARGEST = 1000
+
+
+def apply_time_scale(root: Node, factor: float) -> tuple[Node, list[Problem]]:
+    """The tree of a LoadTest, variables resolved, with the durations of its schedule multiplied."""
+    if factor == 1:
+        return root, []
+    name = f"--time-scale {factor:g}"
+    if not 0 < factor <= LARGEST:
+        return root, [
+            Problem(name, 0, 0, "", "has to be more than 0", f"give a number up to {LARGEST}, such as 0.1")
+        ]
+    exact = Fraction(str(factor))
+
+    def change(path: Path, leaf: Leaf) -> Leaf:
+        if not _belongs_to_schedule(path) or not isinstance(leaf.value, str):
+            return leaf
+        try:
+            length = nanoseconds(leaf.value)
+        except ValueError:
+            return leaf
+        least = min(length, _SECOND) if path[-1] == "over" else 0
+        return Leaf(format_duration(max(round(length * exact), least)), leaf.origin)
+
+    return map_leaves(root, change), []
+
+
+def _belongs_to_schedule(path: Path) -> bool:
+    match path:
+        case ("spec", "scenarios", int(), str(key)):
+            return key in _SCENARIO
+        case ("spec", "scenarios", int(), "stages", int(), "duration"):
+            return True
+        case ("spec", "thresholds", int(), str(key)) | (
+            "spec",
+            "tiers",
+            int(),
+            "thresholds",
+            int(),
+            str(key),
+        ):
+            return key in _THRESHOLD
+        case _:
+            return False
