@@ -1,0 +1,75 @@
+"""What a manifest demands of runners and hub alike, so that both know the same: how long, and how much to remember.
+
+A hub that restarts gets back from the runners what it needs to judge: the windows of all thresholds, and the totals at the
+moments that thresholds with `after` begin. Runners keep that much, and besides what may pass
+while there is no hub, which they bear for `safety.lostControl`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from squall.spec.base import nanoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from squall.spec.loadtest import LoadTestSpec, Threshold
+
+SECOND: Final = 1_000_000_000
+LIVE_WINDOW_SLOTS: Final = 10
+"""The live view shows percentiles over so many slots."""
+SLACK_SLOTS: Final = 5
+"""Slots that are on their way or wait for their watermark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one run.
+
+    Attributes:
+        lost_control_ns: A runner that has not heard from the hub for this long stops for good.
+        max_duration_ns: Nothing is sent later than this after the start.
+        stop_grace_ns: What is in flight at a stop may take this long to end.
+        keep_slots: How many of the latest slots have to be known one by one.
+        anchors: Last slots whose totals have to be known, see `squall.metrics.retention`.
+    """
+
+    lost_control_ns: int
+    max_duration_ns: int
+    stop_grace_ns: int
+    keep_slots: int
+    anchors: tuple[int, ...]
+
+    @classmethod
+    def of(cls, spec: LoadTestSpec) -> Limits:
+        """The limits that a manifest sets.
+
+        Raises:
+            ValueError: A duration is none.
+        """
+        safety = spec.safety
+        lost_control = nanoseconds(safety.lost_control)
+        windows = [_slots(safety.window), LIVE_WINDOW_SLOTS]
+        windows += [_slots(each.over) + _slots(each.for_time) for each in _thresholds(spec)]
+        starts = [_slots(each.after) for each in _thresholds(spec)] + [_slots(safety.after)]
+        return cls(
+            lost_control_ns=lost_control,
+            max_duration_ns=nanoseconds(safety.max_duration),
+            stop_grace_ns=nanoseconds(safety.stop_grace),
+            keep_slots=max(windows) + math.ceil(lost_control / SECOND) + SLACK_SLOTS,
+            anchors=tuple(sorted({start - 1 for start in starts if start > 0})),
+        )
+
+
+def _thresholds(spec: LoadTestSpec) -> Iterator[Threshold]:
+    yield from spec.thresholds
+    for tier in spec.tiers:
+        yield from tier.thresholds
+
+
+def _slots(duration: str | None) -> int:
+    """Whole slots that a duration reaches into."""
+    return math.ceil(nanoseconds(duration) / SECOND) if duration else 0

@@ -1,0 +1,343 @@
+"""The part of a runner that obeys: it connects to the hub, starts and stops the load when told, and reports each second.
+
+What it must never do is go on sending when nobody is in control any more. So there is a watchdog, apart from everything
+else: a timer that fires ten times a second and compares clocks. An event loop runs due timers before it resumes any task, so after a
+freeze (a stopped process, a paused machine) the watchdog is asked before the load gets to send anything.
+
+Everything it tells the hub can be told again, since connections break: snapshots are in the retention, all other
+facts in `_facts`, and each new connection begins by repeating what the hub lacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import traceback
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from squall.errors import ExitCode, SquallError
+from squall.hub import protocol
+from squall.hub.limits import SECOND, Limits
+from squall.metrics.retention import Retention
+from squall.spec.loadtest import LoadTest
+from squall_runner.link import Link
+from squall_runner.load import Hooks, LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall_runner.load import Load
+
+EXIT_OK: Final = 0
+EXIT_CRASH: Final = 1
+EXIT_LOST_CONTROL: Final = 70
+"""The hub could not be reached for `safety.lostControl`, or the process that started this one is gone."""
+WATCH_SECONDS: Final = 0.1
+LINGER_SECONDS: Final = 5.0
+"""After being told to terminate by a signal: how long to wait for the hub's goodbye, beyond the grace of the stop."""
+NOTES: Final = 200
+"""Notes kept while there is no connection; of more, the oldest are dropped."""
+
+MakeLoad = "Callable[[protocol.Assignment, str, Hooks], Load]"
+
+
+class Agent:
+    """One runner process.
+
+    Args:
+        assignment: What it was given.
+        make_load: Makes the load of an assignment, an attempt and hooks.
+        clock: Nanoseconds, monotonic.
+
+    Raises:
+        ValueError: The manifest is not one.
+    """
+
+    def __init__(
+        self,
+        assignment: protocol.Assignment,
+        make_load: Callable[[protocol.Assignment, str, Hooks], Load],
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.assignment = assignment
+        self.limits = Limits.of(LoadTest.model_validate(assignment.manifest).spec)
+        self._attempt = secrets.token_hex(8)
+        self._clock = clock
+        self._make_load = make_load
+        self._load: Load | None = None
+        self._retention = Retention(self.limits.keep_slots, self.limits.anchors)
+        self._slot = -1
+        self._facts: dict[str, bytes] = {}
+        self._notes: deque[bytes] = deque(maxlen=NOTES)
+        self._welcome = False
+        self._start_ns: int | None = None
+        self._stopped = ""
+        self._finished = False
+        self._code = EXIT_OK
+        self._heard_ns = self._seen_ns = clock()
+        self._start = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._exit = asyncio.Event()
+        self._setup: asyncio.Task[None] | None = None
+        self._teardown: asyncio.Task[None] | None = None
+        url = assignment.hub.rstrip("/") + protocol.PATH.format(run=assignment.run)
+        self._link = Link(url, assignment.token, hello=self._hello, heard=self._hear)
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Live until told goodbye, or until nobody is in control; returns the exit code."""
+        loop = asyncio.get_running_loop()
+        self._heard_ns = self._seen_ns = self._clock()
+        watch = loop.call_later(WATCH_SECONDS, self._watch)
+        link = asyncio.create_task(self._keep_linked())
+        life = asyncio.create_task(self._live())
+        try:
+            await self._exit.wait()
+            self._halt(0)
+            await asyncio.wait([life], timeout=self.limits.stop_grace_ns / SECOND + 1)
+            await self._link.flush()
+        finally:
+            self._exit.set()
+            watch.cancel()
+            tasks = [task for task in (link, life, self._setup, self._teardown) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if self._load is not None:
+                await self._load.close()
+        return self._code
+
+    async def _keep_linked(self) -> None:
+        await self._link.run()
+        self._leave(EXIT_LOST_CONTROL, "the hub refused this runner")
+
+    async def _live(self) -> None:
+        """From preparation to the end of the load; crashes are told, not lost."""
+        try:
+            self._load = self._make_load(self.assignment, self._attempt, self._hooks())
+            await self._prepare_and_drive(self._load)
+        except SquallError as error:
+            if error.exit_code is ExitCode.MANIFEST:
+                self._code = ExitCode.MANIFEST
+            reason = getattr(error, "reason", "BadManifest")
+            text = f"{error.message}; {error.hint}" if error.hint else error.message
+            self._tell("failed", protocol.Failed(reason, text))
+        except Exception as error:  # noqa: BLE001 - whatever the load does wrong, the hub must hear of it
+            self._code = EXIT_CRASH
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"
+            self._tell("failed", protocol.Failed("RunnerCrashed", text))
+        finally:
+            self._finish()
+
+    async def _prepare_and_drive(self, load: Load) -> None:
+        if not await self._unless_halted(load.prepare()):
+            return
+        self._tell("ready", protocol.Ready())
+        if not await self._unless_halted(self._start.wait()):
+            return
+        assert self._start_ns is not None, "the event is set with it"
+        marks = asyncio.create_task(self._mark(self._start_ns))
+        try:
+            await load.drive(self._start_ns)
+        finally:
+            marks.cancel()
+            await asyncio.gather(marks, return_exceptions=True)
+
+    async def _unless_halted(self, work: Any) -> bool:
+        """Do something; False when the run was stopped before it was done."""
+        task = asyncio.ensure_future(work)
+        halted = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait([task, halted], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            return task.done() and not self._stopped
+        finally:
+            for each in (task, halted):
+                each.cancel()
+            await asyncio.gather(task, halted, return_exceptions=True)
+
+    async def _mark(self, start_ns: int) -> None:
+        """Tell the real start, then measure at the end of every slot."""
+        await self._sleep_until(start_ns)
+        now = self._clock()
+        self._tell("started", protocol.Started(now))
+        while True:
+            slot = max((now - start_ns) // SECOND, self._slot + 1)
+            await self._sleep_until(start_ns + (slot + 1) * SECOND)
+            now = self._clock()
+            self._measure((now - start_ns) // SECOND - 1)
+
+    async def _sleep_until(self, moment_ns: int) -> None:
+        while (left := moment_ns - self._clock()) > 0:  # noqa: ASYNC110 - timers may fire a little early
+            await asyncio.sleep(left / SECOND)
+
+    def _measure(self, slot: int) -> None:
+        if self._load is not None and slot > self._slot:
+            self._slot = slot
+            frame = self._retention.add(self._load.measure(slot))
+            if self._welcome:
+                self._link.send(protocol.measured(frame))
+
+    def _finish(self) -> None:
+        """The load has ended, however: send what is left, then say so."""
+        self._finished = True
+        now = self._clock()
+        if self._start_ns is not None and now > self._start_ns:
+            self._measure((now - self._start_ns) // SECOND)
+        last = self._load.last_request_ns if self._load is not None else 0
+        if "failed" not in self._facts or self._start_ns is not None:
+            self._tell("finished", protocol.Finished(last))
+
+    # -- control ----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """See whether anybody is still in control; runs before any task does after a freeze."""
+        if self._exit.is_set():
+            return
+        now = self._clock()
+        gap, self._seen_ns = now - self._seen_ns, now
+        if max(gap, now - self._heard_ns) > self.limits.lost_control_ns:
+            self._leave(EXIT_LOST_CONTROL, self._link.problem)
+            return
+        if self._start_ns is not None and now - self._start_ns >= self.limits.max_duration_ns:
+            self._reach_deadline()
+        asyncio.get_running_loop().call_later(WATCH_SECONDS, self._watch)
+
+    def _reach_deadline(self) -> None:
+        if not self._stopped and not self._finished:
+            text = "a runner has reached safety.maxDuration"
+            self._tell("abort", protocol.Abort("MaxDuration", text, "deadline"))
+            self._stop("MaxDuration", self.limits.stop_grace_ns)
+
+    def _leave(self, code: int, why: str) -> None:
+        """End this process: no more load from now on, then exit."""
+        if not self._exit.is_set():
+            self._code = code
+            self._note("error" if code else "info", "RunnerLeaves", message=why)
+            self._stopped = self._stopped or "LostControl"
+            self._exit.set()
+        self._halt(0)
+
+    def _stop(self, reason: str, grace_ns: int) -> None:
+        self._stopped = self._stopped or reason
+        self._halt(grace_ns)
+
+    def _halt(self, grace_ns: int) -> None:
+        self._ended.set()
+        if self._load is not None:
+            self._load.stop(grace_ns / SECOND)
+
+    def terminate(self) -> None:
+        """A signal asks the process to end: tell the hub, stop, and wait for its goodbye, but not for ever."""
+        if self._facts.get("terminated"):
+            self._leave(EXIT_OK, "told to terminate again")
+            return
+        text = f"runner {self.assignment.runner} was told to terminate"
+        self._tell("terminated", protocol.Abort("Terminated", text, "user"))
+        self._stop("Terminated", self.limits.stop_grace_ns)
+        patience = self.limits.stop_grace_ns / SECOND + LINGER_SECONDS
+        asyncio.get_running_loop().call_later(patience, self._leave, EXIT_OK, "told to terminate")
+
+    def orphaned(self) -> None:
+        """The process that started this one is gone."""
+        self._leave(EXIT_LOST_CONTROL, "the process that started this runner is gone")
+
+    # -- what the hub says ------------------------------------------------------------------------------------
+
+    def _hear(self, message: protocol.FromHub) -> None:
+        self._heard_ns = self._clock()
+        match message:
+            case protocol.Ping(sent_ns):
+                self._link.send(protocol.encode(protocol.Pong(sent_ns, self._heard_ns)))
+            case protocol.Welcome(last_slot):
+                self._repeat(last_slot)
+            case protocol.Setup():
+                self._setup = self._setup or asyncio.create_task(self._run_setup())
+            case protocol.SetupValues(values):
+                if self._load is not None and self._start_ns is None:
+                    self._load.use_setup(values)
+            case protocol.Start(at_ns):
+                if self._start_ns is None:
+                    self._start_ns = at_ns
+                    self._start.set()
+            case protocol.Stop(reason, grace_ns):
+                self._stop(reason, grace_ns)
+            case protocol.Teardown():
+                self._teardown = self._teardown or asyncio.create_task(self._run_teardown())
+            case protocol.Goodbye():
+                self._exit.set()
+            case protocol.Ack():
+                pass  # having been heard is all there is to it
+
+    def _hello(self) -> protocol.Hello:
+        self._welcome = False
+        return protocol.Hello(
+            version=protocol.VERSION,
+            runner=self.assignment.runner,
+            attempt=self._attempt,
+            shards=self.assignment.shards,
+            started_ns=self._start_ns,
+            finished=self._finished,
+            stopped=self._stopped,
+        )
+
+    def _repeat(self, last_slot: int) -> None:
+        """Send what the hub does not have: snapshots first, as `finished` must come after the last."""
+        self._welcome = True
+        for frame in self._retention.replay(last_slot if last_slot >= 0 else None):
+            self._link.send(protocol.measured(frame))
+        for fact in self._facts.values():
+            self._link.send(fact)
+        while self._notes:
+            self._link.send(self._notes.popleft())
+
+    async def _run_setup(self) -> None:
+        assert self._load is not None, "the hub asks a runner that is ready"
+        try:
+            self._tell("setup", protocol.SetupDone(await self._load.setup()))
+        except LoadError as error:
+            self._tell("setup", protocol.SetupDone({}, error.message))
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the hub must hear of it
+            self._tell("setup", protocol.SetupDone({}, f"{type(error).__name__}: {error}"))
+
+    async def _run_teardown(self) -> None:
+        error = ""
+        try:
+            if self._load is not None:
+                await self._load.teardown()
+        except LoadError as failure:
+            error = failure.message
+        except Exception as failure:  # noqa: BLE001 - whatever goes wrong, the hub must hear of it
+            error = f"{type(failure).__name__}: {failure}"
+        self._tell("teardown", protocol.TeardownDone(error))
+
+    # -- what the hub is told ---------------------------------------------------------------------------------
+
+    def _tell(self, name: str, fact: protocol.Message) -> None:
+        """Tell a fact now, and again on every new connection."""
+        self._facts[name] = protocol.encode(fact)
+        if self._welcome:
+            self._link.send(self._facts[name])
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            note=self._note,
+            abort=lambda reason, message: self._tell("abort", protocol.Abort(reason, message)),
+            probe=lambda ok, message: self._pass_on(protocol.Probe(ok, self._clock(), message)),
+        )
+
+    def _note(self, level: str, event: str, **fields: Any) -> None:
+        self._pass_on(protocol.Note(level, event, fields, self._clock()))
+
+    def _pass_on(self, message: protocol.Message) -> None:
+        frame = protocol.encode(message)
+        if self._welcome and self._link.connected:
+            self._link.send(frame)
+        else:
+            self._notes.append(frame)

@@ -1,0 +1,137 @@
+"""The runner's line to its hub, which may break at any time and is then made again.
+
+What must not be lost (snapshots, and facts such as "finished") is kept by the agent and told again on each new connection;
+here is only what happens on one: hello, welcome, then frames both ways. Sending never blocks the load: frames wait in a
+bounded queue, and a hub that takes them too slowly is left and met again, which costs nothing as snapshots are cumulative.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+
+from squall.hub import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FIRST_RETRY_SECONDS: Final = 0.1
+LAST_RETRY_SECONDS: Final = 5.0
+QUEUE_FRAMES: Final = 4096
+CONNECT_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 1.0
+
+
+class Link:
+    """Connects, and keeps connecting, until it is cancelled.
+
+    Args:
+        url: The WebSocket's address.
+        token: The run's token.
+        hello: Makes the first message of a connection.
+        heard: Called with each message of the hub.
+        jitter: A number from 0 to 1, for the pauses between attempts.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        hello: Callable[[], protocol.Hello],
+        heard: Callable[[protocol.FromHub], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._url = url
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._hello = hello
+        self._heard = heard
+        self._jitter = jitter
+        self._queue: deque[bytes] = deque()
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self.problem = "not connected yet"
+        """Why there is no connection, for a message to people."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as anybody knows."""
+        return self._socket is not None and not self._socket.closed
+
+    def send(self, frame: bytes) -> None:
+        """Queue a frame; it is dropped when there is no connection."""
+        if not self.connected:
+            return
+        if len(self._queue) >= QUEUE_FRAMES:
+            self.problem = "the hub takes too slowly what it is sent"
+            self._queue.clear()
+            asyncio.ensure_future(self._leave())  # noqa: RUF006 - closing needs nobody to wait for it
+            return
+        self._queue.append(frame)
+        self._empty.clear()
+        self._wake.set()
+
+    async def _leave(self) -> None:
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def run(self) -> None:
+        """Keep a connection; returns when the hub refuses this runner for good."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
+        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
+            pause = FIRST_RETRY_SECONDS
+            while True:
+                met = False
+                try:
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        socket = await session.ws_connect(self._url, max_msg_size=protocol.MAX_FRAME)
+                    met = True
+                    if await self._talk(socket) == protocol.CLOSE_REFUSED:
+                        return
+                except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                    self.problem = str(error) or type(error).__name__
+                pause = FIRST_RETRY_SECONDS if met else min(pause * 2, LAST_RETRY_SECONDS)
+                await asyncio.sleep(pause * (0.5 + self._jitter() / 2))
+
+    async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> int:
+        """One connection from hello to its end; returns the code with which it was closed."""
+        self._socket = socket
+        self._queue.clear()
+        self.send(protocol.encode(self._hello()))
+        sender = asyncio.create_task(self._pump(socket))
+        try:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    self._heard(protocol.from_hub(message.data))
+        except msgspec.DecodeError as error:
+            self.problem = f"the hub said what cannot be understood: {error}"
+        finally:
+            self._socket = None
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            await socket.close()
+        self.problem = f"the hub closed the connection (code {socket.close_code})"
+        return socket.close_code or 0
+
+    async def _pump(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            while self._queue:
+                await socket.send_bytes(self._queue.popleft())
+            self._empty.set()
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def flush(self) -> None:
+        """Wait, but not for long, until what was queued has been sent."""
+        if self.connected:
+            try:
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._empty.wait()
+            except TimeoutError:
+                return

@@ -1,0 +1,116 @@
+"""`squall-runner`: one process that carries some shards of a run.
+
+It is started by `squall run`, or as a pod, and given an assignment as one line of JSON on standard input or in a file. It is not
+meant to be typed by people.
+
+Exit codes: 0 it was told to stop, or all is done; 1 it crashed; 70 nobody was in control any more; 104 the assignment or
+the manifest is wrong. A verdict is never to be read from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import uvloop
+
+from squall.errors import ExitCode
+from squall.hub.protocol import Assignment
+from squall_runner.agent import EXIT_CRASH, Agent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from squall_runner.load import Hooks, Load
+
+MAX_ASSIGNMENT = 4 * 1024 * 1024
+"""A manifest of at most 128 KiB, its variables, and some room."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one runner; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="squall-runner", description="Carries shards of a load test.")
+    parser.add_argument(
+        "--assignment", metavar="FILE", help="read the assignment from FILE, not standard input"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        assignment = read_assignment(options.assignment)
+    except (OSError, ValueError) as error:
+        print(f"squall-runner: no usable assignment: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        return ExitCode.MANIFEST
+    return run(assignment, _engine)
+
+
+def read_assignment(path: str | None) -> Assignment:
+    """The assignment in a file, or in the first line of standard input, which stays open.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is none.
+    """
+    if path is not None:
+        with open(path, "rb") as file:  # noqa: PTH123 - `-` and descriptors in /dev work too
+            data = file.read(MAX_ASSIGNMENT + 1)
+    else:
+        data = _first_line(sys.stdin.fileno())
+    if len(data) > MAX_ASSIGNMENT:
+        raise ValueError(f"it is longer than {MAX_ASSIGNMENT} bytes")
+    return msgspec.json.decode(data, type=Assignment)
+
+
+def _first_line(descriptor: int) -> bytes:
+    """Read up to the first line break and not a byte further: what follows is the life line's."""
+    line = bytearray()
+    while len(line) <= MAX_ASSIGNMENT and (part := os.read(descriptor, 65536)):
+        line += part
+        if b"\n" in part:
+            break
+    return bytes(line)
+
+
+def run(assignment: Assignment, make_load: Callable[[Assignment, str, Hooks], Load]) -> int:
+    """Run an agent with the load that `make_load` makes; returns the exit code."""
+    try:
+        return uvloop.run(_run(assignment, make_load))
+    except ValueError as error:
+        print(f"squall-runner: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        return ExitCode.MANIFEST
+    except KeyboardInterrupt:
+        return EXIT_CRASH
+
+
+async def _run(assignment: Assignment, make_load: Callable[[Assignment, str, Hooks], Load]) -> int:
+    agent = Agent(assignment, make_load)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, agent.terminate)
+    if assignment.exit_with_parent:
+        # Ctrl-C in a terminal reaches the whole group; what it means is for the parent to decide.
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
+        _hold_life_line(agent, sys.stdin.fileno())
+    else:
+        loop.add_signal_handler(signal.SIGINT, agent.terminate)
+    return await agent.run()
+
+
+def _hold_life_line(agent: Agent, descriptor: int) -> None:
+    """End when standard input ends: the kernel closes it whatever becomes of the parent."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            agent.orphaned()
+
+    loop.add_reader(descriptor, read)
+
+
+def _engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:
+    from squall_runner.engine import Engine  # noqa: PLC0415 - connecting begins before all of this is loaded
+
+    return Engine(assignment, attempt=attempt, hooks=hooks)
