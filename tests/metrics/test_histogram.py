@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from squall.metrics import buckets
 from squall.metrics.histogram import Histogram
 from squall.metrics.snapshot import TrendWire, pack, unpack
@@ -120,8 +121,10 @@ def test_subtraction_gives_the_later_samples(first, later):
     assert new.count == len(later)
     assert np.array_equal(new.trimmed().counts, Histogram.of(later).trimmed().counts)
     if later:
-        assert new.max >= max(later) and new.min <= min(later)
-        assert new.max <= total.max and new.min >= total.min
+        assert new.max >= max(later)
+        assert new.min <= min(later)
+        assert new.max <= total.max
+        assert new.min >= total.min
         if max(later) > max(first, default=-math.inf):
             assert new.max == max(later)
 
