@@ -72,7 +72,7 @@ def locate_files(root: Node, directory: Path, options: Options) -> Files:
     for index, item in enumerate(items):
         name = text_at(item, "name")
         if name:
-            _locate(files, root, ("spec", "files", index), name, directory, options)
+            _locate(files, root, ("spec", "files", index), name, directory=directory, options=options)
     return files
 
 

@@ -1,0 +1,216 @@
+"""What a well-formed LoadTest can still get wrong: names that are taken twice, or that name nothing.
+
+All checks work on the tree, not on the models, so that they also say what they know of a manifest in which
+something else is wrong. What needs the plan, the metrics or the grammar of thresholds is checked above this
+package, in `squall.validation`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
+from squall.spec.base import nanoseconds
+from squall.spec.datafiles import DataFile, check_data
+from squall.spec.modelcheck import problem_at
+from squall.spec.problems import Problem, did_you_mean, one_of
+from squall.spec.tree import Leaf, ListNode, MapNode, Node, Path, find, items_at, leaves, text_at
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squall.spec.files import Files
+    from squall.spec.variables import Variables
+
+_NAMED = ("variables", "files", "data", "scenarios", "tiers", "thresholds", "variants")
+_NOUNS = {"data": "data", "variables": "variable", "files": "file"}
+_PROTOCOLS = ("http://", "https://")
+
+
+@dataclass(slots=True)
+class Checks:
+    """The checks of one manifest, with what they need and what they find.
+
+    Attributes:
+        root: The tree, variables resolved.
+        variables: As resolved.
+        files: As found.
+        data: What is known of the data files, by the name of the data; filled by the checks.
+        problems: What was found.
+    """
+
+    root: Node
+    variables: Variables
+    files: Files
+    data: dict[str, DataFile] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def report(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """Note a problem at a path."""
+        self.problems.append(problem_at(self.root, path, message, hint, key=key))
+
+    def expression_error(self, path: Path, error: ExpressionError) -> None:
+        """Note what the compiler of expressions refused at a path."""
+        self.report((*path, *error.path), error.message, error.hint)
+
+    def template(self, path: Path, scope: Scope) -> None:
+        """Compile the text at a path, if there is one."""
+        text = text_at(self.root, *path)
+        if text is not None:
+            try:
+                compile_template(text, scope)
+            except ExpressionError as error:
+                self.expression_error(path, error)
+
+    def templates(self, path: Path, scope: Scope) -> None:
+        """Compile every text of free JSON at a path."""
+        node = find(self.root, *path)
+        if node is not None:
+            for below, leaf in _texts(node, path):
+                try:
+                    compile_json(leaf.value, scope)
+                except ExpressionError as error:
+                    self.expression_error(below, error)
+
+    def file_name(self, path: Path) -> str | None:
+        """The name of a file at a path, after checking that `spec.files` has it."""
+        name = text_at(self.root, *path)
+        known = names_of(self.root, "files")
+        if name is not None and name not in known:
+            hint = one_of(known, "files") or "declare it under spec.files"
+            self.report(path, f'there is no file "{name}"{did_you_mean(name, known)}', hint)
+            return None
+        return name
+
+
+def _texts(node: Node, path: Path) -> list[tuple[Path, Leaf]]:
+    return [(below, leaf) for below, leaf in leaves(node, path) if isinstance(leaf.value, str)]
+
+
+def names_of(root: Node, key: str) -> list[str]:
+    """The names in a list of `spec`."""
+    return [name for item in items_at(root, "spec", key) if (name := text_at(item, "name"))]
+
+
+def check_document(checks: Checks) -> None:
+    """All checks of this module but those of steps."""
+    for key in _NAMED:
+        duplicate_names(checks, ("spec", key), _NOUNS.get(key, key.rstrip("s")))
+    _check_data(checks)
+    _check_defaults(checks)
+    for index, _ in enumerate(items_at(checks.root, "spec", "scenarios")):
+        _check_stages(checks, ("spec", "scenarios", index))
+    for index, _ in enumerate(items_at(checks.root, "spec", "tiers")):
+        duplicate_names(checks, ("spec", "tiers", index, "thresholds"), "threshold")
+
+
+def duplicate_names(checks: Checks, path: Path, noun: str) -> None:
+    """Report items of a list whose name an earlier one has."""
+    first: dict[str, int] = {}
+    for index, item in enumerate(items_at(checks.root, *path)):
+        name = text_at(item, "name")
+        if name is None:
+            continue
+        if name in first:
+            line = _line(checks.root, (*path, first[name], "name"))
+            message = f'the {noun} "{name}" is there twice{line}'
+            checks.report((*path, index, "name"), message, "rename one of them")
+        first.setdefault(name, index)
+
+
+def _line(root: Node, path: Path) -> str:
+    leaf = find(root, *path)
+    return f"; the first is in line {leaf.origin.line}" if leaf is not None and leaf.origin.line else ""
+
+
+def _check_data(checks: Checks) -> None:
+    for index, item in enumerate(items_at(checks.root, "spec", "data")):
+        path: Path = ("spec", "data", index)
+        name = text_at(item, "name")
+        for kind in ("csv", "jsonl"):
+            if find(item, kind) is None:
+                continue
+            file_name = checks.file_name((*path, kind))
+            file = checks.files.found.get(file_name or "")
+            if name and file:
+                delimiter = text_at(item, "delimiter") or ","
+                known = check_data(file, kind=kind, delimiter=delimiter if len(delimiter) == 1 else ",")
+                checks.data[name] = known
+                where = f"data {name}"
+                checks.problems += [
+                    Problem(p.file, p.line, p.column, f"spec.data[{index}]", p.message, p.hint, where)
+                    for p in known.problems
+                ]
+        if text_at(item, "order") == "unique" and text_at(item, "whenExhausted") == "recycle":
+            message = "rows that are used only once cannot be recycled"
+            checks.report((*path, "whenExhausted"), message, "write stop or fail, or order: sequential")
+
+
+def _check_defaults(checks: Checks) -> None:
+    scope = base_scope(checks)
+    request = scope.with_secrets()
+    checks.template(("spec", "http", "baseUrl"), request)
+    urls = [("spec", "http", "baseUrl"), *(("spec", "http", "baseUrls", i) for i in range(32))]
+    for path in urls:
+        text = text_at(checks.root, *path)
+        if text is not None and not text.startswith((*_PROTOCOLS, "${")):
+            checks.report(path, f'"{text}" is not an absolute URL', "begin it with http:// or https://")
+    for section in ("baseUrls", "headers"):
+        checks.templates(("spec", "http", section), request)
+    for key in ("caFile", "certFile"):
+        checks.file_name(("spec", "http", "tls", key))
+    connectivity: Path = ("spec", "safety", "connectivity", "url")
+    checks.template(connectivity, replace(request, names=frozenset({"var", "run"})))
+    check_url(checks, connectivity)
+
+
+def check_url(checks: Checks, path: Path) -> None:
+    """Report a URL that is neither absolute nor a path below a base URL."""
+    url = text_at(checks.root, *path)
+    if url is None or url.startswith((*_PROTOCOLS, "${")):
+        return
+    if "://" in url:
+        checks.report(path, f'"{url}" has a protocol that is not spoken', "http and https are")
+    elif find(checks.root, "spec", "http", "baseUrl") is None and not items_at(
+        checks.root, "spec", "http", "baseUrls"
+    ):
+        message = f'"{url}" is a path, but there is no base URL to put before it'
+        checks.report(path, message, "set spec.http.baseUrl, or write http://host/path")
+
+
+def base_scope(checks: Checks) -> Scope:
+    """What expressions know at the beginning of an iteration, before anything was extracted or set."""
+    columns: Mapping[str, frozenset[str] | None] = {
+        name: checks.data[name].columns or None if name in checks.data else None
+        for name in names_of(checks.root, "data")
+    }
+    return Scope(
+        names=BASE_NAMES,
+        variables=frozenset(names_of(checks.root, "variables")),
+        data=columns,
+        secrets=checks.variables.secret_names,
+    )
+
+
+def _check_stages(checks: Checks, path: Path) -> None:
+    """Ramps that are nothing at all; what else is impossible the plan says."""
+    stages = [stage for stage in items_at(checks.root, *path, "stages") if isinstance(stage, MapNode)]
+    if not stages or not isinstance(find(checks.root, *path, "stages"), ListNode):
+        return
+    start = find(checks.root, *path, "startVUs") or find(checks.root, *path, "startRate")
+    targets = [find(stage, "target") for stage in stages]
+    values = [node.value for node in (*targets, start) if isinstance(node, Leaf)]
+    if len(values) >= len(targets) and all(value == 0 for value in values):
+        checks.report(
+            (*path, "stages"), "no stage has a target above 0: nothing would ever run", "give one a target"
+        )
+
+
+def length_at(node: Node | None, *path: str | int) -> int | None:
+    """The duration at a path in nanoseconds; None when there is none."""
+    text = text_at(node, *path)
+    try:
+        return None if text is None else nanoseconds(text)
+    except ValueError:
+        return None

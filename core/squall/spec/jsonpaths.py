@@ -1,0 +1,24 @@
+"""JSONPath queries of `extract`, checked where the library that evaluates them is installed.
+
+It belongs to the runner; an operator or a hub without it still refuses what cannot be a query at all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+
+def jsonpath_problem(query: str) -> tuple[str, str] | None:
+    """Message and hint when the text is not a JSONPath (RFC 9535); None when it is."""
+    hint = "write for example $.token, or $.items[0].id"
+    if not query.startswith("$"):
+        return f'"{query}" is not a JSONPath: it begins with $', hint
+    if importlib.util.find_spec("jsonpath") is None:
+        return None
+    import jsonpath  # noqa: PLC0415 - only installed with the runner
+
+    try:
+        jsonpath.compile(query)
+    except Exception as error:  # noqa: BLE001 - its errors share no base that is stable over versions
+        return f'"{query}" is not a JSONPath: {error}', hint
+    return None
