@@ -1,14 +1,14 @@
 """A run while it goes on, in the terminal: a view that renews itself, or plain lines where nobody can see it.
 
-The two are one interface: `begin`, `update` with each new state, `end`. Neither ever raises because of the
-terminal: somebody who closes it must not end the run by that.
+The two are one interface: `begin`, `update` with each new state, `end`. What happens when the terminal goes away
+is `squall.report.terminal`'s business.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -18,9 +18,7 @@ from squall.report import format as fmt
 from squall.report.console import threshold_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
     from squall.report.model import LiveState, ScenarioState
 
@@ -53,22 +51,15 @@ class LiveView:
 
     def begin(self) -> None:
         """Take the terminal."""
-        self._guarded(self._live.start)
+        self._live.start()
 
     def update(self, state: LiveState) -> None:
         """Show a new state."""
-        self._guarded(lambda: self._live.update(render(state), refresh=True))
+        self._live.update(render(state), refresh=True)
 
     def end(self) -> None:
         """Give the terminal back."""
-        self._guarded(self._live.stop)
-
-    @staticmethod
-    def _guarded(act: Callable[[], None]) -> None:
-        try:
-            act()
-        except OSError:
-            return  # the terminal is gone; the run goes on
+        self._live.stop()
 
 
 class PlainView:
@@ -90,10 +81,7 @@ class PlainView:
     def update(self, state: LiveState) -> None:
         """Print what is new."""
         for line in self._lines(state):
-            try:
-                self._console.print(Text(line), soft_wrap=True)
-            except OSError:
-                return  # the reader is gone; the run goes on
+            self._console.print(Text(line), soft_wrap=True)
 
     def _lines(self, state: LiveState) -> list[str]:
         lines = []

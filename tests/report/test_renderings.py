@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+from support.summaries import summary, threshold
+
+from squall.report import console, junit, markdown
+from squall.report.findings import findings
+from squall.report.model import ErrorSummary, VerdictSummary
+
+HOSTILE = "a|b <script>alert(1)</script> [red]x[/red] `code` \x1b[31m\nnew *line*"
+
+
+def on_terminal(**changes: Any) -> str:
+    buffer = io.StringIO()
+    console.show(summary(**changes), Console(file=buffer, width=160))
+    return buffer.getvalue()
+
+
+def test_the_terminal_shows_verdict_thresholds_checks_and_errors() -> None:
+    text = on_terminal()
+    for part in (
+        "Failed",
+        "p(95)<100ms",
+        "400 ms",
+        "status is 200",
+        "no answer within 30s",
+        "cart_time",
+        "silver",
+    ):
+        assert part in text
+    assert text.rindex("1 of 2 thresholds failed") > text.index("Requests")
+
+
+@pytest.mark.parametrize("result", ["Passed", "Failed", "Invalid", "Aborted", "Error"])
+def test_every_result_is_shown_everywhere(result: Any) -> None:
+    verdict = VerdictSummary(result=result, reason="Because", message="so it is")
+    assert result in on_terminal(verdict=verdict)
+    assert f"shop: {result}" in markdown.render(summary(verdict=verdict))
+    root = ET.fromstring(junit.render(summary(verdict=verdict, thresholds=(), tiers=(), totals={})))
+    broken = int(root.get("failures", "0")) + int(root.get("errors", "0"))
+    assert broken == (0 if result == "Passed" else 1)
+
+
+def test_markdown_has_every_part() -> None:
+    text = markdown.render(summary())
+    for title in (
+        "Performance", "Thresholds", "Tiers", "Stages", "Steps", "Own metrics", "Checks", "Errors", "Load", "Findings",
+        "Recommendations", "Timeline",
+    ):  # fmt: skip
+        assert f"\n## {title}\n" in text
+    assert "2030-01-02T03:04:05.000Z" in text
+    assert "85% of requests" in text
+
+
+def test_data_of_the_target_cannot_become_markup() -> None:
+    given = summary()
+    hostile = summary(examples={("timeout", "browse", "cart"): HOSTILE})
+    text = markdown.render(hostile)
+    assert "<script>" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| timeout")]
+    plain = [line for line in markdown.render(given).splitlines() if line.startswith("| timeout")]
+    assert len(rows) == len(plain) == 1
+    assert rows[0].replace("\\|", "").count("|") == plain[0].count("|")
+
+
+def test_data_of_the_target_cannot_break_junit() -> None:
+    root = ET.fromstring(junit.render(summary(name="a\x00b\x1b<&>")))
+    assert root.find("testsuite") is not None
+
+
+def test_data_of_the_target_is_no_markup_on_the_terminal() -> None:
+    assert "[red]x[/red]" in on_terminal(examples={("timeout", "browse", "cart"): HOSTILE})
+
+
+def test_junit_tells_each_threshold_and_check() -> None:
+    root = ET.fromstring(junit.render(summary()))
+    suites = {suite.get("name"): suite for suite in root}
+    assert (suites["shop.thresholds"].get("tests"), suites["shop.thresholds"].get("failures")) == ("2", "1")
+    failure = suites["shop.thresholds"].find("testcase/failure")
+    assert failure is not None
+    assert failure.get("message") == "400 ms was measured"
+    assert suites["shop.checks"].get("failures") == "1"
+
+
+def test_a_threshold_that_only_warns_fails_no_pipeline() -> None:
+    root = ET.fromstring(junit.render(summary(thresholds=(threshold(severity="warn"),))))
+    assert next(suite for suite in root if suite.get("name") == "shop.thresholds").get("failures") == "0"
+
+
+def test_findings_follow_from_the_figures() -> None:
+    texts = [finding.text for finding in findings(summary())]
+    assert any("broke `p(95)<100ms`: 400 ms" in text for text in texts)
+    assert any("most frequent failure is timeout" in text and "13.75%" in text for text in texts)
+    assert any(
+        "began to break in stage hold: 30% of its requests failed, 0% in the stage before" in text
+        for text in texts
+    )
+    assert any("slowest step is browse/cart" in text for text in texts)
+    assert any("too busy in 2% of the run" in text for text in texts)
+
+
+def test_a_clean_run_has_no_findings_of_failure() -> None:
+    clean = summary(thresholds=(), totals={}, saturated_share=0.0)
+    assert findings(clean) == ()
+    assert isinstance(clean.errors, tuple)
+    assert not any(isinstance(error, ErrorSummary) for error in clean.errors)

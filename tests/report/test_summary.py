@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from support.summaries import facts, summary, totals
+
+from squall.metrics.histogram import Histogram
+from squall.metrics.series import SeriesKey
+from squall.report.figures import find
+from squall.report.model import Summary
+from squall.report.summary import build_summary, manifest_hash
+
+
+def test_percentiles_of_the_whole_come_from_merged_histograms() -> None:
+    whole = Histogram()
+    for key, aggregate in totals().items():
+        if key.metric == "http_req_total":
+            assert isinstance(aggregate, Histogram)
+            whole.merge(aggregate)
+
+    row = find(summary().metrics, "http_req_total")
+
+    assert row is not None
+    assert row.values["p95"] == whole.quantile(0.95)
+    assert row.values["count"] == 400
+
+
+@pytest.mark.parametrize(
+    ("tags", "requests"),
+    [
+        ({}, 400),
+        ({"scenario": "browse"}, 400),
+        ({"scenario": "browse", "stage": "hold"}, 200),
+        ({"scenario": "browse", "step": "cart"}, 200),
+    ],
+)
+def test_the_same_totals_are_cut_four_ways(tags: dict[str, str], requests: int) -> None:
+    row = find(summary().metrics, "http_reqs", **tags)
+    assert row is not None
+    assert row.values == {"count": requests, "rate": requests / 60}
+
+
+def test_merging_for_the_report_leaves_the_totals_alone() -> None:
+    given = totals()
+    build_summary(facts(totals=given))
+    assert given[SeriesKey.of("vus", scenario="browse")] == totals()[SeriesKey.of("vus", scenario="browse")]
+    key = SeriesKey.of("http_reqs", scenario="browse", stage="1", step="home", method="GET")
+    assert given[key] == totals()[key]
+
+
+def test_each_group_of_tiers_has_its_grade() -> None:
+    assert summary().grades == {"": "silver", "cart": ""}
+    assert summary(tiers=()).grades == {}
+
+
+def test_load_tells_planned_and_delivered() -> None:
+    (load,) = summary().load
+    assert (load.iterations, load.failed, load.peak_actual, load.peak_target) == (140, 60, 5, 5)
+
+
+def test_errors_are_counted_by_class_and_keep_an_example() -> None:
+    first, second = summary().errors
+    assert (first.error, first.count, first.example) == ("timeout", 55, "no answer within 30s")
+    assert (second.error, second.status, second.count) == ("http_5xx", "503", 5)
+
+
+def test_checks_tell_passes_and_fails() -> None:
+    (check,) = summary().checks
+    assert (check.name, check.passes, check.fails) == ("status is 200", 140, 60)
+
+
+def test_a_summary_survives_json() -> None:
+    given = summary()
+    assert msgspec.json.decode(msgspec.json.encode(given), type=Summary) == given
+
+
+def test_a_run_that_measured_nothing_has_a_summary() -> None:
+    empty = summary(totals={}, thresholds=(), tiers=())
+    assert empty.metrics == ()
+    assert empty.load[0].iterations == 0
+
+
+def test_the_manifest_hash_ignores_the_order_of_keys() -> None:
+    assert manifest_hash({"a": 1, "b": {"c": 2, "d": 3}}) == manifest_hash({"b": {"d": 3, "c": 2}, "a": 1})
+    assert manifest_hash({"a": 1}) != manifest_hash({"a": 2})
