@@ -14,7 +14,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from httptools import HttpParserError, HttpResponseParser
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from squall_runner.http.deadlines import NEVER, Deadlines
 from squall_runner.http.errors import (
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from squall_runner.http.origin import Origin
     from squall_runner.http.request import Request
 
+# An upgrade that nobody asked for is an exception of its own, outside the tree.
+_NOT_HTTP = (HttpParserError, HttpParserUpgrade)
 # Up to here the raw bytes of a response are kept as they came; cutting off the body would cost more.
 _KEEP_RAW = 4096
 
@@ -197,7 +199,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except HttpParserError as exc:
+        except _NOT_HTTP as exc:
             self._keep_alive = False
             if not self._status:
                 self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
@@ -229,7 +231,7 @@ class Connection(asyncio.Protocol):
             begin = head_end(head, interim - 1) if interim else 0
             try:
                 parser.feed_data(head[begin:end])
-            except HttpParserError as exc:
+            except _NOT_HTTP as exc:
                 self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
                 return
             if self._interim > interim:

@@ -21,6 +21,7 @@ from squall_runner.http.errors import (
     RequestFailureError,
     connect_failure,
     describe,
+    lost,
     tls_failure,
 )
 from squall_runner.http.resolver import Address, Resolver
@@ -252,7 +253,7 @@ class Network:
                     TLS, f"TLS handshake with {where} not finished in {left:.3g} s"
                 ) from exc
             if isinstance(exc, OSError):
-                raise tls_failure(exc, where) from exc
+                raise (tls_failure(exc, where) if origin.tls else lost(exc, "as soon as it was open")) from exc
             raise
         if origin.tls:
             phases.tls = self.clock() - begun
