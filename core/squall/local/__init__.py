@@ -1,0 +1,1 @@
+"""`squall run` on one machine: the distributed run, with processes instead of pods."""

@@ -1,0 +1,18 @@
+"""Which process carries which shards.
+
+Shards are dealt like cards, not cut into blocks: where shards have roles, neighbours mostly do the same, and dealing
+gives every process some of each.
+"""
+
+from __future__ import annotations
+
+
+def pack(shards: int, processes: int) -> tuple[tuple[int, ...], ...]:
+    """Deal `shards` to at most `processes` hands; none stays empty.
+
+    Args:
+        shards: How many shards the run has, from 1.
+        processes: How many processes may run, from 1.
+    """
+    hands = min(shards, processes)
+    return tuple(tuple(range(hand, shards, hands)) for hand in range(hands))
