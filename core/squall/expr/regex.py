@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from re import _compiler, _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -33,8 +34,11 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"the pattern is longer than {MAX_PATTERN} characters")
     try:
-        parsed = _parser.parse(pattern)
-        compiled = re.compile(pattern)
+        with warnings.catch_warnings():
+            # Python warns of `[[`, which may mean something else in its future versions.
+            warnings.simplefilter("ignore")
+            parsed = _parser.parse(pattern)
+            compiled = re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     guard = _Guard(parsed.state)

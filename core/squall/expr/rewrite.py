@@ -86,7 +86,8 @@ def parse(source: Source) -> ast.expr:
             warnings.simplefilter("ignore")
             tree = ast.parse(text, mode="eval").body
     except SyntaxError as error:
-        place = source.original(max((error.offset or 1) - 1, 0) + shift)
+        # Python gives no place for text that ends too early.
+        place = source.original((error.offset - 1 if error.offset else len(text)) + shift)
         raise ExpressionError(f"not an expression: {error.msg}", place, _syntax_hint(text)) from None
     except (ValueError, MemoryError, RecursionError):
         raise ExpressionError("the expression cannot be read") from None
