@@ -32,6 +32,11 @@ Tags = Annotated[dict[Identifier, Text], Field(max_length=16)]
 JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
+def _neither(*keys: str) -> dict[str, Any]:
+    """The condition in JSON schema that none of the keys is given."""
+    return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
+
+
 class BasicAuth(Model):
     """User name and password, sent as the `Authorization` header (RFC 7617)."""
 
@@ -143,11 +148,13 @@ class Think(Model):
             "[has(self.duration), has(self.min) || has(self.max), has(self.mean)].filter(given, given).size() == 1",
             "needs either duration, or min and max, or mean",
             lambda _, given: ("duration" in given) + bool(given & {"min", "max"}) + ("mean" in given) == 1,
+            {"oneOf": [{"required": ["duration"]}, {"required": ["min", "max"]}, {"required": ["mean"]}]},
         ),
         Rule(
             "has(self.min) == has(self.max)",
             "min and max come together",
             lambda _, given: ("min" in given) == ("max" in given),
+            {"anyOf": [{"required": ["min", "max"]}, _neither("min", "max")]},
         ),
     )
 
@@ -268,6 +275,7 @@ class Record(Model):
             "!has(self.gauge) || has(self.value)",
             "a gauge needs a value",
             lambda _, given: "gauge" not in given or "value" in given,
+            {"anyOf": [{"required": ["value"]}, _neither("gauge")]},
         ),
     )
 
@@ -309,6 +317,7 @@ class Step(Model):
             "!(has(self.checks) || has(self.extract)) || has(self.http) || has(self.poll)",
             "checks and extract need a response: they belong to http and poll",
             lambda _, given: not given & {"checks", "extract"} or bool(given & {"http", "poll"}),
+            {"anyOf": [{"required": ["http"]}, {"required": ["poll"]}, _neither("checks", "extract")]},
         ),
     )
 

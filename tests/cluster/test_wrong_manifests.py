@@ -1,0 +1,65 @@
+"""Every wrong manifest of the table is refused by whom the table says, for the reason it says, and taken by the other."""
+
+import copy
+
+import pytest
+from pydantic import ValidationError
+from support.kubeclient import ApiError, Json, KubeClient
+from support.manifests import collection
+from support.wrongmanifests import Case, base_manifests, wrong_manifests
+
+from squall.spec import KINDS
+
+CASES = wrong_manifests()
+each_case = pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
+
+
+@pytest.mark.control_plane
+@each_case
+def test_the_api_server(crds: dict[str, Json], kube: KubeClient, case: Case) -> None:
+    message = _refusal_of_server(kube, case.manifest)
+    if case.refused_by_the("server"):
+        assert message is not None, "the API server took it"
+        assert case.messages["server"] in message
+    else:
+        assert message is None
+
+
+@each_case
+def test_the_models(case: Case) -> None:
+    message = _refusal_of_models(case.manifest)
+    if case.refused_by_the("models"):
+        assert message is not None, "the models took it"
+        assert case.messages["models"] in message
+    else:
+        assert message is None
+
+
+@pytest.mark.control_plane
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_bases_are_right(crds: dict[str, Json], kube: KubeClient, kind: str) -> None:
+    base = base_manifests()[kind]
+    assert _refusal_of_server(kube, base) is None
+    assert _refusal_of_models(base) is None
+
+
+def _refusal_of_server(kube: KubeClient, manifest: Json) -> str | None:
+    name = manifest["metadata"].get("name", "nameless")
+    # The path is that of the version that is served, whatever the manifest says.
+    path = collection({**manifest, "apiVersion": "squall.dev/v1alpha1"})
+    try:
+        if "name" in manifest["metadata"]:
+            kube.apply(f"{path}/{name}", copy.deepcopy(manifest), dry_run=True)
+        else:
+            kube.create(path, copy.deepcopy(manifest))
+    except ApiError as error:
+        return str(error)
+    return None
+
+
+def _refusal_of_models(manifest: Json) -> str | None:
+    try:
+        KINDS[manifest["kind"]].model_validate(manifest)
+    except ValidationError as error:
+        return str([(each["type"], each["loc"], each["msg"]) for each in error.errors()])
+    return None
