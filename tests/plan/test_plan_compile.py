@@ -32,6 +32,7 @@ def only(scenario, shards=1):
 
 RAMPING = {
     "executor": "ramping-vus",
+    "startVUs": 0,
     "stages": [{"duration": "1m", "target": 10}, {"name": "hold", "duration": "3m", "target": 10}],
 }
 
@@ -213,7 +214,7 @@ def arrival(**changes):
         ({"executor": "constant-vus", "vus": 1, "duration": "0s"}, "duration", "lasts 0s"),
         ({"executor": "ramping-vus", "stages": [{"duration": "0", "target": 1}]}, "stages", "lasts 0s"),
         (
-            {"executor": "ramping-vus", "stages": [{"duration": "1s", "target": 0}]},
+            {"executor": "ramping-vus", "startVUs": 0, "stages": [{"duration": "1s", "target": 0}]},
             "stages",
             "no VU is ever active",
         ),
@@ -266,3 +267,9 @@ def test_rates_are_exact_fractions():
     plan = only({"executor": "constant-arrival-rate", "rate": 1, "timeUnit": "3s", "duration": "9s"})
     assert plan.load.curve.rate(0) == Fraction(1, 3)
     assert plan.planned_iterations == 3
+
+
+def test_a_ramp_begins_with_one_vu_as_in_k6():
+    plan = only({"executor": "ramping-vus", "stages": [{"duration": "10s", "target": 10}]})
+    assert (plan.target(0), plan.target(9 * S)) == (1, 9)
+    assert plan.vu_intervals(0) == ((0, 10 * S),)

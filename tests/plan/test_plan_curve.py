@@ -26,6 +26,7 @@ def spec(*scenarios, shards=1):
 def ramping(*stages, **more):
     return {
         "executor": "ramping-vus",
+        "startVUs": 0,
         "stages": [{"duration": duration, "target": target} for duration, target in stages],
         **more,
     }

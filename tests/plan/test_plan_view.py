@@ -30,6 +30,7 @@ def printed(*scenarios, shards=1, width=80):
 
 RAMP = {
     "executor": "ramping-vus",
+    "startVUs": 0,
     "stages": [{"duration": "1m", "target": 8}, {"name": "hold", "duration": "1m", "target": 8}],
 }
 

@@ -115,7 +115,9 @@ class _Compiler:
         scenario = self.scenario
         if scenario.executor == "ramping-vus":
             ramps = tuple(Ramp(length, target) for length, target in self.stages())
-            curve = VuCurve(self.whole("startVUs", scenario.start_vus or 0), ramps)
+            curve = VuCurve(
+                self.whole("startVUs", 1 if scenario.start_vus is None else scenario.start_vus), ramps
+            )
             self.lasts("stages", curve.end_ns)
         else:
             key, given = "duration", scenario.duration

@@ -105,7 +105,7 @@ class Scenario(Model):
     """How long the load lasts."""
     stages: Annotated[list[Stage], Field(min_length=1, max_length=100)] | None = None
     start_vus: Annotated[Count | None, Field(alias="startVUs")] = None
-    """VUs at the beginning of the first stage; 0 by default."""
+    """VUs at the beginning of the first stage; 1 by default, as in k6."""
     iterations: PositiveInt | None = None
     """Per VU, or shared by all of them."""
     max_duration: Duration | None = None
