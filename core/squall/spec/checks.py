@@ -15,7 +15,7 @@ from squall.spec.base import nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
-from squall.spec.tree import Leaf, ListNode, MapNode, Node, Path, find, items_at, leaves, text_at
+from squall.spec.tree import Leaf, Node, Path, find, items_at, leaves, text_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,8 +99,6 @@ def check_document(checks: Checks) -> None:
         duplicate_names(checks, ("spec", key), _NOUNS.get(key, key.rstrip("s")))
     _check_data(checks)
     _check_defaults(checks)
-    for index, _ in enumerate(items_at(checks.root, "spec", "scenarios")):
-        _check_stages(checks, ("spec", "scenarios", index))
     for index, _ in enumerate(items_at(checks.root, "spec", "tiers")):
         duplicate_names(checks, ("spec", "tiers", index, "thresholds"), "threshold")
 
@@ -135,13 +133,14 @@ def _check_data(checks: Checks) -> None:
             file = checks.files.found.get(file_name or "")
             if name and file:
                 delimiter = text_at(item, "delimiter") or ","
-                known = check_data(file, kind=kind, delimiter=delimiter if len(delimiter) == 1 else ",")
+                known = check_data(
+                    file,
+                    kind=kind,
+                    path=f"spec.data[{index}]",
+                    delimiter=delimiter if len(delimiter) == 1 else ",",
+                )
                 checks.data[name] = known
-                where = f"data {name}"
-                checks.problems += [
-                    Problem(p.file, p.line, p.column, f"spec.data[{index}]", p.message, p.hint, where)
-                    for p in known.problems
-                ]
+                checks.problems += known.problems
         if text_at(item, "order") == "unique" and text_at(item, "whenExhausted") == "recycle":
             message = "rows that are used only once cannot be recycled"
             checks.report((*path, "whenExhausted"), message, "write stop or fail, or order: sequential")
@@ -191,20 +190,6 @@ def base_scope(checks: Checks) -> Scope:
         data=columns,
         secrets=checks.variables.secret_names,
     )
-
-
-def _check_stages(checks: Checks, path: Path) -> None:
-    """Ramps that are nothing at all; what else is impossible the plan says."""
-    stages = [stage for stage in items_at(checks.root, *path, "stages") if isinstance(stage, MapNode)]
-    if not stages or not isinstance(find(checks.root, *path, "stages"), ListNode):
-        return
-    start = find(checks.root, *path, "startVUs") or find(checks.root, *path, "startRate")
-    targets = [find(stage, "target") for stage in stages]
-    values = [node.value for node in (*targets, start) if isinstance(node, Leaf)]
-    if len(values) >= len(targets) and all(value == 0 for value in values):
-        checks.report(
-            (*path, "stages"), "no stage has a target above 0: nothing would ever run", "give one a target"
-        )
 
 
 def length_at(node: Node | None, *path: str | int) -> int | None:

@@ -105,19 +105,24 @@ def check_csv(path: str | Path, delimiter: str = ",") -> list[tuple[int, str]]:
         OSError: When it cannot be read.
     """
     with mapped(Path(path)) as buffer:
-        scan = scan_csv(buffer, delimiter)
-        problems = [(line_of(buffer, problem.offset), problem.message) for problem in scan.problems]
-        if len(scan.offsets) < 2:
-            return problems or [(1, "the file is empty; its first line names the columns")]
-        if not problems:
-            first = int(scan.offsets[0])
-            try:
-                header_of(bytes(buffer[first : int(scan.offsets[1])]), delimiter)
-            except ValueError as error:
-                problems.append((line_of(buffer, first), str(error)))
-        if len(scan.offsets) == 2:
-            problems.append((1, "the file has a header but no rows"))
-        return problems
+        return csv_problems(buffer, delimiter)
+
+
+def csv_problems(buffer: bytes | mmap.mmap, delimiter: str = ",") -> list[tuple[int, str]]:
+    """As check_csv, for content that is at hand."""
+    scan = scan_csv(buffer, delimiter)
+    problems = [(line_of(buffer, problem.offset), problem.message) for problem in scan.problems]
+    if len(scan.offsets) < 2:
+        return problems or [(1, "the file is empty; its first line names the columns")]
+    if not problems:
+        first = int(scan.offsets[0])
+        try:
+            header_of(bytes(buffer[first : int(scan.offsets[1])]), delimiter)
+        except ValueError as error:
+            problems.append((line_of(buffer, first), str(error)))
+    if len(scan.offsets) == 2 and not problems:
+        problems.append((1, "the file has a header but no rows"))
+    return problems
 
 
 def check_jsonl(path: str | Path) -> list[tuple[int, str]]:
@@ -127,15 +132,20 @@ def check_jsonl(path: str | Path) -> list[tuple[int, str]]:
         OSError: When it cannot be read.
     """
     with mapped(Path(path)) as buffer:
-        scan = scan_lines(buffer)
-        if len(scan.offsets) < 2:
-            return [(1, "the file is empty; each line is a JSON object")]
-        problems = [(line_of(buffer, problem.offset), problem.message) for problem in scan.problems]
-        for begin, end in itertools.pairwise(map(int, scan.offsets)):
-            if len(problems) >= _MAX_PROBLEMS:
-                break
-            try:
-                parse_object(bytes(buffer[begin:end]))
-            except ValueError as error:
-                problems.append((line_of(buffer, begin), str(error)))
-        return problems
+        return jsonl_problems(buffer)
+
+
+def jsonl_problems(buffer: bytes | mmap.mmap) -> list[tuple[int, str]]:
+    """As check_jsonl, for content that is at hand."""
+    scan = scan_lines(buffer)
+    if len(scan.offsets) < 2:
+        return [(1, "the file is empty; each line is a JSON object")]
+    problems = [(line_of(buffer, problem.offset), problem.message) for problem in scan.problems]
+    for begin, end in itertools.pairwise(map(int, scan.offsets)):
+        if len(problems) >= _MAX_PROBLEMS:
+            break
+        try:
+            parse_object(bytes(buffer[begin:end]))
+        except ValueError as error:
+            problems.append((line_of(buffer, begin), str(error)))
+    return problems

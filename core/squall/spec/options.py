@@ -31,6 +31,7 @@ class Options:
             is absent becomes a warning.
         directory: Where `files[].path` begins for manifests that come from no file; by default the manifest's own
             directory, and the working directory for standard input.
+        all_variants: Whether every variant of the manifest is checked too, when none is chosen.
         read_files: Whether `files[].path` is looked up at all; on a cluster the files have been sent along.
     """
 
@@ -46,6 +47,7 @@ class Options:
     environ: Mapping[str, str] = field(default_factory=dict)
     complete: bool = True
     directory: Path | None = None
+    all_variants: bool = False
     read_files: bool = True
 
     @property

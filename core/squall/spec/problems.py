@@ -8,7 +8,6 @@ instead - for every mistake at once, since a tool that reports one mistake per r
 from __future__ import annotations
 
 import difflib
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,9 +73,11 @@ def render_problems(problems: Iterable[Problem]) -> str:
 
 
 def count_problems(problems: Iterable[Problem]) -> str:
-    """`3 problems in 2 files`."""
-    files = Counter(problem.file for problem in problems)
-    return f"{plural(files.total(), 'problem')} in {plural(len(files), 'file')}"
+    """`3 problems in 2 files`; options, which are no files, count for none."""
+    problems = list(problems)
+    files = {problem.file for problem in problems if not problem.file.startswith("--")}
+    counted = plural(len(problems), "problem")
+    return f"{counted} in {plural(len(files), 'file')}" if files else counted
 
 
 class ManifestError(SquallError):

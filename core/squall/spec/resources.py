@@ -9,7 +9,7 @@ from squall.spec import KINDS
 from squall.spec.base import API_GROUP, API_VERSION
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
-from squall.spec.tree import Leaf, MapNode, Node, find, text_at
+from squall.spec.tree import Leaf, MapNode, Node, find, plain, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9]
 _NAME_HINT = "use small letters, digits, - and . ; begin and end with a letter or digit"
 _LONGEST_NAME = 253
 _METADATA = (
-    "name generateName namespace labels annotations finalizers ownerReferences uid resourceVersion generation "
-    "creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields selfLink"
-).split()
+    *("name", "generateName", "namespace", "labels", "annotations", "finalizers", "ownerReferences"),
+    # What a server adds, so that `kubectl get -o yaml | squall validate -` works.
+    *("uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp"),
+    *("deletionGracePeriodSeconds", "managedFields", "selfLink"),
+)
 
 
 def is_ours(document: Document) -> bool:
@@ -78,9 +80,10 @@ def metadata_problems(root: Node) -> list[Problem]:
             problem_at(root, ("metadata", "name"), '"name" is missing', "write metadata: {name: my-test}")
         )
     elif not isinstance(name, Leaf) or not _is_name(name.value):
-        value = name.value if isinstance(name, Leaf) else {}
         problems.append(
-            problem_at(root, ("metadata", "name"), f"{show(value)} is not a resource's name", _NAME_HINT)
+            problem_at(
+                root, ("metadata", "name"), f"{show(plain(name))} is not a resource's name", _NAME_HINT
+            )
         )
     return problems
 
