@@ -132,13 +132,14 @@ def _json_path(path: str, *, all_matches: bool) -> Callable[[Source], Any]:
     steps = _plain_steps(path)
     if steps is not None and not all_matches:
         return lambda response: _walk(response.json(), steps)
+    advice = "a path begins with $, as in $.data[0].id"
+    # The library would add a missing `$`; RFC 9535 does not.
+    if not path.startswith("$"):
+        raise ExpressionError(f"{path!r} is not a JSONPath", 0, advice)
     try:
         compiled = jsonpath.compile(path)
     except jsonpath.JSONPathError as error:
-        reason = str(error).splitlines()[0]
-        raise ExpressionError(
-            f"not a JSONPath: {reason}", 0, "a path begins with $, as in $.data[0].id"
-        ) from None
+        raise ExpressionError(f"not a JSONPath: {str(error).splitlines()[0]}", 0, advice) from None
 
     def find(response: Source) -> Any:
         body = response.json()
