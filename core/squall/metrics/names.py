@@ -126,6 +126,9 @@ _ITERATIONS: Final = (
         "Iterations of the plan that were not started: no VU was free, or the time was up.",
         reported=True,
     ),
+    _gauge(
+        "failure_streak", "Longest run of failed iterations, one after the other, on one runner.", Merge.MAX
+    ),
     _gauge("vus", "VUs that are running.", Merge.SUM, reported=True),
     _gauge("vus_max", "VUs that have been set up.", Merge.SUM, reported=True),
     _trend("job_latency", "From the first poll of a job to its end.", reported=True),
@@ -137,6 +140,7 @@ _ITERATIONS: Final = (
 _GENERATOR: Final = (
     _trend("schedule_lag", "How much later than planned an arrival was started.", reported=True),
     _counter("arrivals_planned", "Arrivals that the plan had until now (arrival-rate executors)."),
+    _counter("arrivals_handled", "Arrivals that were started, dropped, or queued for want of a free VU."),
     _counter("arrivals_late", "Arrivals started more than 100 ms late."),
     _trend("loop_lag", "How late the runner's event loop answers.", reported=True),
     _gauge("cpu_usage", "The runner's use of its CPU; 1 is one core fully used.", Merge.MAX, reported=True),

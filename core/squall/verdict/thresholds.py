@@ -118,6 +118,7 @@ class Evaluation:
         failed_at: The slot in which it failed for good; None if it has not.
         worst: The furthest value beyond the limit so far; None if it was never beyond.
         message: Why there is nothing to judge; empty when there is.
+        judged: There has been something to judge, in this slot or before.
     """
 
     slot: int
@@ -128,6 +129,7 @@ class Evaluation:
     failed_at: int | None = None
     worst: float | None = None
     message: str = ""
+    judged: bool = False
 
 
 def anchors(thresholds: Iterable[Threshold]) -> tuple[int, ...]:
@@ -147,7 +149,6 @@ class Watch:
         self.threshold = threshold
         self.last = Evaluation(-1, State.PENDING, limit=self._constant_limit())
         """The latest evaluation."""
-        self._judged = False
         self._since: int | None = None
         self._answers: deque[tuple[int, float]] = deque()
 
@@ -173,6 +174,11 @@ class Watch:
             return self._keep(slot, State.PENDING, value, message="judged at the end")
         return self._judge(slot, value, samples, figures)
 
+    def resume(self, last: Evaluation) -> None:
+        """Go on from an evaluation that another watch of the same threshold made."""
+        self.last = last
+        self._since = last.since
+
     def finish(self, slot: int, figures: Figures) -> Evaluation:
         """Evaluate the run as a whole, after its last slot; the result is `pass`, `failed` or `noData`.
 
@@ -181,14 +187,14 @@ class Watch:
         threshold = self.threshold
         if self.last.failed_at is not None:
             return self.last
-        if not threshold.momentary or (threshold.selector and not self._judged):
+        if not threshold.momentary or (threshold.selector and not self.last.judged):
             if slot < threshold.after:
                 return self._keep(slot, State.NO_DATA, message="the run ended before `after`")
             value, samples = self._observe(slot, figures, None)
             found = self._judge(slot, value, samples, figures, last=True)
         else:
             found = self.last
-        if not self._judged:
+        if not self.last.judged:
             return self._keep(slot, State.NO_DATA, message=found.message or "there never was a value")
         if found.state in (State.FAILED, State.PASS):
             return found
@@ -247,7 +253,6 @@ class Watch:
         if value is None or limit is None or missing:
             self._since = None
             return self._keep(slot, State.NO_DATA, value, limit, message=missing)
-        self._judged = True
         if threshold.expression.holds(value, limit):
             self._since = None
             return self._keep(slot, State.PASS, value, limit)
@@ -292,6 +297,7 @@ class Watch:
             failed_at=failed_at if state is State.FAILED else None,
             worst=self._worst(value) if violated else known.worst,
             message=message,
+            judged=known.judged or state in (State.PASS, State.VIOLATED, State.FAILED),
         )
         return self.last
 

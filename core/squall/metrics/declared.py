@@ -1,0 +1,71 @@
+"""What a manifest adds to the catalogue, and which tag values its run can have.
+
+Both serve the same end: a threshold on something that cannot exist is a mistake that should be named before the run, not
+a threshold that quietly never fails.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from squall.metrics.names import Catalogue, Kind, Metric, Unit, catalogue, custom
+from squall.spec.steps import Record, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from squall.spec.loadtest import LoadTestSpec
+
+
+def catalogue_of(spec: LoadTestSpec) -> Catalogue:
+    """The built-in metrics and those that the manifest's steps record.
+
+    Raises:
+        ValueError: A name is malformed, built in, or declared as two different kinds.
+    """
+    return catalogue(recorded_by(step.record) for step in _steps(spec.scenarios) if step.record)
+
+
+def recorded_by(record: Record) -> Metric:
+    """The metric that a `record` feeds.
+
+    A trend of the step's duration is in seconds. A `value` is whatever the user computes: a plain number, whose
+    limits may still be written with units.
+
+    Raises:
+        ValueError: The name is malformed or built in.
+    """
+    names = {
+        Kind.TREND: record.trend,
+        Kind.COUNTER: record.counter,
+        Kind.RATE: record.rate,
+        Kind.GAUGE: record.gauge,
+    }
+    kind, name = next((kind, name) for kind, name in names.items() if name)
+    seconds = kind is Kind.TREND and record.value is None
+    return custom(name, kind, unit=Unit.SECONDS if seconds else Unit.ONE)
+
+
+def tag_values(spec: LoadTestSpec) -> dict[str, frozenset[str]]:
+    """The values that the tags `scenario` and `stage` can have; a stage without a name has its place, from 1."""
+    scenarios = frozenset(scenario.name for scenario in spec.scenarios)
+    stages = {
+        stage.name or str(place)
+        for scenario in spec.scenarios
+        for place, stage in enumerate(scenario.stages or (), start=1)
+    }
+    return {"scenario": scenarios, "stage": frozenset(stages)}
+
+
+def _steps(value: object) -> Iterator[Step]:
+    """All steps in a part of the manifest, however deep."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _steps(item)
+    elif isinstance(value, BaseModel):
+        if isinstance(value, Step):
+            yield value
+        for name in type(value).model_fields:
+            yield from _steps(getattr(value, name))

@@ -1,0 +1,146 @@
+"""Asks whether the generator itself was too busy for its numbers to be trusted.
+
+A generator that lags measures itself: its latencies contain its own queues, and the load it was to bring never came. So
+every slot is looked at, and when too large a share of them was saturated the run is `Invalid`, whatever the target did.
+
+A slot is saturated when the event loops answered too late, when arrivals started too late, or when too few of the planned arrivals
+were handled at all. An arrival that found no free VU was handled: that is the target's slowness or the plan's
+limit, and counted as dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from squall.metrics.histogram import Histogram
+from squall.metrics.series import Counter, Selector
+
+if TYPE_CHECKING:
+    from squall.verdict.thresholds import Figures
+
+_LAG: Final = Selector("loop_lag")
+_LATE: Final = Selector("schedule_lag")
+_PLANNED: Final = Selector("arrivals_planned")
+_HANDLED: Final = Selector("arrivals_handled")
+
+_DELIVERY_SLOTS: Final = 5
+"""Delivery is looked at over so many slots, since an arrival may fall into the slot next to its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaturationLimits:
+    """When a slot is saturated, and how much of that is too much.
+
+    Attributes:
+        loop_lag: p99 of the event loops' lag above which it is, in seconds.
+        lateness: p99 of how late arrivals started above which it is, in seconds.
+        delivered: Share of the planned arrivals below which it is.
+        tolerated: Share of the run's slots from which on the run is invalid.
+    """
+
+    loop_lag: float = 0.05
+    lateness: float = 0.1
+    delivered: float = 0.9
+    tolerated: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Saturation:
+    """The outcome.
+
+    Attributes:
+        share: Of the run's slots that were saturated.
+        invalid: It is more than tolerated.
+        message: What was seen, and what to change; empty when no slot was saturated.
+        observed: The worst value of what was seen most often: seconds of lag or lateness, or the share delivered.
+        expression: What was asked of that.
+    """
+
+    share: float = 0.0
+    invalid: bool = False
+    message: str = ""
+    observed: float | None = None
+    expression: str = ""
+
+
+@dataclass(slots=True)
+class _Symptom:
+    """One kind of saturation: in how many slots it was seen, and how bad it was at worst."""
+
+    text: str
+    expression: str
+    slots: int = 0
+    worst: float = 0.0
+
+    def seen(self, value: float) -> None:
+        self.slots += 1
+        self.worst = max(self.worst, value)
+
+
+class SaturationWatch:
+    """Follows a run: `step` for each slot, then `result`."""
+
+    def __init__(self, limits: SaturationLimits) -> None:
+        self._limits = limits
+        self._slots = 0
+        self._saturated = 0
+        self._lag = _Symptom("the event loop lagged", f"p99 of loop_lag <= {limits.loop_lag:g} s")
+        self._late = _Symptom("arrivals started late", f"p99 of schedule_lag <= {limits.lateness:g} s")
+        self._short = _Symptom("arrivals were left out", f"arrivals delivered >= {limits.delivered:.0%}")
+
+    def step(self, slot: int, figures: Figures) -> bool:
+        """Look at a slot that is complete; returns whether it is saturated."""
+        limits = self._limits
+        seen = False
+        for symptom, selector, limit in (
+            (self._lag, _LAG, limits.loop_lag),
+            (self._late, _LATE, limits.lateness),
+        ):
+            trend = figures.window(selector, slot, slot)
+            if isinstance(trend, Histogram) and trend.quantile(0.99) > limit:
+                symptom.seen(trend.quantile(0.99))
+                seen = True
+        missing = self._missing(slot, figures)
+        if missing is not None and 1 - missing < limits.delivered:
+            self._short.seen(missing)
+            seen = True
+        self._slots += 1
+        self._saturated += seen
+        return seen
+
+    @staticmethod
+    def _missing(slot: int, figures: Figures) -> float | None:
+        """The share of the planned arrivals that was not handled; one arrival may always be on its way."""
+        first = max(0, slot - _DELIVERY_SLOTS + 1)
+        planned, handled = (figures.window(each, first, slot) for each in (_PLANNED, _HANDLED))
+        if not isinstance(planned, Counter) or planned.value <= 0:
+            return None
+        done = handled.value if isinstance(handled, Counter) else 0.0
+        return max(0.0, planned.value - done - 1) / planned.value
+
+    def result(self, shards: int) -> Saturation:
+        """The outcome over all slots; `shards` is how many the run has, for the advice."""
+        if not self._saturated:
+            return Saturation()
+        share = self._saturated / self._slots
+        worst = max((self._lag, self._late, self._short), key=lambda symptom: symptom.slots)
+        return Saturation(
+            share=share,
+            invalid=share >= self._limits.tolerated,
+            message=f"in {share:.0%} of the run the generator was saturated: {self._shown(worst)}; {self._advice(shards)}",
+            observed=1 - worst.worst if worst is self._short else worst.worst,
+            expression=worst.expression,
+        )
+
+    def _shown(self, symptom: _Symptom) -> str:
+        if symptom is self._short:
+            return f"{symptom.text} ({symptom.worst:.0%} at worst)"
+        return f"{symptom.text} (p99 {symptom.worst * 1000:.0f} ms at worst)"
+
+    def _advice(self, shards: int) -> str:
+        """More shards, by the arrivals that were missing; at least by half, for lag does not tell how many."""
+        factor = max(1.5, 1 / max(1 - self._short.worst, 0.1))
+        more = max(shards + 1, math.ceil(shards * factor))
+        return f"spread the load over more CPUs (shards: {shards} -> {more}) or lower it"

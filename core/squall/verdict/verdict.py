@@ -1,0 +1,190 @@
+"""Puts all that is known about an ended run into one result, and that into an exit code.
+
+A run can end for several reasons at once: a saturated generator misses thresholds too, and somebody may have stopped it besides.
+One result stands, the first that applies of
+
+    Error      it could not be carried out: nothing can be said about the target
+    Aborted    it was ended early: by threshold, user, deadline, safety, policy or scenario
+    Invalid    the generator was saturated: its numbers cannot be trusted
+    Failed     a threshold failed, or a figure got worse than the baseline allows
+    Passed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
+
+from squall.errors import ExitCode
+from squall.verdict.thresholds import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from squall.verdict.baseline import Difference
+    from squall.verdict.saturation import Saturation
+    from squall.verdict.thresholds import Evaluation, Threshold
+
+Cause = Literal["threshold", "user", "deadline", "safety", "policy", "scenario", "error"]
+
+
+class Result(StrEnum):
+    """The outcome of a run, the strongest first."""
+
+    ERROR = "Error"
+    ABORTED = "Aborted"
+    INVALID = "Invalid"
+    FAILED = "Failed"
+    PASSED = "Passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run ended before its planned end.
+
+    Attributes:
+        cause: `error` when it could not go on; the others are kinds of `Aborted`.
+        reason: One CamelCase word.
+        message: For people.
+        expression: The condition that was broken; empty when none was.
+        observed: The value seen, in base units.
+        at_seconds: When, since the start of the load; None before it.
+    """
+
+    cause: Cause
+    reason: str
+    message: str
+    expression: str = ""
+    observed: float | None = None
+    at_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A run's result and why.
+
+    Attributes:
+        result: Which.
+        cause: Of an aborted run; else empty.
+        reason: One CamelCase word, stable, for machines.
+        message: For people.
+        expression: The condition that decided; empty when none did.
+        observed: The value seen, in base units.
+        at_seconds: When it was decided, since the start of the load; None when at the end.
+        exit_code: What `squall run` ends with.
+    """
+
+    result: Result
+    reason: str
+    message: str
+    exit_code: ExitCode
+    cause: str = ""
+    expression: str = ""
+    observed: float | None = None
+    at_seconds: float | None = None
+
+
+_EXIT_CODES: Final[Mapping[str, ExitCode]] = MappingProxyType(
+    {
+        "threshold": ExitCode.THRESHOLDS,
+        "user": ExitCode.USER,
+        "deadline": ExitCode.DEADLINE,
+        "safety": ExitCode.SAFETY,
+        "policy": ExitCode.POLICY,
+        "scenario": ExitCode.SCENARIO,
+        "error": ExitCode.ERROR,
+    }
+)
+
+
+def decide(
+    *,
+    endings: Iterable[Ending] = (),
+    saturation: Saturation | None = None,
+    thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
+    regressions: Sequence[Difference] = (),
+) -> Verdict:
+    """The verdict of a run that has ended.
+
+    Args:
+        endings: What ended it early, in the order in which it happened. An error stands before all; of the others the first.
+        saturation: What is known of the generator.
+        thresholds: Each with how it ended and whether it held. Those of severity `warn` decide nothing.
+        regressions: Figures that are worse than the baseline allows.
+    """
+    known = list(endings)
+    error = next((ending for ending in known if ending.cause == "error"), None)
+    if error or known:
+        return _ended(error or known[0])
+    if saturation is not None and saturation.invalid:
+        return Verdict(
+            Result.INVALID,
+            "GeneratorSaturated",
+            saturation.message,
+            ExitCode.INVALID,
+            expression=saturation.expression,
+            observed=saturation.observed,
+        )
+    broken = [(t, e) for t, e, held in thresholds if not held and t.severity == "fail"]
+    if broken:
+        return _failed(broken)
+    if regressions:
+        return _regressed(regressions)
+    return Verdict(Result.PASSED, "ThresholdsHeld", "every threshold held", ExitCode.PASSED)
+
+
+def _ended(ending: Ending) -> Verdict:
+    failed = ending.cause == "error"
+    return Verdict(
+        Result.ERROR if failed else Result.ABORTED,
+        ending.reason,
+        ending.message,
+        _EXIT_CODES[ending.cause],
+        cause="" if failed else ending.cause,
+        expression=ending.expression,
+        observed=ending.observed,
+        at_seconds=ending.at_seconds,
+    )
+
+
+def _failed(broken: list[tuple[Threshold, Evaluation]]) -> Verdict:
+    """The verdict of broken thresholds; the one that failed first stands for all of them."""
+    threshold, evaluation = min(broken, key=lambda each: _failed_at(each[1]))
+    more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+    if evaluation.state is State.NO_DATA:
+        reason, why = "NoData", evaluation.message
+    else:
+        reason, why = (
+            "ThresholdFailed",
+            f"observed {evaluation.value:g}" if evaluation.value is not None else "",
+        )
+    return Verdict(
+        Result.FAILED,
+        reason,
+        f"{threshold.name}: {why}{more}",
+        ExitCode.THRESHOLDS,
+        expression=threshold.expression.text,
+        observed=evaluation.worst if evaluation.worst is not None else evaluation.value,
+        at_seconds=evaluation.failed_at + 1.0
+        if threshold.momentary and evaluation.failed_at is not None
+        else None,
+    )
+
+
+def _failed_at(evaluation: Evaluation) -> float:
+    return float("inf") if evaluation.failed_at is None else evaluation.failed_at
+
+
+def _regressed(regressions: Sequence[Difference]) -> Verdict:
+    first = regressions[0]
+    more = f" (and {len(regressions) - 1} more)" if len(regressions) > 1 else ""
+    return Verdict(
+        Result.FAILED,
+        "Regression",
+        f"{first.describe()}{more}",
+        ExitCode.REGRESSION,
+        expression=str(first.limit) if first.limit else "",
+        observed=first.after,
+    )
