@@ -1,0 +1,145 @@
+"""`squall run`: the hub in this process, the runners beside it, a results folder, and the signals of whoever watches.
+
+Order matters. The results folder is made before anything is started, so that a run whose results could not be kept
+sends no load. Whatever happens afterwards, runners are ended before this returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from squall.hub.hub import Hub
+from squall.hub.model import RunSpec
+from squall.hub.protocol import Assignment
+from squall.local.interrupts import Interrupts
+from squall.local.launcher import Launcher
+from squall.local.log import RunLog
+from squall.local.packing import pack
+from squall.report.folder import LOG, ResultsFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from squall.hub.driver import Run
+    from squall.report.live import View
+    from squall.report.model import Summary
+
+HOST = "127.0.0.1"
+RUNNER_LOG = "runners.log"
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRun:
+    """What to run, and how.
+
+    Attributes:
+        name: The LoadTest's name.
+        manifest: The effective manifest as plain data.
+        shards: Logical shares of the load.
+        variables: Values of the manifest's variables, secrets excepted.
+        secrets: Values of its secret variables.
+        files: Where each of `spec.files` lies.
+        results: Folder that results folders are made in.
+        processes: Runner processes at most; by default one per core.
+        options: What the command line changed, for the report.
+        prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
+        mask: Replaces secrets in a text.
+    """
+
+    name: str
+    manifest: dict[str, Any]
+    shards: int
+    variables: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    files: Mapping[str, str]
+    results: Path
+    processes: int = field(default_factory=cores)
+    options: dict[str, Any] = field(default_factory=dict)
+    prometheus_url: str = ""
+    mask: Callable[[str], str] = str
+
+
+async def run_local(request: LocalRun, view: View) -> tuple[Summary, ResultsFolder, list[str]]:
+    """Carry out a run.
+
+    Returns:
+        The summary, the folder that holds it, and what could not be written.
+
+    Raises:
+        UsageError: The results folder cannot be made; nothing was started.
+        SquallError: The manifest cannot be run; nothing was started.
+    """
+    run_id = secrets.token_hex(8)
+    folder = ResultsFolder.create(request.results, request.name, run_id, datetime.now(UTC))
+    problems = folder.write_manifest(request.manifest)
+    with Interrupts() as interrupts, contextlib.closing(RunLog(folder.path / LOG, request.mask)) as log:
+        summary = await _carry_out(request, run_id, folder, log=log, view=view, interrupts=interrupts)
+        problems += folder.write(summary)
+    if log.failed:
+        problems.append(log.failed)
+    return summary, folder, problems
+
+
+async def _carry_out(
+    request: LocalRun, run_id: str, folder: ResultsFolder, *, log: RunLog, view: View, interrupts: Interrupts
+) -> Summary:
+    hub = Hub(secrets.token_bytes(32), log=log)
+    runners = pack(request.shards, request.processes)
+    try:
+        url = await hub.start(HOST, 0)
+        run = hub.add_run(
+            RunSpec(
+                run=run_id,
+                manifest=request.manifest,
+                runners=runners,
+                options=request.options,
+                folder=str(folder.path),
+                prometheus_url=request.prometheus_url,
+            )
+        )
+        assignments = [
+            Assignment(
+                run=run_id,
+                hub=url,
+                token=hub.token(run_id),
+                runner=index,
+                shards=shards,
+                manifest=request.manifest,
+                variables=dict(request.variables),
+                secrets=dict(request.secrets),
+                files=dict(request.files),
+                exit_with_parent=True,
+            )
+            for index, shards in enumerate(runners)
+        ]
+        interrupts.attach(run)
+        with (folder.path / RUNNER_LOG).open("ab") as errors:
+            await _watch(run, Launcher(run.runner_exited, errors), assignments, view)
+    finally:
+        await hub.close()
+    assert run.outcome is not None
+    return run.outcome.summary
+
+
+async def _watch(run: Run, launcher: Launcher, assignments: list[Assignment], view: View) -> None:
+    view.begin()
+    try:
+        await launcher.start(assignments)
+        async for state in run.watch():
+            view.update(state)
+        await run.finished()
+    finally:
+        view.end()
+        await launcher.close()
