@@ -1,16 +1,22 @@
 """Every wrong manifest of the table is refused by whom the table says, for the reason it says, and taken by the other."""
 
 import copy
+from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import collection
 from support.wrongmanifests import Case, base_manifests, wrong_manifests
 
 from squall.spec import KINDS
+from squall.spec.document import read_documents
+from squall.spec.effective import make_effective
+from squall.spec.options import Options
 
 CASES = wrong_manifests()
+LOAD_TESTS = [case for case in CASES if case.manifest["kind"] == "LoadTest"]
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.what for case in CASES])
 
 
@@ -35,12 +41,18 @@ def test_the_models(case: Case) -> None:
         assert message is None
 
 
+@pytest.mark.parametrize("case", LOAD_TESTS, ids=[case.what for case in LOAD_TESTS])
+def test_squall_validate(case: Case) -> None:
+    assert bool(_problems(case.manifest)) is not case.validated
+
+
 @pytest.mark.control_plane
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_the_bases_are_right(crds: dict[str, Json], kube: KubeClient, kind: str) -> None:
     base = base_manifests()[kind]
     assert _refusal_of_server(kube, base) is None
     assert _refusal_of_models(base) is None
+    assert kind != "LoadTest" or _problems(base) == []
 
 
 def _refusal_of_server(kube: KubeClient, manifest: Json) -> str | None:
@@ -63,3 +75,10 @@ def _refusal_of_models(manifest: Json) -> str | None:
     except ValidationError as error:
         return str([(each["type"], each["loc"], each["msg"]) for each in error.errors()])
     return None
+
+
+def _problems(manifest: Json) -> list[str]:
+    documents, problems = read_documents(yaml.safe_dump(manifest), "wrong.yaml")
+    options = Options(complete=False, read_files=False)
+    effective = make_effective(documents[0].root, Path(), options)
+    return [problem.render() for problem in (*problems, *effective.problems)]
