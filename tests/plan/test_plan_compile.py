@@ -234,8 +234,6 @@ def arrival(**changes):
             "shard 3 is named, but the run has 2",
         ),
         ({**RAMPING, "placement": {"shards": "2-1"}}, "placement.shards", "backwards"),
-        ({**RAMPING, "startVUs": "${var.n}"}, "startVUs", "not been resolved"),
-        ({**RAMPING, "startTime": "${var.t}"}, "startTime", "not a duration"),
     ],
 )
 def test_what_is_impossible_is_named(scenario, path, message):
@@ -243,6 +241,12 @@ def test_what_is_impossible_is_named(scenario, path, message):
     assert [problem.path for problem in problems] == [f"spec.scenarios[0].{path}"]
     assert message in problems[0].message
     assert problems[0].hint
+
+
+@pytest.mark.parametrize("field", [{"startVUs": "${var.n}"}, {"startTime": "${var.n}"}])
+def test_a_reference_that_nobody_resolved_is_refused(field):
+    with pytest.raises(ValueError, match=r"var\.n"):
+        compile_plan(spec({**RAMPING, **field}))
 
 
 def test_all_problems_are_raised_at_once():

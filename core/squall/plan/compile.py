@@ -40,6 +40,7 @@ def compile_plan(spec: LoadTestSpec, *, shards: int | None = None) -> TestPlan:
 
     Raises:
         PlanError: Parts of the test are impossible; it lists all of them.
+        ValueError: A `${var.x}` has not been resolved.
     """
     problems: list[PlanProblem] = []
     count = _shards(spec, shards, problems)
@@ -56,7 +57,7 @@ def compile_plan(spec: LoadTestSpec, *, shards: int | None = None) -> TestPlan:
 
 
 def check_plan(spec: LoadTestSpec, *, shards: int | None = None) -> tuple[PlanProblem, ...]:
-    """Everything that makes the test impossible; empty when it can be planned."""
+    """Everything that makes the test impossible; empty when it can be planned. Raises ValueError likewise."""
     try:
         compile_plan(spec, shards=shards)
     except PlanError as error:
@@ -65,11 +66,7 @@ def check_plan(spec: LoadTestSpec, *, shards: int | None = None) -> tuple[PlanPr
 
 
 def _shards(spec: LoadTestSpec, override: int | None, problems: list[PlanProblem]) -> int:
-    try:
-        count = whole(spec.shards) if override is None else override
-    except ValueError as error:
-        problems.append(PlanProblem("spec.shards", str(error), "give the variable a value"))
-        return 1
+    count = whole(spec.shards) if override is None else override
     if 1 <= count <= MAX_SHARDS:
         return count
     message = f"{count} shards are not possible"
@@ -78,7 +75,7 @@ def _shards(spec: LoadTestSpec, override: int | None, problems: list[PlanProblem
 
 
 class _Compiler:
-    """Compiles one scenario, noting problems and going on with a stand-in value."""
+    """Compiles one scenario; notes what is impossible and goes on."""
 
     def __init__(self, scenario: Scenario, path: str, shards: int, problems: list[PlanProblem]) -> None:
         self.scenario = scenario
@@ -88,18 +85,18 @@ class _Compiler:
 
     def compile(self, vu_base: int) -> ScenarioPlan:
         scenario = self.scenario
-        start = self.duration("startTime", scenario.start_time)
+        start = nanoseconds(scenario.start_time)
         load = self.arrivals() if scenario.executor.endswith("arrival-rate") else self.vus()
         max_vus, pre_allocated = self.vu_bounds(load)
-        iterations = self.optional_whole("iterations", scenario.iterations)
+        iterations = _optional(scenario.iterations)
         shared = scenario.executor == "shared-iterations"
         return ScenarioPlan(
             name=scenario.name,
             executor=scenario.executor,
             load=load,
             start_ns=start,
-            graceful_stop_ns=self.duration("gracefulStop", scenario.graceful_stop),
-            graceful_ramp_down_ns=self.duration("gracefulRampDown", scenario.graceful_ramp_down or "30s"),
+            graceful_stop_ns=nanoseconds(scenario.graceful_stop),
+            graceful_ramp_down_ns=nanoseconds(scenario.graceful_ramp_down or "30s"),
             stages=self.spans(start, load.end_ns),
             max_vus=max_vus,
             pre_allocated_vus=pre_allocated,
@@ -107,7 +104,7 @@ class _Compiler:
             shards=self.placement(),
             iterations_per_vu=None if shared else iterations,
             iterations=iterations if shared else None,
-            max_iterations=self.optional_whole("maxIterations", scenario.max_iterations),
+            max_iterations=_optional(scenario.max_iterations),
             when_saturated=scenario.when_saturated or "drop",
         )
 
@@ -115,16 +112,14 @@ class _Compiler:
         scenario = self.scenario
         if scenario.executor == "ramping-vus":
             ramps = tuple(Ramp(length, target) for length, target in self.stages())
-            curve = VuCurve(
-                self.whole("startVUs", 1 if scenario.start_vus is None else scenario.start_vus), ramps
-            )
+            curve = VuCurve(whole(1 if scenario.start_vus is None else scenario.start_vus), ramps)
             self.lasts("stages", curve.end_ns)
         else:
             key, given = "duration", scenario.duration
             if scenario.executor != "constant-vus":
                 key, given = "maxDuration", scenario.max_duration or "10m"
-            length = self.duration(key, given or "0s")
-            curve = VuCurve.constant(self.whole("vus", 1 if scenario.vus is None else scenario.vus), length)
+            length = nanoseconds(given or "0s")
+            curve = VuCurve.constant(whole(scenario.vus or 1), length)
             self.lasts(key, curve.end_ns)
         if curve.max_vus < 1:
             self.note("stages", "no VU is ever active", "give startVUs or a stage's target a number above 0")
@@ -133,26 +128,26 @@ class _Compiler:
 
     def arrivals(self) -> ArrivalSchedule:
         scenario = self.scenario
-        unit = self.duration("timeUnit", scenario.time_unit or "1s")
+        unit = nanoseconds(scenario.time_unit or "1s")
         if unit < 1:
             self.note("timeUnit", "a rate per no time is none", "write for example 1s or 1m")
             unit = SECOND
         constant = scenario.executor == "constant-arrival-rate"
         if constant:
-            rate = Fraction(self.whole("rate", scenario.rate or 0), unit)
-            key, length = "duration", self.duration("duration", scenario.duration or "0s")
+            rate = Fraction(whole(scenario.rate or 0), unit)
+            key, length = "duration", nanoseconds(scenario.duration or "0s")
             curve = RateCurve(rate, (RateRamp(length, rate),))
         else:
             key = "stages"
             ramps = tuple(RateRamp(length, Fraction(target, unit)) for length, target in self.stages())
-            curve = RateCurve(Fraction(self.whole("startRate", scenario.start_rate or 0), unit), ramps)
+            curve = RateCurve(Fraction(whole(scenario.start_rate or 0), unit), ramps)
         self.lasts(key, curve.end_ns)
         schedule = ArrivalSchedule(
             curve,
             scenario.arrivals or "uniform",
             at_once=constant,
-            cap=self.optional_whole("maxIterations", scenario.max_iterations),
-            seed=f"{self.optional_whole('seed', scenario.seed) or 0}/{scenario.name}",
+            cap=_optional(scenario.max_iterations),
+            seed=f"{_optional(scenario.seed) or 0}/{scenario.name}",
         )
         self.arrives("rate" if constant else "stages", schedule)
         return schedule
@@ -168,8 +163,8 @@ class _Compiler:
         """VUs at most, and VUs to prepare."""
         if isinstance(load, VuCurve):
             return load.max_vus, load.max_vus
-        given = self.optional_whole("preAllocatedVUs", self.scenario.pre_allocated_vus)
-        most = self.optional_whole("maxVUs", self.scenario.max_vus)
+        given = _optional(self.scenario.pre_allocated_vus)
+        most = _optional(self.scenario.max_vus)
         if most is None:
             most = DEFAULT_MAX_VUS if given is None else given
         elif given is not None and most < given:
@@ -180,13 +175,8 @@ class _Compiler:
         return most, min(most, 1 if given is None else given)
 
     def stages(self) -> list[tuple[int, int]]:
-        return [
-            (
-                self.duration(f"stages[{i}].duration", stage.duration),
-                self.whole(f"stages[{i}].target", stage.target),
-            )
-            for i, stage in enumerate(self.scenario.stages or [])
-        ]
+        """Length in nanoseconds and target of each stage."""
+        return [(nanoseconds(stage.duration), whole(stage.target)) for stage in self.scenario.stages or []]
 
     def spans(self, start_ns: int, length_ns: int) -> tuple[StageSpan, ...]:
         stages = self.scenario.stages
@@ -195,7 +185,7 @@ class _Compiler:
         found: list[StageSpan] = []
         at = start_ns
         for i, stage in enumerate(stages):
-            end = at + (_nanoseconds(stage.duration) or 0)
+            end = at + nanoseconds(stage.duration)
             found.append(StageSpan(stage.name or str(i + 1), at, end))
             at = end
         return tuple(found)
@@ -215,27 +205,10 @@ class _Compiler:
             return everywhere
         return shards
 
-    # Values, with a problem noted and a stand-in returned when there is none.
+    # Problems: noted, and the compilation goes on.
 
     def note(self, key: str, message: str, hint: str) -> None:
         self.problems.append(PlanProblem(f"{self.path}.{key}", message, hint))
-
-    def duration(self, key: str, text: str) -> int:
-        length = _nanoseconds(text)
-        if length is None:
-            self.note(key, f"{text!r} is not a duration", "write for example 500ms, 30s, 1m30s or 2h")
-            return SECOND
-        return length
-
-    def whole(self, key: str, value: int | str) -> int:
-        try:
-            return whole(value)
-        except ValueError as error:
-            self.note(key, str(error), "give the variable a value")
-            return 1
-
-    def optional_whole(self, key: str, value: int | str | None) -> int | None:
-        return None if value is None else self.whole(key, value)
 
     def lasts(self, key: str, length_ns: int) -> None:
         if length_ns == 0:
@@ -246,8 +219,5 @@ class _Compiler:
             self.note(key, f"{vus} VUs are not possible", f"use at most {MAX_VUS} in a scenario")
 
 
-def _nanoseconds(text: str) -> int | None:
-    try:
-        return nanoseconds(text)
-    except ValueError:
-        return None
+def _optional(value: int | str | None) -> int | None:
+    return None if value is None else whole(value)
