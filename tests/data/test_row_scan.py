@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_records_are_what_the_csv_module_wrote(  # noqa: PLR0917 - hypothesis pa
     out = io.StringIO()
     # The module forgets to quote a carriage return when lines end otherwise.
     returns = any("\r" in field for row in rows for field in row)
-    quoting = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 1] = csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL
     writer = csv.writer(out, delimiter=delimiter, lineterminator=end, quoting=quoting)
     writer.writerows(rows)
     text = out.getvalue() if finished else out.getvalue().removesuffix(end)
@@ -120,6 +121,17 @@ def test_check_csv_with_another_delimiter(tmp_path: Path) -> None:
     path.write_text("a;b\n1,5;2\n")
     assert check_csv(path, ";") == []
     assert csv_columns(path, ";") == ["a", "b"]
+
+
+@pytest.mark.parametrize("delimiter", ['"', "\n", "é", "", ",,"])
+def test_impossible_delimiters(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n")
+    [(line, message)] = check_csv(path, delimiter)
+    assert line == 1
+    assert "cannot be the delimiter" in message
+    with pytest.raises(ValueError, match="cannot be the delimiter"):
+        csv_columns(path, delimiter)
 
 
 def test_columns_without_reading_everything(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Regular expressions that cannot hold up the event loop.
+r"""Regular expressions that cannot hold up the event loop.
 
 Python's `re` backtracks: `(a+)+$` needs longer than the universe on thirty characters, and while it searches no
 other VU moves. It knows no time limit. So a pattern is looked at before it is used, and those whose repeated parts
 can match the same text in more than one way are refused, with a way out. The test is stricter than necessary: what
-it lets through is free of exponential search; it also refuses some harmless patterns.
+it lets through is free of exponential search; it also refuses some harmless patterns. Search whose time grows with
+the square of the text's length remains possible (`\s+$`), so `matches` bounds the text.
 """
 
 from __future__ import annotations

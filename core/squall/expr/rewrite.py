@@ -160,8 +160,10 @@ class Rewriter:
             raise self._error(origin, error.message, error.hint) from None
         except Exception as error:  # noqa: BLE001 - whatever a constant cannot do is the user's to know
             raise self._error(origin, f"cannot be computed: {error}") from None
-        foldable = _is_scalar(value) and not (isinstance(value, str) and len(value) > MAX_SOURCE)
-        return _constant(value) if foldable else Typed(node, kind, constant=True)
+        if isinstance(value, str) and len(value) > MAX_SOURCE:
+            # Left to run time, and so is all that uses it: reading a manifest must stay cheap.
+            return Typed(node, kind, constant=False)
+        return _constant(value) if _is_scalar(value) else Typed(node, kind, constant=True)
 
     def _visit_constant(self, node: ast.Constant) -> Typed:
         if not _is_scalar(node.value):

@@ -90,9 +90,13 @@ def csv_columns(path: str | Path, delimiter: str = ",") -> list[str]:
         ValueError: When it is empty or its header is malformed.
     """
     with mapped(Path(path)) as buffer:
-        offsets = scan_csv(buffer[: 1 << 16], delimiter).offsets
+        # The header stands in the first bytes; what the cut breaks behind it does not matter here.
+        scan = scan_csv(buffer[: 1 << 16], delimiter)
+        offsets = scan.offsets
         if len(offsets) < 2:
             raise ValueError("the file is empty")
+        if scan.problems and scan.problems[0].offset < offsets[1]:
+            raise ValueError(scan.problems[0].message)
         return header_of(bytes(buffer[int(offsets[0]) : int(offsets[1])]), delimiter)
 
 

@@ -76,10 +76,13 @@ def scan_csv(buffer: bytes | mmap, delimiter: str = ",") -> Scan:
 
     Args:
         buffer: The file's content.
-        delimiter: One ASCII character.
+        delimiter: One ASCII character, no quote and no line break; another one is a problem at the first byte.
     """
     start = _content_start(buffer)
     data = np.frombuffer(buffer, np.uint8)
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+        whole = np.array([0, len(data)], np.uint64)
+        return Scan(whole, [Problem(0, f"{delimiter!r} cannot be the delimiter; use one ASCII character")])
     state = _CsvState(data, ord(delimiter), start)
     for at in range(start, len(data), _BLOCK):
         state.block(at, min(at + _BLOCK, len(data)))
@@ -150,7 +153,8 @@ class _CsvState:
 
     def _followed_by(self, places: NDArray[np.int64], values: tuple[int, ...]) -> NDArray[np.bool_]:
         after = np.minimum(places + 1, len(self._data) - 1)
-        return np.isin(self._data[after], values) & (places + 1 < len(self._data))
+        found: NDArray[np.bool_] = np.isin(self._data[after], values) & (places + 1 < len(self._data))
+        return found
 
     def _report(self, places: NDArray[np.int64], message: str) -> None:
         room = _MAX_PROBLEMS - len(self.problems)
