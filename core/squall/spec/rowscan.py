@@ -130,13 +130,14 @@ class _CsvState:
         places = np.flatnonzero(quotes) + begin
         if not len(places):
             return np.full(len(block), not self.inside)
-        inside = (np.cumsum(quotes) + self.inside) & 1
+        inside: NDArray[np.int64] = (np.cumsum(quotes) + self.inside) & 1
         opens = inside[places - begin] == 1
         self._check_quotes(places[opens], places[~opens])
         self.inside = int(inside[-1])
         if opens.any():
             self.last_quote = int(places[opens][-1])
-        return inside == 0
+        outside: NDArray[np.bool_] = inside == 0
+        return outside
 
     def _check_quotes(self, opening: NDArray[np.int64], closing: NDArray[np.int64]) -> None:
         before = self._data[np.maximum(opening - 1, 0)]
