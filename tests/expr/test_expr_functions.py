@@ -7,6 +7,7 @@ import hashlib
 import json
 import random
 import re
+import sys
 import uuid
 
 import jwt
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from support.views import CHECK, View, environment
 
-from squall.expr import EvaluationError, ExpressionError, catalogue, compile_expression
+from squall.expr import EvaluationError, ExpressionError, catalogue, compile_expression, load_libraries
+from squall.expr.functions import encoding, fake
 
 SCOPE = CHECK.with_names(["x"])
 
@@ -168,6 +170,29 @@ def test_catalogue_lists_every_function_once_with_a_line() -> None:
     assert {row.name: row.usage for row in rows}["jwt"] == "jwt(payload, key, alg='HS256')"
     assert {row.name: row.usage for row in rows}["random.int"] == "random.int(low, high)"
     assert {row.name: row.usage for row in rows}["get"] == "get(value, path, default=null)"
+
+
+@pytest.mark.parametrize(
+    ("text", "module", "message"),
+    [("fake.email()", "faker", "Faker"), ("jwt({'a': vu}, 'k')", "jwt", "PyJWT")],
+)
+def test_a_missing_library_is_told_before_the_load(
+    text: str, module: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_libraries()
+    fake._generator.cache_clear()
+    encoding._signer.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    compiled = compile_expression(text, SCOPE)
+    with pytest.raises(EvaluationError, match=f"needs {message}"):
+        compiled.evaluate(environment())
+    with pytest.raises(EvaluationError, match=f"needs {message}") as caught:
+        load_libraries()
+    assert "squall[runner]" in caught.value.hint
+    monkeypatch.undo()
+    compile_expression(text, SCOPE)
+    load_libraries()
+    assert compiled.evaluate(environment())
 
 
 FAKES = [row.name for row in catalogue() if row.name.startswith("fake.")]

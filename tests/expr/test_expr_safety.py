@@ -20,7 +20,8 @@ from squall.expr import (
     compile_template,
 )
 from squall.expr.limits import MAX_BITS, MAX_TEXT, MAX_WEIGHT
-from squall.expr.rewrite import GLOBALS, Rewriter, parse
+from squall.expr.parsing import parse
+from squall.expr.rewrite import GLOBALS, Rewriter
 from squall.expr.source import prepare
 
 ESCAPES = [

@@ -21,7 +21,7 @@ from squall.expr.errors import EvaluationError, ExpressionError, nearest
 from squall.expr.jsonbody import JsonTemplate, compile_json
 from squall.expr.limits import to_text
 from squall.expr.regex import compile_pattern
-from squall.expr.registry import FunctionDoc, catalogue
+from squall.expr.registry import FunctionDoc, catalogue, load_libraries
 from squall.expr.scope import BASE_NAMES, CLOCK, RESPONSE_NAMES, RNG, Env, ResponseView, Scope, name_problem
 from squall.expr.template import Expression, Template, compile_expression, compile_template
 
@@ -47,6 +47,7 @@ __all__ = [
     "compile_json",
     "compile_pattern",
     "compile_template",
+    "load_libraries",
     "name_problem",
     "nearest",
     "to_text",

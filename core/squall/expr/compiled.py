@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from squall.expr.errors import EvaluationError, ExpressionError
 from squall.expr.limits import MAX_TEXT
-from squall.expr.rewrite import GLOBALS, Rewriter, Typed, parse
+from squall.expr.parsing import parse
+from squall.expr.rewrite import GLOBALS, Rewriter, Typed
 from squall.expr.source import prepare
 
 if TYPE_CHECKING:

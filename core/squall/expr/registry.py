@@ -35,6 +35,7 @@ class Function:
         literal: Parameters that must be written as constants, since they are checked when compiling.
         check: Called with the constants of `literal` when compiling; raises ValueError saying what is wrong.
         fold: Whether calls with constant arguments may be computed when compiling.
+        library: Loads the library behind it, if that takes long; raises EvaluationError when it is not installed.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Function:
     literal: tuple[str, ...]
     check: Callable[..., Any] | None
     fold: bool
+    library: Callable[[], object] | None
 
     @property
     def usage(self) -> str:
@@ -83,6 +85,7 @@ class FunctionDoc:
 
 
 FUNCTIONS: dict[str, Function] = {}
+_libraries: set[Callable[[], object]] = set()
 
 
 def function(
@@ -94,14 +97,36 @@ def function(
     literal: tuple[str, ...] = (),
     check: Callable[..., Any] | None = None,
     fold: bool = True,
+    library: Callable[[], object] | None = None,
 ) -> Callable[[_F], _F]:
     """Register the decorated function under `name`; the parameters are `Function`'s attributes."""
 
     def register(call: _F) -> _F:
-        FUNCTIONS[name] = Function(name, doc, call, kind, context, literal, check, fold and not context)
+        FUNCTIONS[name] = Function(
+            name, doc, call, kind, context, literal, check, fold and not context, library
+        )
         return call
 
     return register
+
+
+def note_use(known: Function) -> None:
+    """Remember that an expression of this process calls `known`, for load_libraries."""
+    if known.library is not None:
+        _libraries.add(known.library)
+
+
+def load_libraries() -> None:
+    """Load the libraries behind the functions that this process's expressions call.
+
+    To be called when all is compiled and before the load starts: the first use would hold up the event loop for
+    a tenth of a second or more.
+
+    Raises:
+        EvaluationError: When a library is not installed; the hint says which to install.
+    """
+    while _libraries:
+        _libraries.pop()()
 
 
 def check_literals(known: Function, arguments: dict[str, Any]) -> None:

@@ -10,19 +10,18 @@ without a method are refused.
 from __future__ import annotations
 
 import ast
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from squall.expr import functions, limits
 from squall.expr.errors import EvaluationError, ExpressionError, nearest
-from squall.expr.registry import FUNCTIONS, Function, Kind, check_literals
+from squall.expr.registry import FUNCTIONS, Function, Kind, check_literals, note_use
 from squall.expr.scope import CONSTANTS, NAMESPACES, RESPONSE_NAMES, RUN_MEMBERS, Scope
-from squall.expr.source import MAX_DEPTH, MAX_SOURCE, Source
+from squall.expr.source import MAX_SOURCE, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GLOBALS", "Rewriter", "Typed", "functions", "parse"]
+__all__ = ["GLOBALS", "Rewriter", "Typed", "functions"]
 
 _HELPERS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: limits.add,
@@ -68,52 +67,6 @@ class Typed(NamedTuple):
     node: ast.expr
     kind: Kind
     constant: bool
-
-
-def parse(source: Source) -> ast.expr:
-    """Parse prepared text.
-
-    Raises:
-        ExpressionError: When it is no expression, or nested too deeply.
-    """
-    text = source.text.strip()
-    shift = len(source.text) - len(source.text.lstrip())
-    if not text:
-        raise ExpressionError("the expression is empty")
-    try:
-        with warnings.catch_warnings():
-            # Python warns of "\d" and of `1 is 1`; neither concerns the user's text.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, mode="eval").body
-    except SyntaxError as error:
-        # Python gives no place for text that ends too early.
-        place = source.original((error.offset - 1 if error.offset else len(text)) + shift)
-        raise ExpressionError(f"not an expression: {error.msg}", place, _syntax_hint(text)) from None
-    except (ValueError, MemoryError, RecursionError):
-        raise ExpressionError("the expression cannot be read") from None
-    _check_depth(tree)
-    return tree
-
-
-def _syntax_hint(text: str) -> str:
-    if "&&" in text or "||" in text:
-        return "write 'and' and 'or'"
-    if "!" in text.replace("!=", ""):
-        return "write 'not'"
-    if "?" in text:
-        return "write 'a if condition else b'"
-    if "=" in text.replace("==", "").replace("!=", "").replace("<=", "").replace(">=", ""):
-        return "'==' compares"
-    return ""
-
-
-def _check_depth(tree: ast.expr) -> None:
-    level: list[ast.AST] = [tree]
-    for _ in range(2 * MAX_DEPTH):
-        level = [child for node in level for child in ast.iter_child_nodes(node)]
-        if not level:
-            return
-    raise ExpressionError(f"nested deeper than {2 * MAX_DEPTH} levels")
 
 
 class Rewriter:
@@ -265,6 +218,7 @@ class Rewriter:
                 raise self._error(keyword.value, "'**' before a value is not allowed")
             named[keyword.arg] = self.visit(keyword.value)
         self._check_arguments(node, known, positional, named)
+        note_use(known)
         call = _call("f_" + known.name.replace(".", "_"), *(part.node for part in positional))
         call.keywords = [ast.keyword(name, part.node) for name, part in named.items()]
         if known.context:

@@ -98,11 +98,20 @@ def _hmac(alg: str, key: str, text: str, encoding: str = "hex") -> str:
     return _shown(hmaclib.digest(_bytes(key), _bytes(text), alg), encoding)
 
 
+def _pyjwt() -> Any:
+    try:
+        import jwt  # noqa: PLC0415 - an extra of the runner, not needed to read a manifest
+    except ImportError:
+        raise EvaluationError("jwt() needs PyJWT", "pip install 'squall[runner]'") from None
+    return jwt
+
+
 @function(
     "jwt",
     f"Signed JSON Web Token; `alg` is one of {', '.join(_JWT_ALGORITHMS)}.",
     kind="str",
     fold=False,  # PyJWT may be missing where a manifest is only read
+    library=_pyjwt,
 )
 def _jwt(payload: dict[str, Any], key: str, alg: str = "HS256") -> str:
     if not isinstance(payload, dict):
@@ -118,10 +127,7 @@ def _signer(alg: str, key: str) -> tuple[Any, Any]:
     """PyJWT's algorithm with the key parsed once: reading a PEM key costs more than signing with it."""
     if alg not in _JWT_ALGORITHMS:
         raise ValueError(f"alg is one of {', '.join(_JWT_ALGORITHMS)}")
-    try:
-        import jwt  # noqa: PLC0415 - an extra of the runner, not needed to read a manifest
-    except ImportError:
-        raise EvaluationError("jwt() needs PyJWT", "pip install 'squall[runner]'") from None
+    jwt = _pyjwt()
     try:
         algorithm = jwt.get_algorithm_by_name(alg)
         return algorithm, algorithm.prepare_key(key)

@@ -105,6 +105,8 @@ def _counted(method: str, parameter: str, default: int) -> Callable[[Random, Any
 
 
 for _name, _doc in _PLAIN.items():
-    function(f"fake.{_name}", f"{_doc}.", context=RNG)(_plain(_name))
+    function(f"fake.{_name}", f"{_doc}.", context=RNG, library=_generator)(_plain(_name))
 for _name, (_parameter, _default, _doc) in _COUNTED.items():
-    function(f"fake.{_name}", f"{_doc}.", context=RNG)(_counted(_name, _parameter, _default))
+    function(f"fake.{_name}", f"{_doc}.", context=RNG, library=_generator)(
+        _counted(_name, _parameter, _default)
+    )
