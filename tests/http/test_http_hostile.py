@@ -50,7 +50,10 @@ BAD = {
     "half a header": (then_hang(HEAD + b"Content-Le"), "timeout"),
     "half a header, then close": (answers(HEAD + b"Content-Le"), "closed"),
     "header of a megabyte": (then_hang(HEAD + b"X: " + b"y" * 1_000_000 + b"\r\n\r\n"), "protocol"),
-    "header of a megabyte in small fields": (then_hang(HEAD + b"X: yyyyyyyyyyyyyyy\r\n" * 50_000), "protocol"),
+    "header of a megabyte in small fields": (
+        then_hang(HEAD + b"X: yyyyyyyyyyyyyyy\r\n" * 50_000),
+        "protocol",
+    ),
     "header without end": (endless(HEAD, b"X: y\r\n" * 100), "protocol"),
     "large header and body at once": (
         then_hang(HEAD + b"X: " + b"y" * 70_000 + b"\r\nContent-Length: 0\r\n\r\n"),
@@ -62,18 +65,27 @@ BAD = {
     "bad version": (answers(b"HTTP/9.9 200 OK\r\nContent-Length: 0\r\n\r\n"), "protocol"),
     "bare line feeds": (answers(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"), "protocol"),
     "space in a field name": (answers(HEAD + b"Content Length: 0\r\n\r\n"), "protocol"),
-    "bad chunk size": (answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"), "protocol"),
+    "bad chunk size": (
+        answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n"),
+        "protocol",
+    ),
     "huge chunk size": (
         answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n"),
         "protocol",
     ),
-    "chunk without its line end": (answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n"), "protocol"),
+    "chunk without its line end": (
+        answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nokay\r\n"),
+        "protocol",
+    ),
     "close between chunks": (answers(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), "closed"),
     "silence between chunks": (then_hang(HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"), "timeout"),
     "content-length too long, then close": (answers(HEAD + b"Content-Length: 10\r\n\r\nok"), "closed"),
     "content-length too long, then silence": (then_hang(HEAD + b"Content-Length: 10\r\n\r\nok"), "timeout"),
     "content-length twice": (answers(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"), "protocol"),
-    "content-length twice the same": (answers(HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"), "protocol"),
+    "content-length twice the same": (
+        answers(HEAD + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\nok"),
+        "protocol",
+    ),
     "content-length as a list": (answers(HEAD + b"Content-Length: 2, 2\r\n\r\nok"), "protocol"),
     "content-length negative": (answers(HEAD + b"Content-Length: -2\r\n\r\nok"), "protocol"),
     "content-length and chunked": (
@@ -86,11 +98,20 @@ BAD = {
     "reset instead of reading": (lambda peer: peer.reset(), "reset"),
     "reset within the header": (then_reset(HEAD), "reset"),
     "reset within the body": (then_reset(HEAD + b"Content-Length: 10\r\n\r\nok"), "reset"),
-    "interim responses without end": (endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"), "protocol"),
+    "interim responses without end": (
+        endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+        "protocol",
+    ),
     "only an interim response": (then_hang(b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout"),
-    "body larger than allowed": (then_hang(HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 150_000), "body_too_large"),
+    "body larger than allowed": (
+        then_hang(HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 150_000),
+        "body_too_large",
+    ),
     "body without end": (endless(HEAD + b"\r\n", b"x" * 10_000), "body_too_large"),
-    "chunks without end": (endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n" * 500), "body_too_large"),
+    "chunks without end": (
+        endless(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n" * 500),
+        "body_too_large",
+    ),
 }
 
 
@@ -131,7 +152,11 @@ async def test_a_byte_at_a_time_that_ends_is_a_response(client: HttpClient) -> N
 
 
 GOOD = {
-    "interim responses": (answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hint\r\nX: no\r\n\r\n" + OK), 200, b"ok"),
+    "interim responses": (
+        answers(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hint\r\nX: no\r\n\r\n" + OK),
+        200,
+        b"ok",
+    ),
     "no content": (answers(b"HTTP/1.1 204 No Content\r\n\r\n"), 204, b""),
     "not modified": (answers(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n"), 304, b""),
     "no length, to the end": (answers(HEAD + b"\r\nhello"), 200, b"hello"),
@@ -144,7 +169,11 @@ GOOD = {
     "empty lines before the status": (answers(b"\r\n\r\n" + OK), 200, b"ok"),
     "empty body": (answers(HEAD + b"Content-Length: 0\r\n\r\n"), 200, b""),
     "unregistered status": (answers(b"HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n"), 799, b""),
-    "close behind the body": (answers(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"), 200, b"ok"),
+    "close behind the body": (
+        answers(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"),
+        200,
+        b"ok",
+    ),
     "more than announced": (answers(OK + b"surplus"), 200, b"ok"),
     "a second response": (answers(OK + OK), 200, b"ok"),
     "half a second response": (answers(OK + b"HTTP/1.1 2"), 200, b"ok"),
@@ -171,7 +200,9 @@ async def test_odd_but_valid_response(case: str, keep: bool, client: HttpClient)
 
 
 @pytest.mark.parametrize("left_over", [b"surplus", OK, b"HTTP/1.1 2"])
-async def test_connection_with_left_over_bytes_is_not_used_again(left_over: bytes, client: HttpClient) -> None:
+async def test_connection_with_left_over_bytes_is_not_used_again(
+    left_over: bytes, client: HttpClient
+) -> None:
     with hostile(answers(OK + left_over, OK)) as server:
         assert (await ask(client, server.url)).status == 200
         assert (await ask(client, server.url, method="POST")).status == 200
@@ -254,8 +285,27 @@ async def test_farewell_on_an_idle_connection(client: HttpClient, network: Netwo
     with hostile(script) as server:
         for _ in range(3):
             assert (await ask(client, server.url)).status == 200
-            while network.stats.open_sockets:
+            while network.stats.open_sockets:  # noqa: ASYNC110 - nothing tells when the farewell came
                 await asyncio.sleep(0.001)
+
+
+async def test_redirect_loop_ends(client: HttpClient) -> None:
+    again = b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"
+    with hostile(answers(*[again] * 20)) as server:
+        response = await ask(client, server.url)
+        assert len(server.requests) == 11
+    assert (response.error, response.status, len(response.redirects)) == ("too_many_redirects", 302, 10)
+
+
+async def test_redirects_share_one_timeout(client: HttpClient) -> None:
+    def script(peer: Peer) -> None:
+        while peer.request() and not server.stopping.wait(0.02):
+            peer.send(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n")
+
+    with hostile(script) as server:
+        response = await ask(client, server.url, max_redirects=1000)
+    assert response.error == "timeout"
+    assert response.redirects
 
 
 async def test_gzip_bomb_is_bounded_when_somebody_reads_it(client: HttpClient) -> None:
@@ -300,7 +350,9 @@ async def test_nobody_accepts(client: HttpClient) -> None:
     assert response.error == "connect_timeout"
 
 
-async def test_no_file_descriptor_left(client: HttpClient, good: object, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_file_descriptor_left(
+    client: HttpClient, good: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -8,7 +8,6 @@ example beside it. The classes are values of the metric tag `error`.
 from __future__ import annotations
 
 import errno
-import socket
 import ssl
 from typing import Final
 
@@ -37,6 +36,12 @@ TOO_MANY_REDIRECTS: Final = "too_many_redirects"
 DECODE: Final = "decode"
 """The body cannot be decompressed, or is not the JSON that was asked of it."""
 
+_FD_HINT = "; no file descriptor is left: raise `ulimit -n` or use more runners"
+_CONNECT_HINTS = {
+    errno.EMFILE: _FD_HINT,
+    errno.ENFILE: _FD_HINT,
+    errno.EADDRNOTAVAIL: "; no local port is left: widen net.ipv4.ip_local_port_range or use more runners",
+}
 _RESETS = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
@@ -78,20 +83,14 @@ def describe(exc: BaseException) -> str:
 
 def connect_failure(exc: OSError, where: str) -> RequestFailureError:
     """Names the failure of a TCP connect to `where` (an address and port, for the message)."""
-    if isinstance(exc, socket.gaierror):
-        return RequestFailureError(DNS, f"{where}: {describe(exc)}")
     if isinstance(exc, ConnectionRefusedError):
         return RequestFailureError(CONNECT_REFUSED, f"{where} refused the connection: is it running?")
+    if isinstance(exc, ConnectionResetError):
+        return RequestFailureError(RESET, f"{where} reset the connection as soon as it was open")
     if isinstance(exc, TimeoutError):
         return RequestFailureError(CONNECT_TIMEOUT, f"no connection to {where}: {describe(exc)}")
-    if exc.errno in (errno.EMFILE, errno.ENFILE):
-        return RequestFailureError(
-            CONNECT_FAILED, "no file descriptor left: raise `ulimit -n` or use more runners"
-        )
-    if exc.errno == errno.EADDRNOTAVAIL:
-        hint = "widen net.ipv4.ip_local_port_range, keep connections alive, or use more runners"
-        return RequestFailureError(CONNECT_FAILED, f"no local port left for {where}: {hint}")
-    return RequestFailureError(CONNECT_FAILED, f"no connection to {where}: {describe(exc)}")
+    hint = _CONNECT_HINTS.get(exc.errno or 0, "")
+    return RequestFailureError(CONNECT_FAILED, f"no connection to {where}: {describe(exc)}{hint}")
 
 
 def tls_failure(exc: Exception, where: str) -> RequestFailureError:

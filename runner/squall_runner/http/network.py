@@ -8,10 +8,9 @@ than HTTP/1.1 would be chosen for a connection.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from squall_runner.http.connection import Connection, Limits
 from squall_runner.http.deadlines import Deadlines
@@ -67,7 +66,7 @@ class NetworkStats:
     Attributes:
         opened: Connections that became ready for a request.
         failed: Connections that did not.
-        open_sockets: Sockets open now, those being connected included.
+        open_sockets: Connections open now, those being opened included.
         stale_retries: Requests repeated because a kept-alive connection had been closed by the server.
         sessions_resumed: TLS handshakes that resumed an earlier session.
     """
@@ -140,12 +139,13 @@ class Network:
         phases.begun = self.clock()
         if origin.tls:
             self.prepare_tls()
+        release = self._count_socket()
         try:
             addresses = await self._resolve(origin, deadline, phases)
-            sock = await self._connect(origin, addresses, deadline, phases)
-            connection = await self._attach(origin, sock, deadline, phases)
-        except RequestFailureError:
-            self.stats.failed += 1
+            connection = await self._connect(origin, addresses, deadline, phases, release)
+        except BaseException as exc:
+            release()
+            self.stats.failed += isinstance(exc, RequestFailureError)
             raise
         self.stats.opened += 1
         return connection
@@ -199,8 +199,33 @@ class Network:
             phases.dns = self.clock() - begun
 
     async def _connect(
-        self, origin: Origin, addresses: list[Address], deadline: float, phases: Phases
-    ) -> socket.socket:
+        self,
+        origin: Origin,
+        addresses: list[Address],
+        deadline: float,
+        phases: Phases,
+        release: Callable[[], None],
+    ) -> Connection:
+        connection = Connection(origin, self.clock, self._deadlines, self.options.limits, release)
+        if not origin.tls:
+            await self._connect_any(connection, origin, addresses, deadline, phases)
+            if connection.closed:  # nothing would ever end a request on it
+                connection.abort()
+                raise lost(None, "as soon as it was open")
+            return connection
+        # What reads the socket before TLS does must not take a byte.
+        transport = await self._connect_any(_Paused(), origin, addresses, deadline, phases)
+        await self._secure(transport, connection, deadline, phases)
+        return connection
+
+    async def _connect_any(
+        self,
+        protocol: asyncio.Protocol,
+        origin: Origin,
+        addresses: list[Address],
+        deadline: float,
+        phases: Phases,
+    ) -> asyncio.Transport:
         """Tries the addresses one after the other; each gets its share of the time that is left."""
         begun = self.clock()
         end = min(deadline, begun + self.options.timeouts.connect)
@@ -208,7 +233,7 @@ class Network:
             for tried, address in enumerate(addresses, 1):
                 share = (end - self.clock()) / (len(addresses) - tried + 1)
                 try:
-                    return await self._connect_one(address, share)
+                    return await _connect_one(protocol, address, share)
                 except OSError as exc:
                     self._resolver.failed(origin.host, origin.port, address)
                     failure = connect_failure(exc, f"{origin.host}:{origin.port} ({address[1][0]})")
@@ -217,69 +242,42 @@ class Network:
         finally:
             phases.connect = self.clock() - begun
 
-    async def _connect_one(self, address: Address, seconds: float) -> socket.socket:
-        family, where = address
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        self.stats.open_sockets += 1
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(seconds):
-                await asyncio.get_running_loop().sock_connect(sock, where)
-        except BaseException as exc:
-            sock.close()
-            self._socket_gone()
-            if isinstance(exc, TimeoutError) and exc.errno is None:
-                raise TimeoutError(f"no answer within {seconds:.3g} s") from exc
-            raise
-        return sock
-
-    async def _attach(
-        self, origin: Origin, sock: socket.socket, deadline: float, phases: Phases
-    ) -> Connection:
-        """Turns a connected socket into a connection, through the TLS handshake where one is due."""
-        begun = self.clock()
+    async def _secure(
+        self, transport: asyncio.Transport, connection: Connection, deadline: float, phases: Phases
+    ) -> None:
+        """Does the TLS handshake and hands the connection over to it."""
+        origin, begun = connection.origin, self.clock()
         where = f"{origin.host}:{origin.port}"
-        left = min(self.options.timeouts.tls, deadline - begun)
-        release = self._release_once()
+        seconds = min(self.options.timeouts.tls, deadline - begun)
+        assert self._context is not None
         try:
-            async with asyncio.timeout(left):
-                connection = await self._wrap(origin, sock, release)
-        except BaseException as exc:
-            sock.close()
-            release()
-            if isinstance(exc, TimeoutError):
-                raise RequestFailureError(
-                    TLS, f"TLS handshake with {where} not finished in {left:.3g} s"
-                ) from exc
-            if isinstance(exc, OSError):
-                raise (tls_failure(exc, where) if origin.tls else lost(exc, "as soon as it was open")) from exc
+            async with asyncio.timeout(seconds):
+                secured = await asyncio.get_running_loop().start_tls(
+                    transport,
+                    connection,
+                    self._context,
+                    server_hostname=self.options.tls.server_name or origin.host,
+                    ssl_shutdown_timeout=_FAREWELL_SECONDS,
+                )
+            secured = _handshaken(secured, connection)
+        except TimeoutError as exc:
+            transport.abort()
+            raise RequestFailureError(
+                TLS, f"TLS handshake with {where} not finished in {seconds:.3g} s"
+            ) from exc
+        except OSError as exc:
+            transport.abort()
+            raise tls_failure(exc, where) from exc
+        except BaseException:
+            transport.abort()
             raise
-        if origin.tls:
-            phases.tls = self.clock() - begun
-        return connection
+        connection.connection_made(secured)
+        phases.tls = self.clock() - begun
+        self.stats.sessions_resumed += connection.tls_session()[1]
 
-    async def _wrap(self, origin: Origin, sock: socket.socket, release: Callable[[], None]) -> Connection:
-        loop = asyncio.get_running_loop()
-
-        def factory() -> Connection:
-            return Connection(origin, self.clock, self._deadlines, self.options.limits, release)
-
-        if not origin.tls:
-            return (await loop.create_connection(factory, sock=sock))[1]
-        _, connection = await loop.create_connection(
-            factory,
-            sock=sock,
-            ssl=self._context,
-            server_hostname=self.options.tls.server_name or origin.host,
-            ssl_shutdown_timeout=_FAREWELL_SECONDS,
-        )
-        if connection.tls_session()[1]:
-            self.stats.sessions_resumed += 1
-        return connection
-
-    def _release_once(self) -> Callable[[], None]:
-        """Returns what counts a socket as gone, however many of its owners say so."""
+    def _count_socket(self) -> Callable[[], None]:
+        """Counts a socket as open; returns what counts it as gone, however many of its owners say so."""
+        self.stats.open_sockets += 1
         released = False
 
         def release() -> None:
@@ -289,3 +287,34 @@ class Network:
                 self._socket_gone()
 
         return release
+
+
+def _handshaken(transport: asyncio.Transport | None, connection: Connection) -> asyncio.Transport:
+    """Makes sure that the handshake took place: a peer that hangs up at the wrong moment can pass for one that did it.
+
+    Raises:
+        ConnectionResetError: It did not.
+    """
+    if transport is None or connection.closed or transport.get_extra_info("cipher") is None:
+        raise ConnectionResetError("the server closed the connection")
+    return transport
+
+
+class _Paused(asyncio.Protocol):
+    """Holds a connection still until TLS takes it over."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).pause_reading()
+
+
+async def _connect_one(protocol: asyncio.Protocol, address: Address, seconds: float) -> asyncio.Transport:
+    family, (host, port, *_) = address
+    try:
+        async with asyncio.timeout(seconds):
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(lambda: protocol, host, port, family=family)
+            return transport
+    except TimeoutError as exc:
+        if exc.errno is not None:
+            raise
+        raise TimeoutError(f"no answer within {seconds:.3g} s") from exc
