@@ -212,8 +212,8 @@ class Agent:
     def _reach_deadline(self) -> None:
         if not self._stopped and not self._finished:
             text = "a runner has reached safety.maxDuration"
-            self._tell("abort", protocol.Abort("MaxDuration", text, "deadline"))
-            self._stop("MaxDuration", self.limits.stop_grace_ns)
+            self._tell("abort", protocol.Abort("Deadline", text, "deadline"))
+            self._stop("Deadline", self.limits.stop_grace_ns)
 
     def _leave(self, code: int, why: str) -> None:
         """End this process: no more load from now on, then exit."""
@@ -282,6 +282,7 @@ class Agent:
             runner=self.assignment.runner,
             attempt=self._attempt,
             shards=self.assignment.shards,
+            now_ns=self._clock(),
             started_ns=self._start_ns,
             finished=self._finished,
             stopped=self._stopped,

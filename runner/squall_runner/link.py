@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST_RETRY_SECONDS: Final = 0.1
-LAST_RETRY_SECONDS: Final = 5.0
+LAST_RETRY_SECONDS: Final = 2.0
 QUEUE_FRAMES: Final = 4096
 CONNECT_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 1.0

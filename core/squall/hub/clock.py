@@ -16,11 +16,15 @@ KEEP: Final = 120
 
 
 class ClockOffset:
-    """The offset of one connection's clock; all times in nanoseconds."""
+    """The offset of another clock; all times in nanoseconds.
 
-    def __init__(self) -> None:
+    Args:
+        rough_ns: What it is taken to be until the first ping has come back.
+    """
+
+    def __init__(self, rough_ns: int = 0) -> None:
         self._samples: deque[tuple[int, int]] = deque(maxlen=KEEP)
-        self._best = (0, 0)
+        self._best = (0, rough_ns)
 
     @property
     def samples(self) -> int:

@@ -51,6 +51,7 @@ class Hello(Message, frozen=True, tag="hello"):
         runner: Index of this runner within the run, from 0.
         attempt: A random word, new for every process; snapshots are cumulative within one attempt.
         shards: The shards it carries, from 0.
+        now_ns: The runner's monotonic clock.
         started_ns: The start moment in the runner's monotonic clock, when it has begun the load.
         finished: Its load has ended.
         stopped: The reason of the stop it was told, empty without one.
@@ -60,6 +61,7 @@ class Hello(Message, frozen=True, tag="hello"):
     runner: int
     attempt: str
     shards: tuple[int, ...]
+    now_ns: int
     started_ns: int | None = None
     finished: bool = False
     stopped: str = ""

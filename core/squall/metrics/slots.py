@@ -261,6 +261,13 @@ class SlotStore:
                 groups[group] = _into(groups.get(group), part)
         return groups
 
+    def every_total(self) -> Iterator[tuple[SeriesKey, Aggregate]]:
+        """Every series with its aggregate over the whole run."""
+        for series in self._series.values():
+            part = self._of_series(series, -1, self.latest)
+            if part is not None:
+                yield series.key, part
+
     def _of_series(self, series: _Series, after: int, last: int) -> Aggregate | None:
         """One series' aggregate after one slot and until another; the caller may change it."""
         if series.metric.kind is Kind.GAUGE:

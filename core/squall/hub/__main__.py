@@ -1,0 +1,73 @@
+"""`python -m squall.hub`: a hub of its own, for clusters and for whoever wants runs to outlive the process that added them.
+
+The installation's key is taken from the environment variable `SQUALL_HUB_KEY`, or from the file that `--key-file` names. What it
+listens on is printed as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squall.errors import ExitCode, SquallError
+from squall.hub.hub import Hub
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to terminate."""
+    parser = argparse.ArgumentParser(
+        prog="python -m squall.hub", description="Serves the runners of load tests."
+    )
+    parser.add_argument(
+        "--listen", default="127.0.0.1:4180", metavar="HOST:PORT", help="port 0 takes a free one"
+    )
+    parser.add_argument(
+        "--state-dir", type=Path, metavar="DIR", help="keep runs here, and take them up again"
+    )
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help="holds the installation's key")
+    options = parser.parse_args(arguments)
+    host, _, port = options.listen.rpartition(":")
+    key = _key(options.key_file)
+    if not key or not port.isdigit():
+        parser.error("a key is needed (SQUALL_HUB_KEY or --key-file)" if not key else "--listen is HOST:PORT")
+    try:
+        asyncio.run(_serve(key, host, int(port), options.state_dir))
+    except SquallError as error:
+        print(f"{error.message}; {error.hint}", file=sys.stderr)  # noqa: T201 - the process's only voice
+        return error.exit_code
+    return ExitCode.PASSED
+
+
+def _key(path: Path | None) -> bytes:
+    if path is not None:
+        return path.read_bytes().strip()
+    return os.environ.get("SQUALL_HUB_KEY", "").encode()
+
+
+async def _serve(key: bytes, host: str, port: int, folder: Path | None) -> None:
+    hub = Hub(key, folder=folder, log=_log)
+    url = await hub.start(host, port)
+    print(json.dumps({"url": url}), flush=True)  # noqa: T201 - whoever started it waits for this line
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
+    await hub.close()
+
+
+def _log(run: str, level: str, event: str, fields: dict[str, Any]) -> None:
+    line = json.dumps({"run": run, "level": level, "event": event, **fields}, default=str)
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a container's log is its standard error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

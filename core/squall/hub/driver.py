@@ -1,0 +1,329 @@
+"""Carries out what the state machine of one run decides: sockets, disk, clock, Prometheus.
+
+Nothing is decided here. Events are handed to the state machine with the time, and its actions are done in order, so that
+what must be durable is on the disk before anybody is told. What the disk refuses is said in a warning, and the run goes on:
+losing files is bad, losing the run and its verdict as well is worse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from squall.hub import outcome, protocol
+from squall.hub.journal import NAME as JOURNAL_NAME
+from squall.hub.journal import Journal
+from squall.hub.judging import Judge
+from squall.hub.limits import SECOND, Limits
+from squall.hub.live import live_state
+from squall.hub.model import Close, Judged, Log, Record, Send, Stopping
+from squall.hub.promql import Prometheus, PrometheusError
+from squall.hub.run import RunState
+from squall.hub.series import NAME as SERIES_NAME
+from squall.hub.series import SeriesFile
+from squall.metrics.declared import catalogue_of
+from squall.metrics.slots import SlotStore
+from squall.plan.compile import compile_plan
+from squall.spec.loadtest import LoadTest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from squall.hub.connection import Connection
+    from squall.hub.model import Action, Cause, RunSpec
+    from squall.report.model import LiveState
+
+LogLine = Callable[[str, str, str, dict[str, Any]], None]
+"""Run, level, event, fields."""
+
+GOODBYE_SECONDS: Final = 1.0
+
+
+class Run:
+    """One run of a hub.
+
+    Args:
+        spec: What to run.
+        clock: Unix time in nanoseconds.
+        log: Called with what belongs to the log.
+
+    Raises:
+        SquallError: The manifest cannot be run.
+        ValueError: The manifest is not one.
+    """
+
+    def __init__(self, spec: RunSpec, *, clock: Callable[[], int], log: LogLine | None = None) -> None:
+        self.spec = spec
+        model = LoadTest.model_validate(spec.manifest)
+        self.name = model.name
+        self.plan = compile_plan(model.spec)
+        self.catalogue = catalogue_of(model.spec)
+        limits = Limits.of(model.spec)
+        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors)
+        judge = Judge(model.spec, self.plan, store)
+        self.state = RunState(
+            spec, manifest=model.spec, limits=limits, store=store, judge=judge, now_ns=clock()
+        )
+        self.outcome: outcome.Outcome | None = None
+        """Everything about the run, once it has finished."""
+        self._clock = clock
+        self._log = log
+        self._folder = Path(spec.folder) if spec.folder else None
+        self._journal = Journal(self._folder / JOURNAL_NAME) if self._folder else None
+        self._series = SeriesFile(self._folder / SERIES_NAME) if self._folder else None
+        self._connections: dict[int, Connection] = {}
+        self._prometheus = Prometheus(spec.prometheus_url) if spec.prometheus_url else None
+        self._silent: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._done = asyncio.Event()
+        self._alone = asyncio.Event()
+        self._alone.set()
+        self._restored = False
+        self._shown: object = None
+        self.live: LiveState = live_state(self.state, self.plan, self.name, clock())
+        """The run as it stands."""
+
+    # -- for whoever started it -------------------------------------------------------------------------------
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all is over and `outcome` is there."""
+        return self._done.is_set()
+
+    async def finished(self) -> None:
+        """Wait until all is over, teardown included, and `outcome` is there."""
+        await self._done.wait()
+
+    async def watch(self) -> AsyncIterator[LiveState]:
+        """The run's states as they change; a slow reader misses some, never the last."""
+        seen: LiveState | None = None
+        while True:
+            if self.live is not seen:
+                seen = self.live
+                yield seen
+            elif self.is_finished:
+                return
+            else:
+                await self._news.wait()
+
+    def stop(
+        self, cause: Cause = "user", reason: str = "Stopped", message: str = "stopped by a user"
+    ) -> None:
+        """End the load now, tear down, report."""
+        self.state.stop(Stopping(cause=cause, reason=reason, message=message), self._clock())
+        self._act()
+
+    def kill(self) -> None:
+        """End all at once, without teardown; what was measured is still reported."""
+        self.state.kill(self._clock())
+        self._act()
+
+    def runner_exited(self, index: int, code: int) -> None:
+        """The process of a runner has ended with this exit code, negative for a signal."""
+        self.state.exited(index, code, self._clock())
+        self._act()
+
+    # -- for the server ---------------------------------------------------------------------------------------
+
+    def attach(self, hello: protocol.Hello, connection: Connection) -> None:
+        """A runner has connected and said hello.
+
+        Raises:
+            Refused: It has no place in this run.
+        """
+        before = self._connections.get(hello.runner)
+        self.state.check(hello)
+        if before is not None:
+            before.close(protocol.CLOSE_REPLACED, "the runner has connected again")
+        self._connections[hello.runner] = connection
+        self._alone.clear()
+        self.state.hello(hello, self._clock())
+        self._act()
+
+    def received(self, runner: int, connection: Connection, message: protocol.FromRunner) -> None:
+        """A runner has sent something.
+
+        Raises:
+            ValueError: It makes no sense.
+        """
+        if self._connections.get(runner) is connection:
+            try:
+                self.state.received(runner, message, self._clock())
+            finally:
+                self._act()
+
+    def detach(self, runner: int, connection: Connection) -> None:
+        """A connection has ended."""
+        if self._connections.get(runner) is connection:
+            del self._connections[runner]
+            if not self._connections:
+                self._alone.set()
+            self.state.disconnected(runner, self._clock())
+            self._act()
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def restore(self, records: list[dict[str, Any]]) -> None:
+        """Take up the run where another hub process has left it."""
+        self._restored = True
+        self.state.restore(records, self._clock())
+        for record in records:
+            if record["kind"] == "end":
+                self.outcome = msgspec.convert(record["outcome"], outcome.Outcome)
+            if record["kind"] == "series" and self._series is not None:
+                self._series = SeriesFile(self._series.path, int(record["slot"]))
+
+    def open(self) -> None:
+        """Begin to watch the clock; needs a running event loop."""
+        if self._folder is not None:
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                self._cannot_keep(error)
+        if not self._restored:
+            self._do(Record("run", {"spec": msgspec.to_builtins(self.spec)}, durable=True))
+        if self.outcome is not None:
+            self._done.set()
+            return
+        self._tasks = [asyncio.create_task(self._tick())]
+        if self.state.judge.queries and self._prometheus is None:
+            text = "thresholds on queries cannot be judged: no Prometheus is known"
+            self.state.note("warning", "NoPrometheus", text, self._clock())
+        elif self.state.judge.queries and self._prometheus is not None:
+            self._tasks.append(asyncio.create_task(self._ask_prometheus(self._prometheus)))
+        self._act()
+
+    async def close(self) -> None:
+        """Let go of everything; runners that are connected hear what was still to be said to them."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in self._connections.values():
+            connection.close(1001, "the hub ends")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._alone.wait()
+        if self._prometheus is not None:
+            await self._prometheus.close()
+        if self._series is not None:
+            self._series.flush()
+        if self._journal is not None:
+            self._journal.close()
+
+    async def _tick(self) -> None:
+        while not self.is_finished:
+            self._wake.clear()
+            pause = (self.state.due_ns - self._clock()) / SECOND
+            try:
+                async with asyncio.timeout(max(0.0, pause)):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.state.tick(self._clock())
+                self._act()
+
+    # -- doing ------------------------------------------------------------------------------------------------
+
+    def _act(self) -> None:
+        """Do what the state machine wants done, then tell those who watch."""
+        judged = False
+        while actions := self.state.take():
+            for action in actions:
+                judged |= isinstance(action, Judged)
+                self._do(action)
+        if self.state.phase == "finished" and self.outcome is None:
+            self._conclude()
+        shown = (
+            self.state.phase,
+            tuple(member.phase() for member in self.state.members),
+            self.outcome is None,
+        )
+        if judged or shown != self._shown:
+            self._shown = shown
+            self.live = live_state(self.state, self.plan, self.name, self._clock())
+            self._news.set()
+            self._news = asyncio.Event()
+        self._wake.set()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Send(runner, message):
+                if runner in self._connections:
+                    self._connections[runner].send(message)
+            case Close(runner, code, reason):
+                if runner in self._connections:
+                    self._connections[runner].close(code, reason)
+            case Record(kind, fields, durable):
+                self._keep(kind, fields, durable=durable)
+            case Log(level, event, fields):
+                if self._log is not None:
+                    self._log(self.spec.run, level, event, fields)
+            case Judged(slot):
+                self._keep_series(slot)
+
+    def _keep(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
+        if self._journal is None:
+            return
+        try:
+            self._journal.write(kind, fields, durable=durable)
+        except OSError as error:
+            self._cannot_keep(error)
+
+    def _cannot_keep(self, error: OSError) -> None:
+        """The disk refuses the journal: said once, then the run goes on without."""
+        self._journal = None
+        text = f"{self._folder} could not be written ({error.strerror or error}); a restarted hub would not know this run"
+        self.state.note("warning", "JournalLost", text, self._clock())
+
+    def _keep_series(self, slot: int) -> None:
+        series = self._series
+        if series is None:
+            return
+        written = series.written
+        series.add(slot, self.state.store.view(slot))
+        if series.problem:
+            self.state.note("warning", "SeriesLost", series.problem, self._clock())
+            self._series = None
+        elif series.written != written:
+            self._keep("series", {"slot": series.written}, durable=False)
+
+    def _conclude(self) -> None:
+        if self._series is not None:
+            self._series.flush()
+            if self._series.problem:
+                self.state.note("warning", "SeriesLost", self._series.problem, self._clock())
+        self.outcome = outcome.conclude(self.spec, self.state, self.plan, self.catalogue, self.name)
+        self._keep("end", {"outcome": msgspec.to_builtins(self.outcome)}, durable=True)
+        self._done.set()
+
+    async def _ask_prometheus(self, prometheus: Prometheus) -> None:
+        """Ask all queries at the end of every slot; answers count for the slots judged after."""
+        while not self.is_finished:
+            start = self.state.start_ns
+            now = self._clock()
+            if start is None or now < start:
+                await asyncio.sleep(0.05 if start is None else (start - now) / SECOND)
+                continue
+            slot = (now - start) // SECOND
+            end_ns = start + (slot + 1) * SECOND
+            await asyncio.sleep((end_ns - now) / SECOND)
+            answers = await prometheus.ask_all(self.state.judge.queries, end_ns / SECOND)
+            for query, answer in answers.items():
+                self._answered(slot, query, answer)
+
+    def _answered(self, slot: int, query: str, answer: float | PrometheusError | None) -> None:
+        if isinstance(answer, PrometheusError):
+            if query not in self._silent:
+                self._silent.add(query)
+                text = f"Prometheus gave no answer to {query}: {answer}"
+                self.state.note("warning", "QueryFailed", text, self._clock())
+                self._act()
+            return
+        self._silent.discard(query)
+        self.state.judge.answer(query, slot, answer)

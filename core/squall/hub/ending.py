@@ -1,0 +1,156 @@
+"""How a run ends: stopped, lost, too late, or simply done; then teardown, then goodbye.
+
+A stop is recorded before anybody is told. Every way to the end passes through `_end_load`, and each step of it has a
+deadline, so that no runner, dead or alive, can keep a run from ending.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from squall.hub import protocol
+from squall.hub.limits import SECOND
+from squall.hub.model import Judged, Stopping
+from squall.hub.state import NEVER, RunBase
+
+if TYPE_CHECKING:
+    from squall.hub.members import Member
+
+CONFIRM_NS: Final = 5 * SECOND
+"""How long after the grace of a stop runners may take to confirm it."""
+
+
+class RunEnding(RunBase):
+    """The end of a run."""
+
+    def stop(self, why: Stopping, now_ns: int) -> None:
+        """End the load now, then tear down. Without effect on a run that is ending already."""
+        if self.stopping is not None or self.phase in ("teardown", "finished"):
+            return
+        self._decide_stop(why, now_ns)
+        for member in self.members.connected():
+            self.tell_stop(member)
+        if self.phase == "running":
+            self.phase = "stopping"
+            self.deadline_ns = now_ns + self.limits.stop_grace_ns + CONFIRM_NS
+        else:
+            self._end_load(now_ns)
+
+    def _decide_stop(self, why: Stopping, now_ns: int) -> None:
+        self.stopping = why = msgspec.structs.replace(why, at_unix=now_ns)
+        self.record("stop", {"why": msgspec.to_builtins(why)}, durable=True)
+        self.note("info" if why.cause == "user" else "error", why.reason, why.message, now_ns)
+
+    def kill(self, now_ns: int) -> None:
+        """End the run at once, without teardown; what was measured is still judged."""
+        if self.phase == "finished":
+            return
+        if self.stopping is None:
+            self._decide_stop(Stopping(cause="user", reason="Killed", message="stopped at once"), now_ns)
+        assert self.stopping is not None, "decided above"
+        if self.manifest.teardown is not None:
+            self.note("warning", "TeardownSkipped", "ended at once, without teardown", now_ns)
+        for member in self.members.connected():
+            self.send(member, protocol.Stop(self.stopping.reason, 0))
+        self._judge_rest()
+        self._finish(now_ns)
+
+    def lose(self, member: Member, text: str, now_ns: int) -> None:
+        """A runner is lost while there is load."""
+        member.lost = True
+        if member.index not in self.lost:
+            self.lost.append(member.index)
+        if self.phase == "running" and self.manifest.safety.on_runner_loss == "fail":
+            self.stop(Stopping(cause="error", reason="RunnerLost", message=text), now_ns)
+        else:
+            self.note("warning", "RunnerLost", text, now_ns)
+
+    def look_for_lost(self, now_ns: int) -> None:
+        """Find runners that have been gone or silent for too long."""
+        if self.phase not in ("running", "stopping"):
+            return
+        for member in self.members.live():
+            if member.left_ns is not None and now_ns - member.left_ns >= self.reconnect_ns:
+                self.lose(member, f"runner {member.index} has lost its connection and did not return", now_ns)
+            elif member.connected and now_ns - member.heard_ns > self.limits.lost_control_ns:
+                self.lose(member, f"runner {member.index} has been silent for too long", now_ns)
+
+    def too_late(self, now_ns: int) -> None:
+        """The deadline of the current phase has passed."""
+        match self.phase:
+            case "connecting":
+                waiting = [str(member.index) for member in self.members if not member.may_start]
+                text = f"not ready within {self.spec.start_deadline_seconds:g} s: runner {', '.join(waiting)}"
+                self.stop(Stopping(cause="error", reason="StartDeadline", message=text), now_ns)
+            case "setup":
+                text = f"setup has not ended within {self.spec.setup_seconds:g} s"
+                self.stop(Stopping(cause="error", reason="SetupDeadline", message=text), now_ns)
+            case "running":
+                text = f"the run has reached safety.maxDuration, {self.manifest.safety.max_duration}"
+                self.stop(Stopping(cause="deadline", reason="Deadline", message=text), now_ns)
+            case "stopping":
+                for member in self.members.live():
+                    self.lose(member, f"runner {member.index} did not confirm the stop", now_ns)
+            case "teardown":
+                text = f"teardown has not ended within {self.spec.teardown_seconds:g} s"
+                self.note("warning", "TeardownDeadline", text, now_ns)
+                self._finish(now_ns)
+            case "finished":
+                self.deadline_ns = NEVER
+
+    # -- judging what is left ---------------------------------------------------------------------------------
+
+    def _judge_rest(self) -> None:
+        """All that was delivered and not yet judged; too late to stop anything."""
+        while self.judged < self.store.latest:
+            self._judge(self.judged + 1)
+
+    def _judge(self, slot: int) -> Stopping | None:
+        """Judge a slot; returns why the run should stop, if it should."""
+        assert self.start_ns is not None, "slots exist once the run has begun"
+        self.judged = slot
+        end_ns = self.start_ns + (slot + 1) * SECOND
+        why = self.judge.slot(slot)
+        for level, event, text in self.judge.remarks():
+            self.note(level, event, text, end_ns)
+        for fields in self.judge.records():
+            self.record("judged", fields)
+        self._actions.append(Judged(slot))
+        return why
+
+    # -- teardown and goodbye ---------------------------------------------------------------------------------
+
+    def _end_load(self, now_ns: int) -> None:
+        """There is no load any more, and will be none: tear down if there is something to tear down."""
+        begun = self.start_ns is not None or self.setup_runner is not None
+        if not begun or self.manifest.teardown is None:
+            self._finish(now_ns)
+            return
+        present = [member for member in self.members.connected() if not member.exited]
+        if not present:
+            self.note("warning", "TeardownSkipped", "no runner was left to run teardown", now_ns)
+            self._finish(now_ns)
+            return
+        runner = next((member for member in present if member.index == self.setup_runner), present[0])
+        self.phase = "teardown"
+        self.teardown_runner = runner.index
+        self.deadline_ns = now_ns + round(self.spec.teardown_seconds * SECOND)
+        self.record("teardown", {"runner": runner.index})
+        self.send(runner, protocol.Teardown())
+
+    def torn_down(self, member: Member, error: str, now_ns: int) -> None:
+        """Teardown has ended."""
+        if self.phase != "teardown" or member.index != self.teardown_runner:
+            return
+        if error:
+            self.note("warning", "TeardownFailed", f"teardown failed: {error}", now_ns)
+        self._finish(now_ns)
+
+    def _finish(self, now_ns: int) -> None:
+        self.phase = "finished"
+        self.ended_ns = now_ns
+        self.deadline_ns = NEVER
+        for member in self.members.connected():
+            self.send(member, protocol.Goodbye())

@@ -1,0 +1,170 @@
+"""The hub as a part of a process: runs are added, their runners connect, each ends with an outcome.
+
+    hub = Hub(key, folder=None)
+    url = await hub.start("127.0.0.1", 0)
+    run = hub.add_run(RunSpec(run="r1", manifest=manifest, runners=((0, 1), (2, 3))))
+    ...                                   # runner processes are started with hub.token("r1") and url
+    async for state in run.watch(): ...
+    await run.finished()
+    run.outcome.summary.verdict.result
+    await hub.close()
+
+With a folder, each run has one below it, and a hub that is started again there takes its runs up where they were.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from squall.errors import SquallError, UsageError
+from squall.hub import journal
+from squall.hub.driver import Run
+from squall.hub.model import RunSpec
+from squall.hub.server import application
+from squall.hub.tokens import run_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from squall.hub.driver import LogLine
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+SHUTDOWN_SECONDS: Final = 2.0
+
+
+class HubClock:
+    """Unix time in nanoseconds that never goes backwards or jumps while this process lives."""
+
+    def __init__(self) -> None:
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self) -> int:
+        """The time now."""
+        return time.monotonic_ns() + self._offset_ns
+
+
+class Hub:
+    """Holds runs, and serves their runners and those who ask.
+
+    Args:
+        key: The installation's key: who has it may add, stop and read all runs.
+        folder: Where runs are kept; None to keep nothing but what a run's own `folder` says.
+        log: Called with run, level, event and fields of everything that belongs to a run's log.
+        clock: Unix time in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        folder: Path | None = None,
+        log: LogLine | None = None,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.key = key
+        self.runs: dict[str, Run] = {}
+        self._folder = folder
+        self._log = log
+        self._clock = clock or HubClock()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str, port: int) -> str:
+        """Take up the runs that are kept, then listen; returns the base URL. Port 0 takes any that is free.
+
+        Raises:
+            UsageError: The address cannot be listened on.
+        """
+        self._restore()
+        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror}", "choose another address"
+            ) from error
+        self._runner = runner
+        bound = runner.addresses[0]
+        return f"http://{bound[0]}:{bound[1]}"
+
+    def token(self, run: str) -> str:
+        """The token of a run's runners."""
+        return run_token(self.key, run)
+
+    def add_run(self, spec: RunSpec) -> Run:
+        """Take on a run; its runners may connect from now on. Adding the same run again changes nothing.
+
+        Raises:
+            UsageError: Its id is malformed, or taken by another run.
+            SquallError: Its manifest cannot be run.
+            ValueError: Its manifest is not one.
+        """
+        if not _RUN_ID.fullmatch(spec.run):
+            raise UsageError(f"{spec.run!r} is no id of a run", "use letters, digits, '.', '_' and '-'")
+        if not spec.runners or not all(spec.runners):
+            raise UsageError("a run needs runners, and each of them shards")
+        known = self.runs.get(spec.run)
+        if known is not None:
+            if known.spec.manifest != spec.manifest or known.spec.runners != spec.runners:
+                raise UsageError(f"run {spec.run!r} exists, and is another")
+            return known
+        if self._folder is not None and not spec.folder:
+            spec = msgspec.structs.replace(spec, folder=str(self._folder / spec.run))
+        run = Run(spec, clock=self._clock, log=self._log)
+        self.runs[spec.run] = run
+        run.open()
+        return run
+
+    def forget(self, run: str) -> bool:
+        """Let go of a run that has finished; its files stay. False when it has not finished.
+
+        Raises:
+            KeyError: There is no such run.
+        """
+        if not self.runs[run].is_finished:
+            return False
+        del self.runs[run]
+        return True
+
+    def _restore(self) -> None:
+        """Take up what an earlier process has left; a journal that makes no sense costs its own run only."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        for path in sorted(self._folder.glob(f"*/{journal.NAME}")):
+            try:
+                records = list(journal.read(path))
+                spec = _spec_of(records)
+                if spec is None or spec.run in self.runs:
+                    continue
+                run = Run(spec, clock=self._clock, log=self._log)
+                run.restore(records)
+            except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, SquallError) as error:
+                if self._log is not None:
+                    fields = {"message": f"{path} cannot be taken up: {error}"}
+                    self._log(path.parent.name, "error", "JournalUnusable", fields)
+                continue
+            self.runs[spec.run] = run
+            run.open()
+
+    async def close(self) -> None:
+        """Stop serving. Runs that have not finished stay as they are in their journals."""
+        for run in self.runs.values():
+            await run.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+
+def _spec_of(records: list[dict[str, Any]]) -> RunSpec | None:
+    for record in records:
+        if record["kind"] == "run":
+            return msgspec.convert(record["spec"], RunSpec)
+    return None

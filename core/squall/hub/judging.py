@@ -1,0 +1,249 @@
+"""Judges each slot of a run with all that the manifest asks: thresholds, tiers, safety, the generator's own health.
+
+`squall.verdict` knows how each of these is judged. Here they are brought together for one run, with what only the hub has: answers
+of Prometheus, probes of the target, and what an earlier hub process had found out and the runners' replay does not show again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from squall.hub.model import Stopping
+from squall.metrics.series import Counter, Gauge, Selector
+from squall.report.model import ThresholdState, TierSummary
+from squall.spec.base import whole
+from squall.verdict.build import safety_of, saturation_of, thresholds_of, tiers_of
+from squall.verdict.safety import SafetyWatch
+from squall.verdict.saturation import Saturation, SaturationWatch
+from squall.verdict.thresholds import Evaluation, State, Threshold, Watch
+from squall.verdict.tiers import Grading
+from squall.verdict.verdict import Ending, Verdict, decide
+
+if TYPE_CHECKING:
+    from squall.metrics.slots import SlotStore
+    from squall.plan.model import ScenarioPlan, TestPlan
+    from squall.spec.loadtest import LoadTestSpec
+
+FRESH_SLOTS: Final = 3
+"""An answer of Prometheus counts for so many slots; one that is older is no data."""
+
+
+class Judge:
+    """Judges one run.
+
+    Args:
+        spec: The manifest's spec.
+        plan: Its plan.
+        store: What is measured.
+
+    Raises:
+        ThresholdError: A threshold is wrong.
+        ValueError: A number or duration is none.
+    """
+
+    def __init__(self, spec: LoadTestSpec, plan: TestPlan, store: SlotStore) -> None:
+        self._plan = plan
+        self._store = store
+        self._watches = [Watch(threshold) for threshold in thresholds_of(spec)]
+        self._grading = Grading(tiers_of(spec))
+        # The deadline is the hub's own timer's, which needs no slot to pass it.
+        self._safety = SafetyWatch(replace(safety_of(spec), max_duration=None))
+        self._limits = saturation_of(spec)
+        self._saturation = SaturationWatch(self._limits)
+        self._saturated: list[bool] = []
+        """Of each slot counted: whether it was saturated."""
+        self._earlier = (-1, 0)
+        """The last slot that earlier hub processes have counted, and how many were saturated."""
+        self._connectivity = spec.safety.connectivity
+        self._probes_failed = 0
+        self._answers: dict[str, tuple[int, float | None]] = {}
+        self._remarks: list[tuple[str, str, str]] = []
+        self._records: list[dict[str, Any]] = []
+        self.peaks: dict[str, float] = {}
+        """By scenario: the most VUs, or iterations started within a slot."""
+        self.queries = frozenset(w.threshold.query for w in self._watches if w.threshold.query)
+        """PromQL that has to be asked."""
+        self.queries |= self._grading.queries
+
+    # -- while it runs ----------------------------------------------------------------------------------------
+
+    def slot(self, slot: int) -> Stopping | None:
+        """Judge a slot; returns why the run should stop, if it should."""
+        answers = {q: value for q, (at, value) in self._answers.items() if at > slot - FRESH_SLOTS}
+        failed = [
+            found for found in (self._step(i, slot, answers) for i in range(len(self._watches))) if found
+        ]
+        self._grading.step(slot, self._store, answers)
+        saturated = self._saturation.step(slot, self._store)
+        if slot > self._earlier[0]:
+            self._saturated.append(saturated)
+        peaks = self._peaks(slot)
+        self._records.append({"slot": slot, "saturated": saturated, "peaks": peaks, "failed": failed})
+        stop = self._by_safety(slot)
+        aborting = next((watch for watch in self._watches if watch.aborts), None)
+        return _by_threshold(aborting, slot) if aborting else stop
+
+    def _step(self, index: int, slot: int, answers: dict[str, float | None]) -> dict[str, Any] | None:
+        """Step one threshold; returns what must be kept if it has failed now."""
+        watch = self._watches[index]
+        before = watch.last.failed_at
+        last = watch.step(slot, self._store, answers.get(watch.threshold.query))
+        if last.failed_at is None or before is not None:
+            return None
+        if watch.threshold.severity == "warn":
+            self._remarks.append(("warning", "ThresholdFailed", _shown(watch.threshold, last)))
+        return {"index": index, "slot": last.failed_at, "value": last.value, "worst": last.worst}
+
+    def _by_safety(self, slot: int) -> Stopping | None:
+        stop = None
+        for remark in self._safety.step(slot, self._store):
+            if remark.level == "warn":
+                self._remarks.append(("warning", remark.reason, remark.message))
+                continue
+            stop = Stopping(
+                cause=remark.cause,
+                reason=remark.reason,
+                message=remark.message,
+                expression=remark.expression,
+                observed=remark.observed,
+                slot=slot,
+            )
+        return stop
+
+    def _peaks(self, slot: int) -> dict[str, float]:
+        """Scenarios that have never had as much load as in this slot."""
+        grown = {}
+        for scenario in self._plan.scenarios:
+            load = actual_load(self._store, scenario, slot)
+            if load > self.peaks.get(scenario.name, 0.0):
+                grown[scenario.name] = self.peaks[scenario.name] = load
+        return grown
+
+    def answer(self, query: str, slot: int, value: float | None) -> None:
+        """Prometheus has answered, as of the end of a slot."""
+        self._answers[query] = (slot, value)
+
+    def probe(self, *, ok: bool, message: str) -> Stopping | None:
+        """A connectivity check has ended; returns why the run should stop, if it should."""
+        self._probes_failed = 0 if ok else self._probes_failed + 1
+        limit = self._connectivity
+        if ok or limit is None or self._probes_failed < whole(limit.failures):
+            return None
+        times = f"{self._probes_failed} times in a row" if self._probes_failed > 1 else ""
+        text = f"the target did not answer the connectivity check {times}".rstrip() + f": {message}"
+        return Stopping(
+            cause="safety",
+            reason="Connectivity",
+            message=text,
+            expression=f"connectivity.failures: {limit.failures}",
+            observed=float(self._probes_failed),
+        )
+
+    def remarks(self) -> list[tuple[str, str, str]]:
+        """What was noticed since the last call, as level, event and message."""
+        found, self._remarks = self._remarks, []
+        return found
+
+    def records(self) -> list[dict[str, Any]]:
+        """What a hub that takes over must know, since the last call."""
+        found, self._records = self._records, []
+        return found
+
+    def restore(self, record: dict[str, Any]) -> None:
+        """Take in what another hub process has recorded."""
+        slot, count = int(record["slot"]), self._earlier[1] + bool(record["saturated"])
+        if slot > self._earlier[0]:
+            self._earlier = (slot, count)
+        for name, peak in record["peaks"].items():
+            self.peaks[name] = max(peak, self.peaks.get(name, 0.0))
+        for failed in record["failed"]:
+            watch = self._watches[failed["index"]]
+            watch.last = replace(
+                watch.last,
+                slot=failed["slot"],
+                state=State.FAILED,
+                value=failed["value"],
+                worst=failed["worst"],
+                failed_at=failed["slot"],
+            )
+
+    # -- how it stands ----------------------------------------------------------------------------------------
+
+    def thresholds(self) -> tuple[ThresholdState, ...]:
+        """The thresholds as last evaluated."""
+        return tuple(threshold_state(watch.threshold, watch.last) for watch in self._watches)
+
+    # -- the end ----------------------------------------------------------------------------------------------
+
+    def verdict(self, slot: int, ending: Ending | None) -> Verdict:
+        """The verdict of a run whose last slot this is; asked once."""
+        ended = [(w.threshold, w.finish(slot, self._store), w.holds) for w in self._watches]
+        return decide(endings=[ending] if ending else [], saturation=self.saturation(), thresholds=ended)
+
+    def tiers(self, slot: int) -> tuple[TierSummary, ...]:
+        """Which tiers hold over the run whose last slot this is; asked once."""
+        return tuple(
+            TierSummary(
+                name=outcome.tier.name,
+                group=outcome.tier.group,
+                held=outcome.held,
+                thresholds=tuple(threshold_state(t, e) for t, e, _ in outcome.outcomes),
+            )
+            for outcome in self._grading.finish(slot, self._store)
+        )
+
+    def saturation(self) -> Saturation:
+        """Whether the generator was saturated, over the slots that any hub process has counted."""
+        own = self._saturation.result(self._plan.shards)
+        slots = self._earlier[0] + 1 + len(self._saturated)
+        count = self._earlier[1] + sum(self._saturated)
+        if self._earlier[0] < 0 or not count:
+            return own
+        share = count / slots
+        text = own.message or f"in {share:.0%} of the run the generator was saturated"
+        return replace(own, share=share, invalid=share >= self._limits.tolerated, message=text)
+
+
+def actual_load(store: SlotStore, scenario: ScenarioPlan, slot: int) -> float:
+    """What a scenario did in one slot: iterations started (open model), or VUs at its end."""
+    metric = "iterations_started" if scenario.is_open else "vus"
+    found = store.window(Selector(metric, (("scenario", scenario.name),)), slot, slot)
+    if isinstance(found, Counter):
+        return found.value
+    return found.last if isinstance(found, Gauge) else 0.0
+
+
+def threshold_state(threshold: Threshold, last: Evaluation) -> ThresholdState:
+    """A threshold as every view shows it."""
+    return ThresholdState(
+        name=threshold.name,
+        source=threshold.source,
+        expression=threshold.expression.text,
+        state=last.state.value,
+        value=last.value,
+        limit=last.limit,
+        unit=threshold.unit,
+        severity=threshold.severity,
+        abort_on_fail=threshold.abort_on_fail,
+        worst=last.worst,
+        failed_at_seconds=None if last.failed_at is None else last.failed_at + 1.0,
+        message=last.message,
+    )
+
+
+def _by_threshold(watch: Watch, slot: int) -> Stopping:
+    threshold, last = watch.threshold, watch.last
+    return Stopping(
+        cause="threshold",
+        reason="ThresholdFailed",
+        message=_shown(threshold, last),
+        expression=threshold.expression.text,
+        observed=last.value,
+        slot=slot,
+    )
+
+
+def _shown(threshold: Threshold, last: Evaluation) -> str:
+    value = f": observed {last.value:g}" if last.value is not None else ""
+    return f"{threshold.name} is broken{value}"

@@ -1,0 +1,99 @@
+"""The run as it stands now, for the terminal, the page and the operator's status: computed once a slot, read by all."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from squall.hub.judging import actual_load
+from squall.hub.limits import LIVE_WINDOW_SLOTS, SECOND
+from squall.metrics.histogram import Histogram
+from squall.metrics.series import Counter, Gauge, Rate, Selector
+from squall.report.model import LiveState, ScenarioState
+
+if TYPE_CHECKING:
+    from squall.hub.run import RunState
+    from squall.metrics.series import Tags
+    from squall.metrics.slots import SlotStore
+    from squall.plan.model import ScenarioPlan, TestPlan
+
+_REQUESTS: Final = Selector("http_reqs")
+_FAILED: Final = Selector("http_req_failed")
+_TOTAL: Final = Selector("http_req_total")
+_VUS: Final = Selector("vus")
+
+
+def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveState:
+    """The state of a run after the last slot that was judged."""
+    store, slot = run.store, run.judged
+    first = max(0, slot - LIVE_WINDOW_SLOTS + 1)
+    total = store.window(_TOTAL, first, slot)
+    p50, p95, p99 = _percentiles(total)
+    failed = store.window(_FAILED, first, slot)
+    vus = store.window(_VUS, slot, slot)
+    elapsed = run.seconds(run.ended_ns or now_ns)
+    return LiveState(
+        run=run.spec.run,
+        name=name,
+        phase=run.phase,
+        elapsed_seconds=max(0.0, elapsed),
+        planned_seconds=plan.duration_ns / SECOND,
+        runners=run.members.states({m.index: store.delivered(m.index) for m in run.members}),
+        scenarios=_scenarios(store, plan, slot, round(max(0.0, elapsed) * SECOND)),
+        thresholds=run.judge.thresholds(),
+        requests_per_second=_count(store.window(_REQUESTS, slot, slot)),
+        error_rate=failed.value if isinstance(failed, Rate) and failed.total else 0.0,
+        p50_seconds=p50,
+        p95_seconds=p95,
+        p99_seconds=p99,
+        requests=int(_count(store.total(_REQUESTS))),
+        vus=round(vus.last) if isinstance(vus, Gauge) else 0,
+        warnings=run.timeline.warnings,
+        stop_reason=run.stopping.message if run.stopping else "",
+    )
+
+
+def _percentiles(trend: object) -> tuple[float | None, float | None, float | None]:
+    if not isinstance(trend, Histogram) or not trend.count:
+        return None, None, None
+    p50, p95, p99 = trend.quantiles((0.5, 0.95, 0.99))
+    return p50, p95, p99
+
+
+def _count(found: object) -> float:
+    return found.value if isinstance(found, Counter) else 0.0
+
+
+def _scenarios(store: SlotStore, plan: TestPlan, slot: int, now_ns: int) -> tuple[ScenarioState, ...]:
+    done, dropped, failed = (
+        {_name(tags): _count(value) for tags, value in store.totals(metric, ("scenario",)).items()}
+        for metric in ("iterations", "dropped_iterations", "iterations_failed")
+    )
+    at_ns = min(max(now_ns, 0), plan.stop_ns)
+    return tuple(
+        ScenarioState(
+            name=scenario.name,
+            executor=scenario.executor,
+            unit="iterations/s" if scenario.is_open else "VUs",
+            stage=scenario.stage_at(at_ns),
+            progress=_progress(scenario, at_ns, done.get(scenario.name, 0.0)),
+            target=scenario.target(at_ns),
+            actual=actual_load(store, scenario, slot),
+            iterations=int(done.get(scenario.name, 0)),
+            dropped=int(dropped.get(scenario.name, 0)),
+            failed=int(failed.get(scenario.name, 0)),
+        )
+        for scenario in plan.scenarios
+    )
+
+
+def _name(tags: Tags) -> str:
+    return tags[0][1]
+
+
+def _progress(scenario: ScenarioPlan, at_ns: int, done: float) -> float:
+    length = scenario.end_ns - scenario.start_ns
+    by_time = (at_ns - scenario.start_ns) / length if length else 1.0
+    cap = scenario.planned_iterations or scenario.max_iterations
+    by_count = done / cap if cap else 0.0
+    return min(1.0, max(0.0, by_time if math.isfinite(by_time) else 0.0, by_count))

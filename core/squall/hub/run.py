@@ -1,0 +1,345 @@
+"""One run from the first connection to its end, as a pure state machine: events and the time in, actions out.
+
+    connecting --all ready--> setup --done--> running --all finished--> teardown --> finished
+                                                 |--stop--> stopping --all finished, or too late--^
+
+What must never happen decides its shape. The start and the stop are recorded before anybody is told, so a hub that
+restarts neither begins a run twice nor forgets that it was stopped. Every phase has a deadline, so none waits for ever. Every
+message can come twice, since connections break: what a runner must be told follows from what is known of it,
+not from what was sent before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from squall.hub import protocol
+from squall.hub.ending import CONFIRM_NS, RunEnding
+from squall.hub.limits import SECOND
+from squall.hub.members import PINGS, exit_text
+from squall.hub.model import Log, Stopping
+from squall.hub.state import NEVER
+
+if TYPE_CHECKING:
+    from squall.hub.members import Member
+    from squall.metrics.snapshot import Snapshot
+
+START_LEAD_NS: Final = 100_000_000
+"""From the decision to start until the start, besides two round trips: enough for every runner to be told before."""
+AHEAD_SLOTS: Final = 2
+"""A runner may be ahead of the hub by this much; what claims to be from later is nonsense."""
+EXIT_MANIFEST: Final = 104
+
+
+class RunState(RunEnding):
+    """The state machine of one run."""
+
+    _opening = False
+    """The intent to start has been recorded; the moment is chosen once that is durable."""
+    _next_ping_ns = 0
+    _refined = True
+    """The start is known as well as this hub's clock allows; False after a restart until a runner has told."""
+
+    @property
+    def due_ns(self) -> int:
+        """When `tick` is wanted next, if nothing happens before."""
+        if self._opening:
+            return 0
+        due = [self._next_ping_ns, self.deadline_ns]
+        if self.phase == "finished":
+            return NEVER
+        if self.phase in ("running", "stopping"):
+            due.append(self._watermark_ns(self.judged + 1))
+            due.extend(m.left_ns + self.reconnect_ns for m in self.members.live() if m.left_ns is not None)
+        return min(due)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def check(self, hello: protocol.Hello) -> None:
+        """See whether a runner has a place in this run.
+
+        Raises:
+            Refused: It has none.
+        """
+        self.members[hello.runner].check(hello)
+
+    def hello(self, hello: protocol.Hello, now_ns: int) -> None:
+        """A runner has connected.
+
+        Raises:
+            Refused: It has no place here.
+        """
+        member = self.members[hello.runner]
+        known = member.attempt
+        new = member.welcome(hello, now_ns)
+        if known and self.start_ns is not None:
+            word = "was replaced by a new process" if new else "is back"
+            self.note("info", "RunnerBack", f"runner {member.index} {word}", now_ns)
+        self.send(member, protocol.Welcome(self.store.delivered(member.index, member.attempt)))
+        self.send(member, protocol.Ping(now_ns))
+        if self.phase == "finished":
+            self.send(member, protocol.Goodbye())
+            return
+        if self.start_ns is None and hello.started_ns is not None:
+            # The hub that gave the start could not record it in time.
+            self._begin(now_ns - (hello.now_ns - hello.started_ns))
+            self._refined = False
+        self._remind(member, new=new, now_ns=now_ns)
+        self._progress(now_ns)
+
+    def received(  # noqa: PLR0912 - one branch for each message
+        self, runner: int, message: protocol.FromRunner, now_ns: int
+    ) -> None:
+        """A message has come in from a runner that has said hello.
+
+        Raises:
+            ValueError: It makes no sense; the connection should be closed with that reason.
+        """
+        member = self.members[runner]
+        member.heard_ns = now_ns
+        match message:
+            case protocol.Measured(snapshot):
+                self._measured(member, snapshot, now_ns)
+            case protocol.Pong():
+                self._pong(member, message, now_ns)
+            case protocol.Ready():
+                member.ready = True
+            case protocol.Failed(reason, text):
+                self._failed(member, reason, text, now_ns)
+            case protocol.SetupDone(values, error):
+                self._setup_done(member, values, error, now_ns)
+            case protocol.Started(at_ns):
+                member.started, member.began_ns = True, member.clock.to_hub(at_ns)
+            case protocol.Note():
+                self._noted(member, message)
+            case protocol.Probe(ok, _, text):
+                self._probed(self.judge.probe(ok=ok, message=text), now_ns)
+            case protocol.Abort(reason, text, cause):
+                self.stop(Stopping(cause=cause, reason=reason, message=text), now_ns)
+            case protocol.Finished(last_request_ns):
+                member.finished = True
+                if last_request_ns:
+                    member.last_request_ns = member.clock.to_hub(last_request_ns)
+            case protocol.TeardownDone(error):
+                self.torn_down(member, error, now_ns)
+            case protocol.Hello():
+                raise ValueError("a second hello in one connection")
+        self._progress(now_ns)
+
+    def disconnected(self, runner: int, now_ns: int) -> None:
+        """A runner's connection is gone."""
+        self.members[runner].leave(now_ns)
+        self._progress(now_ns)
+
+    def exited(self, runner: int, code: int, now_ns: int) -> None:
+        """A runner's process has ended; whoever started it knows at once. Negative codes are signals."""
+        member = self.members[runner]
+        member.exited = True
+        text = f"runner {runner} {exit_text(code)}"
+        if self.phase in ("connecting", "setup"):
+            reason = "BadManifest" if code == EXIT_MANIFEST else "RunnerExited"
+            self.stop(Stopping(cause="error", reason=reason, message=text), now_ns)
+        elif self.phase == "teardown":
+            self.torn_down(member, text, now_ns)
+        elif self.phase != "finished" and member.live:
+            self.lose(member, text, now_ns)
+        self._progress(now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Time has passed."""
+        if now_ns >= self._next_ping_ns:
+            self._next_ping_ns = now_ns + SECOND
+            for member in self.members.connected():
+                self.send(member, protocol.Ping(now_ns))
+        self.look_for_lost(now_ns)
+        if now_ns >= self.deadline_ns:
+            self.too_late(now_ns)
+        self._progress(now_ns)
+
+    # -- what follows -----------------------------------------------------------------------------------------
+
+    def _progress(self, now_ns: int) -> None:
+        """Whatever follows from what is known now."""
+        if self._opening:
+            self._opening = False
+            if self.phase in ("connecting", "setup"):
+                self._begin(now_ns + START_LEAD_NS + 2 * self.members.round_trip_ns())
+                self.note("info", "Started", "the load begins", self.start_ns or now_ns)
+        if self.phase == "connecting" and self.members.may_start():
+            self._all_ready(now_ns)
+        if self.phase == "setup" and self.setup_values is not None:
+            self._open(now_ns)
+        if self.phase == "running":
+            for member in self.members.connected():
+                if member.may_start and not member.started:
+                    self._tell_start(member)
+        if self.phase in ("running", "stopping"):
+            self._advance(now_ns)
+
+    def _remind(self, member: Member, *, new: bool, now_ns: int) -> None:
+        """Tell a runner that has connected (again) what it may have missed."""
+        if self.stopping is not None:
+            self.tell_stop(member)
+        elif self.phase == "setup" and member.index == self.setup_runner and self.setup_values is None:
+            if new:
+                text = f"runner {member.index} was lost while it ran setup, which is not run twice"
+                self.stop(Stopping(cause="error", reason="SetupLost", message=text), now_ns)
+            else:
+                self.send(member, protocol.Setup())
+        if self.phase == "teardown" and member.index == self.teardown_runner:
+            self.send(member, protocol.Teardown())
+
+    # -- the barrier ------------------------------------------------------------------------------------------
+
+    def _all_ready(self, now_ns: int) -> None:
+        if self.ready_ns is None:
+            self.ready_ns = now_ns
+            self.note("info", "Ready", f"runners ready: {len(self.members)}", now_ns)
+        if self.manifest.setup is None or self.setup_values is not None:
+            self._open(now_ns)
+            return
+        first = self.members[0]
+        self.phase = "setup"
+        self.deadline_ns = now_ns + round(self.spec.setup_seconds * SECOND)
+        self.setup_runner = first.index
+        self.record("setup", {"runner": first.index, "attempt": first.attempt}, durable=True)
+        self.send(first, protocol.Setup())
+
+    def _setup_done(self, member: Member, values: dict[str, Any], error: str, now_ns: int) -> None:
+        if self.phase != "setup" or member.index != self.setup_runner or self.setup_values is not None:
+            return
+        if error:
+            self.stop(Stopping(cause="error", reason="SetupFailed", message=f"setup failed: {error}"), now_ns)
+            return
+        self.setup_values = values
+        self.record("setupDone", {"values": values}, durable=True)
+
+    def _open(self, now_ns: int) -> None:
+        """Nothing is missing but the moment, which is chosen once the intent is durable: disks can be slow."""
+        if self.members.may_start():
+            self._opening = True
+            self.record("starting", {"at": now_ns}, durable=True)
+
+    def _begin(self, start_ns: int) -> None:
+        self.start_ns = start_ns
+        self.record("start", {"at": start_ns})
+        self.phase = "running"
+        self.deadline_ns = start_ns + self.limits.max_duration_ns
+
+    def _tell_start(self, member: Member) -> None:
+        assert self.start_ns is not None, "a run that runs has a start"
+        if self.setup_values is not None:
+            self.send(member, protocol.SetupValues(self.setup_values))
+        self.send(member, protocol.Start(member.clock.to_remote(self.start_ns)))
+        member.started = True
+
+    def _failed(self, member: Member, reason: str, text: str, now_ns: int) -> None:
+        who = f"runner {member.index}: " if len(self.members) > 1 else ""
+        self.stop(Stopping(cause="error", reason=reason, message=f"{who}{text}"), now_ns)
+
+    def _pong(self, member: Member, pong: protocol.Pong, now_ns: int) -> None:
+        member.clock.add(pong.sent_ns, pong.received_ns, now_ns)
+        if member.clock.samples < PINGS:
+            self.send(member, protocol.Ping(now_ns))
+        elif not self._refined and member.start_remote_ns is not None:
+            self._refined = True
+            self.start_ns = member.clock.to_hub(member.start_remote_ns)
+
+    def _probed(self, why: Stopping | None, now_ns: int) -> None:
+        if why is not None:
+            self.stop(why, now_ns)
+
+    def _noted(self, member: Member, note: protocol.Note) -> None:
+        self._actions.append(Log(note.level, note.event, {**note.fields, "runner": member.index}))
+        is_example = self.timeline.example(note.fields)
+        if note.level in ("warning", "error") and not is_example:
+            text = str(note.fields.get("message", note.event))
+            self.timeline.add(self.seconds(member.clock.to_hub(note.at_ns)), note.level, note.event, text)
+
+    # -- slots ------------------------------------------------------------------------------------------------
+
+    def _measured(self, member: Member, snapshot: Snapshot, now_ns: int) -> None:
+        if (snapshot.runner, snapshot.attempt) != (member.index, member.attempt):
+            raise ValueError("a snapshot of another runner")
+        if self.start_ns is None or snapshot.slot > self.seconds(now_ns) + AHEAD_SLOTS:
+            raise ValueError(f"a snapshot of slot {snapshot.slot}, which has not begun")
+        if snapshot.folded and self.recovered_ns is not None:
+            # Nobody knows any more what happened in these slots one by one.
+            self.judged = max(self.judged, snapshot.slot)
+        self.late += snapshot.slot <= self.judged and not snapshot.folded
+        if self.store.add(snapshot):
+            self.send(member, protocol.Welcome(-1))
+        self.send(member, protocol.Ack(snapshot.slot))
+
+    def _watermark_ns(self, slot: int) -> int:
+        """When a slot is judged at the latest. After a restart runners first get the time to come back."""
+        assert self.start_ns is not None, "slots exist once the run has begun"
+        end_ns = self.start_ns + (slot + 1) * SECOND
+        if self.recovered_ns is not None:
+            end_ns = max(end_ns, self.recovered_ns + self.reconnect_ns)
+        return end_ns + round(self.spec.watermark_seconds * SECOND)
+
+    def _advance(self, now_ns: int) -> None:
+        """Judge the slots that are complete or overdue; end the load when nobody has any left."""
+        live = [member.index for member in self.members.live()]
+        while live and self.phase in ("running", "stopping"):
+            slot = self.judged + 1
+            if not (now_ns >= self._watermark_ns(slot) or self.store.complete(slot, live)):
+                return
+            if self.recovered_ns is not None and slot >= self.seconds(self.recovered_ns):
+                self.recovered_ns = None
+            why = self._judge(slot)
+            if why is not None:
+                self.stop(why, now_ns)
+        if not live and self.phase in ("running", "stopping"):
+            self._judge_rest()
+            if self.phase == "running" and all(member.lost for member in self.members):
+                self._decide_stop(
+                    Stopping(cause="error", reason="RunnersLost", message="every runner was lost"), now_ns
+                )
+            self._end_load(now_ns)
+
+    # -- taking over ------------------------------------------------------------------------------------------
+
+    def restore(self, records: list[dict[str, Any]], now_ns: int) -> None:
+        """Take up the run from the journal of another hub process."""
+        for record in records:
+            match record["kind"]:
+                case "setup":
+                    self.phase, self.setup_runner = "setup", int(record["runner"])
+                    self.members[self.setup_runner].attempt = str(record["attempt"])
+                case "setupDone":
+                    self.setup_values = dict(record["values"])
+                case "start":
+                    self.phase, self.start_ns = "running", int(record["at"])
+                case "stop":
+                    self.stopping = msgspec.convert(record["why"], Stopping)
+                case "teardown":
+                    self.phase, self.teardown_runner = "teardown", int(record["runner"])
+                case "judged":
+                    self.judge.restore(record)
+                case "end":
+                    self.phase = "finished"
+        self._take_up(now_ns)
+
+    def _take_up(self, now_ns: int) -> None:
+        """Give the phase that was left a deadline again, and the runners time to return."""
+        if self.stopping is not None and self.phase == "running":
+            self.phase = "stopping"
+        elif self.stopping is not None and self.phase in ("connecting", "setup"):
+            self._end_load(now_ns)
+        lengths = {
+            "connecting": round(self.spec.start_deadline_seconds * SECOND),
+            "setup": round(self.spec.setup_seconds * SECOND),
+            "stopping": self.reconnect_ns + self.limits.stop_grace_ns + CONFIRM_NS,
+            "teardown": round(self.spec.teardown_seconds * SECOND),
+        }
+        self.deadline_ns = now_ns + lengths.get(self.phase, NEVER)
+        if self.phase == "running":
+            self.deadline_ns = (self.start_ns or now_ns) + self.limits.max_duration_ns
+        if self.start_ns is not None:
+            self.recovered_ns, self._refined = now_ns, False
+            for member in self.members:
+                member.left_ns = now_ns

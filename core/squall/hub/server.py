@@ -1,0 +1,213 @@
+"""What the hub serves: a WebSocket for runners, and a small HTTP API for whoever starts and watches runs.
+
+    GET    /healthz                 200 as soon as the hub serves
+    PUT    /v1/runs/{run}           add a run (JSON: `RunSpec`); installation key
+    GET    /v1/runs/{run}           its `LiveState`; installation key or the run's token
+    GET    /v1/runs/{run}/summary   its `Summary`, 409 before its end; installation key or the run's token
+    POST   /v1/runs/{run}/stop      stop it (JSON: `StopOrder`); installation key
+    DELETE /v1/runs/{run}           forget it, 409 before its end; installation key
+    GET    /v1/runs/{run}/runner    WebSocket, see `protocol`; the run's token
+
+Everything but /healthz needs `Authorization: Bearer`. Who may not know whether a run exists is told 401 in any case. Errors
+are JSON: `{"error": ...}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from aiohttp import WSMessage, WSMsgType, web
+
+from squall.errors import SquallError
+from squall.hub import protocol
+from squall.hub.connection import Connection
+from squall.hub.members import Refused
+from squall.hub.model import Cause, RunSpec
+from squall.hub.tokens import bears
+
+if TYPE_CHECKING:
+    from squall.hub.driver import Run
+    from squall.hub.hub import Hub
+
+MAX_BODY: Final = 4 * 1024 * 1024
+HELLO_SECONDS: Final = 10.0
+
+
+class StopOrder(msgspec.Struct, frozen=True):
+    """How and why to stop a run.
+
+    Attributes:
+        cause: `user`, `policy`, ...
+        reason: One CamelCase word.
+        message: For people.
+        now: At once, without teardown.
+    """
+
+    cause: Cause = "user"
+    reason: str = "Stopped"
+    message: str = "stopped by a user"
+    now: bool = False
+
+
+def application(hub: Hub) -> web.Application:
+    """The hub's web application."""
+    api = _Api(hub)
+    app = web.Application(client_max_size=MAX_BODY)
+    app.add_routes(
+        [
+            web.get("/healthz", api.health),
+            web.put("/v1/runs/{run}", api.add),
+            web.get("/v1/runs/{run}", api.state),
+            web.get("/v1/runs/{run}/summary", api.summary),
+            web.post("/v1/runs/{run}/stop", api.stop),
+            web.delete("/v1/runs/{run}", api.forget),
+            web.get(protocol.PATH, api.runner),
+        ]
+    )
+    return app
+
+
+class _Api:
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    # -- who is asking ----------------------------------------------------------------------------------------
+
+    def _by_operator(self, request: web.Request) -> bool:
+        return bears(request.headers.get("Authorization"), self._hub.key.decode())
+
+    def _by_run(self, request: web.Request) -> bool:
+        return bears(request.headers.get("Authorization"), self._hub.token(request.match_info["run"]))
+
+    def _run(self, request: web.Request, *, allowed: bool) -> Run:
+        if not allowed:
+            raise _refusal(web.HTTPUnauthorized, "no valid token")
+        run = self._hub.runs.get(request.match_info["run"])
+        if run is None:
+            raise _refusal(web.HTTPNotFound, "no such run")
+        return run
+
+    # -- answers ----------------------------------------------------------------------------------------------
+
+    async def health(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="ok")
+
+    async def add(self, request: web.Request) -> web.Response:
+        if not self._by_operator(request):
+            raise _refusal(web.HTTPUnauthorized, "no valid key")
+        try:
+            spec = msgspec.json.decode(await request.read(), type=RunSpec)
+            if spec.run != request.match_info["run"]:
+                raise _refusal(web.HTTPBadRequest, "the run has another id than the URL")
+            run = self._hub.add_run(spec)
+        except SquallError as error:
+            raise _refusal(web.HTTPBadRequest, error.message) from error
+        except (ValueError, msgspec.DecodeError) as error:
+            raise _refusal(web.HTTPBadRequest, str(error)) from error
+        return _json(run.live, status=201)
+
+    async def state(self, request: web.Request) -> web.Response:
+        allowed = self._by_operator(request) or self._by_run(request)
+        return _json(self._run(request, allowed=allowed).live)
+
+    async def summary(self, request: web.Request) -> web.Response:
+        run = self._run(request, allowed=self._by_operator(request) or self._by_run(request))
+        if run.outcome is None:
+            raise _refusal(web.HTTPConflict, "the run has not finished")
+        return _json(run.outcome.summary)
+
+    async def stop(self, request: web.Request) -> web.Response:
+        run = self._run(request, allowed=self._by_operator(request))
+        try:
+            order = msgspec.json.decode(await request.read() or b"{}", type=StopOrder)
+        except msgspec.DecodeError as error:
+            raise _refusal(web.HTTPBadRequest, str(error)) from error
+        run.stop(order.cause, order.reason, order.message)
+        if order.now:
+            run.kill()
+        return _json(run.live)
+
+    async def forget(self, request: web.Request) -> web.Response:
+        self._run(request, allowed=self._by_operator(request))
+        if not self._hub.forget(request.match_info["run"]):
+            raise _refusal(web.HTTPConflict, "the run has not finished")
+        return web.Response(status=204)
+
+    # -- runners ----------------------------------------------------------------------------------------------
+
+    async def runner(self, request: web.Request) -> web.StreamResponse:
+        run = self._run(request, allowed=self._by_run(request))
+        socket = web.WebSocketResponse(max_msg_size=protocol.MAX_FRAME, compress=False)
+        await socket.prepare(request)
+        try:
+            hello = await _hello(socket)
+        except (ValueError, msgspec.DecodeError, TimeoutError) as error:
+            await _close(socket, protocol.CLOSE_MALFORMED, f"no hello: {error}")
+            return socket
+        connection = Connection(socket)
+        try:
+            run.attach(hello, connection)
+        except Refused as error:
+            await _close(socket, protocol.CLOSE_REFUSED, str(error))
+            return socket
+        await _serve(run, hello.runner, connection, socket)
+        return socket
+
+
+async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
+    """The first message of a connection.
+
+    Raises:
+        ValueError: It is no hello.
+        TimeoutError: It did not come.
+    """
+    async with asyncio.timeout(HELLO_SECONDS):
+        first = await socket.receive()
+    if first.type is not WSMsgType.BINARY:
+        raise ValueError("a binary frame was expected")
+    message = protocol.from_runner(first.data)
+    if not isinstance(message, protocol.Hello):
+        raise ValueError(f"{type(message).__name__} came first")  # noqa: TRY004 - the value is wrong, not a type
+    return message
+
+
+async def _serve(run: Run, runner: int, connection: Connection, socket: web.WebSocketResponse) -> None:
+    """Take in what a runner sends, until its connection ends."""
+    sender = asyncio.create_task(connection.run())
+    try:
+        async for message in socket:
+            problem = _take(run, runner, connection, message)
+            if problem:
+                connection.close(protocol.CLOSE_MALFORMED, problem)
+                await asyncio.wait([sender], timeout=1)
+                break
+    finally:
+        run.detach(runner, connection)
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
+
+
+def _take(run: Run, runner: int, connection: Connection, message: WSMessage) -> str:
+    """Hand a frame to the run; returns why it makes no sense, if it does not."""
+    if message.type is not WSMsgType.BINARY:
+        return "frames are binary"
+    try:
+        run.received(runner, connection, protocol.from_runner(message.data))
+    except (ValueError, msgspec.DecodeError) as error:
+        return str(error)
+    return ""
+
+
+async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:
+    await socket.close(code=code, message=reason.encode()[:120])
+
+
+def _json(value: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def _refusal(kind: type[web.HTTPError], message: str) -> web.HTTPError:
+    return kind(text=msgspec.json.encode({"error": message}).decode(), content_type="application/json")
