@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from squall.errors import UsageError
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from squall.hub.driver import Run
     from squall.report.live import View
     from squall.report.model import Summary
+    from squall.spec.files import LocalFile
 
 HOST = "127.0.0.1"
 RUNNER_LOG = "runners.log"
+FILES = "files"
 
 
 def cores() -> int:
@@ -50,7 +53,7 @@ class LocalRun:
         shards: Logical shares of the load.
         variables: Values of the manifest's variables, secrets excepted.
         secrets: Values of its secret variables.
-        files: Where each of `spec.files` lies.
+        files: The files of the manifest.
         results: Folder that results folders are made in.
         processes: Runner processes at most; by default one per core.
         options: What the command line changed, for the report.
@@ -63,7 +66,7 @@ class LocalRun:
     shards: int
     variables: Mapping[str, Any]
     secrets: Mapping[str, str]
-    files: Mapping[str, str]
+    files: Mapping[str, LocalFile]
     results: Path
     processes: int = field(default_factory=cores)
     options: dict[str, Any] = field(default_factory=dict)
@@ -109,6 +112,7 @@ async def _carry_out(
                 prometheus_url=request.prometheus_url,
             )
         )
+        files = _laid_out(request.files, folder)
         assignments = [
             Assignment(
                 run=run_id,
@@ -119,7 +123,7 @@ async def _carry_out(
                 manifest=request.manifest,
                 variables=dict(request.variables),
                 secrets=dict(request.secrets),
-                files=dict(request.files),
+                files=files,
                 exit_with_parent=True,
             )
             for index, shards in enumerate(runners)
@@ -131,6 +135,27 @@ async def _carry_out(
         await hub.close()
     assert run.outcome is not None
     return run.outcome.summary
+
+
+def _laid_out(files: Mapping[str, LocalFile], folder: ResultsFolder) -> dict[str, str]:
+    """Where each file lies; inline ones are written into the results folder.
+
+    Raises:
+        UsageError: One cannot be written.
+    """
+    places = {}
+    for name, file in files.items():
+        if file.path is not None:
+            places[name] = str(file.path.resolve())
+            continue
+        place = folder.path / FILES / name
+        try:
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(file.read())
+        except OSError as error:
+            raise UsageError(f"{place} cannot be written: {error.strerror}") from error
+        places[name] = str(place)
+    return places
 
 
 async def _watch(run: Run, launcher: Launcher, assignments: list[Assignment], view: View) -> None:

@@ -161,7 +161,7 @@ def _load(facts: Facts, scenario: ScenarioPlan) -> LoadSummary:
         failed=_count(facts, "iterations_failed", name),
         dropped=_count(facts, "dropped_iterations", name),
         interrupted=_count(facts, "iterations_interrupted", name),
-        planned=scenario.planned_iterations,
+        planned=None if scenario.is_random else scenario.planned_iterations,
     )
 
 

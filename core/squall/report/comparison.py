@@ -1,0 +1,156 @@
+"""Two runs beside each other: which figures are compared, and how the differences are shown.
+
+What is worse is judged by `squall.verdict.baseline`; here it is said which figures of a summary take part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from squall.errors import UsageError
+from squall.metrics.series import SeriesKey
+from squall.report import format as fmt
+from squall.verdict.baseline import Difference, Figure, FigureKey, RegressionLimit, compare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+
+    from squall.report.model import MetricSummary, Summary
+
+_HIGHER_IS_BETTER: Final = frozenset({"checks", "http_reqs", "iterations"})
+_NEUTRAL: Final = frozenset(
+    {"vus", "vus_max", "data_sent", "data_received", "poll_count", "schedule_lag", "loop_lag"}
+)
+_TREND_FIGURES: Final = ("avg", "med", "p90", "p95", "p99", "max")
+_SHOWN: Final = frozenset(
+    {
+        FigureKey("http_reqs", "rate"),
+        FigureKey("http_req_failed", "rate"),
+        FigureKey("checks", "rate"),
+        *(
+            FigureKey(metric, name)
+            for metric in ("http_req_total", "http_req_duration")
+            for name in ("med", "p95", "p99")
+        ),
+    }
+)
+
+
+def figures(summary: Summary) -> dict[FigureKey, Figure]:
+    """The figures of a run that can be compared: of the whole run and of each scenario."""
+    return {
+        FigureKey(str(SeriesKey.of(row.metric, **row.tags)), name): figure
+        for row in summary.metrics
+        if set(row.tags) <= {"scenario"} and row.metric not in _NEUTRAL
+        for name, figure in _figures(row)
+    }
+
+
+def _figures(row: MetricSummary) -> Iterable[tuple[str, Figure]]:
+    if row.kind == "trend":
+        for name in _TREND_FIGURES:
+            yield name, Figure(row.values[name])
+    elif row.kind == "rate" and row.values["total"]:
+        yield "rate", Figure(row.values["rate"], _better(row), share=True)
+    elif row.kind == "counter":
+        yield "rate", Figure(row.values["rate"], _better(row))
+
+
+def _better(row: MetricSummary) -> Literal["lower", "higher"]:
+    """By default less is better; of a manifest's own rates a hit is a success."""
+    own_rate = row.custom and row.kind == "rate"
+    return "higher" if own_rate or row.metric in _HIGHER_IS_BETTER else "lower"
+
+
+def parse_limits(texts: Iterable[str]) -> list[RegressionLimit]:
+    """Read `--max-regression` options.
+
+    Raises:
+        UsageError: One of them is malformed.
+    """
+    try:
+        return [RegressionLimit.parse(text) for text in texts]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def differences(before: Summary, after: Summary, limits: Sequence[RegressionLimit]) -> list[Difference]:
+    """Every figure of the two runs.
+
+    Raises:
+        UsageError: A limit is about nothing that the earlier run has measured, so it could never fail.
+    """
+    known = figures(before)
+    for limit in limits:
+        if not any(limit.covers(key) for key in known):
+            names = ", ".join(sorted({key.aggregation for key in known}))
+            raise UsageError(
+                f"--max-regression {limit} is about nothing that was measured", f"there are {names}"
+            )
+    return compare(known, figures(after), limits)
+
+
+def regressions(found: Iterable[Difference]) -> list[Difference]:
+    """The differences that break their limit; a limited figure that is no longer measured does too."""
+    return [
+        difference
+        for difference in found
+        if difference.regression
+        or (difference.limit is not None and difference.before is not None and difference.after is None)
+    ]
+
+
+def show(before: Summary, after: Summary, limits: Sequence[RegressionLimit], console: Console) -> bool:
+    """Print the differences; returns whether there is a regression. Raises like `differences`."""
+    found = differences(before, after, limits)
+    if before.manifest_hash != after.manifest_hash:
+        console.print("note: the two runs had different manifests", style="yellow")
+    console.print(table(before, after, found))
+    broken = regressions(found)
+    for difference in broken:
+        console.print(f"regression: {difference.describe()}", style="red", markup=False)
+    return bool(broken)
+
+
+def table(before: Summary, after: Summary, found: Iterable[Difference]) -> Table:
+    """The figures that matter most, and those with a limit."""
+    broken = {difference.key for difference in regressions(found)}
+    shown = Table(
+        title=f"{before.run} → {after.run}",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    for column in ("figure", "before", "after", "change", "limit"):
+        shown.add_column(column, justify="left" if column == "figure" else "right")
+    units = {
+        row.metric: row.unit if row.kind != "counter" else "1" for row in (*before.metrics, *after.metrics)
+    }
+    for difference in found:
+        if difference.key not in _SHOWN and difference.limit is None:
+            continue
+        unit = units[difference.key.metric.partition("{")[0]]
+        style = "red" if difference.key in broken else ""
+        shown.add_row(
+            Text(str(difference.key), style),
+            fmt.quantity(difference.before, unit),
+            fmt.quantity(difference.after, unit),
+            Text(_change(difference), style),
+            f"≤ {fmt.share(difference.limit.allowed)}" if difference.limit else "",
+        )
+    return shown
+
+
+def _change(difference: Difference) -> str:
+    if difference.worse is None:
+        return "not measured" if difference.after is None else "new"
+    if difference.worse == 0:
+        return "same"
+    size = "from 0" if abs(difference.worse) == float("inf") else fmt.share(abs(difference.worse))
+    return f"{size} {'worse' if difference.worse > 0 else 'better'}"
