@@ -78,7 +78,7 @@ class Attempt(Generic[S]):
             (Kind.COUNTER, _grown_counter, snapshot.counters),
             (Kind.RATE, _grown_rate, snapshot.rates),
             (Kind.TREND, _grown_trend, snapshot.trends),
-            (Kind.GAUGE, _seen_gauge, snapshot.gauges),
+            (Kind.GAUGE, _gauge if snapshot.folded else _seen_gauge, snapshot.gauges),
         )
         for kind, grown, wires in kinds:
             for wire in wires:
@@ -127,13 +127,19 @@ def _grown_trend(source: _Source[S], wire: tuple[int, TrendWire], slot: int) -> 
     return grown
 
 
+def _gauge(source: _Source[S], wire: GaugeWire, _slot: int) -> Gauge:
+    """A gauge as it comes; a folded one stands for many slots, whichever of them were seen one by one."""
+    name, (_, last, low, high) = source.metric.name, wire
+    if not -math.inf < low <= last <= high < math.inf:
+        raise ValueError(f"{name}: {last} is not within {low}..{high}")
+    return Gauge(last, low, high, source.metric.merge)
+
+
 def _seen_gauge(source: _Source[S], wire: GaugeWire, slot: int) -> Gauge | None:
     if slot in source.gauge_slots:
         return None
-    _, last, low, high = wire
-    if not -math.inf < low <= last <= high < math.inf:
-        raise ValueError(f"{source.metric.name}: {last} is not within {low}..{high}")
+    gauge = _gauge(source, wire, slot)
     if len(source.gauge_slots) >= 2 * GAUGE_SLOTS:
         source.gauge_slots = set(sorted(source.gauge_slots)[GAUGE_SLOTS:])
     source.gauge_slots.add(slot)
-    return Gauge(last, low, high, source.metric.merge)
+    return gauge

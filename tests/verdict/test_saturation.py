@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from support.measured import Runner
+
+from squall.metrics.slots import SlotStore
+from squall.verdict.saturation import Saturation, SaturationLimits, SaturationWatch
+
+GOOD = {
+    "loop_lag": [0.001] * 50,
+    "schedule_lag": [0.002] * 50,
+    "arrivals_planned": [50.0],
+    "arrivals_handled": [50.0],
+}
+LAGGING = GOOD | {"loop_lag": [0.001] * 45 + [0.2] * 5}
+LATE = GOOD | {"schedule_lag": [0.3] * 50}
+SHORT = GOOD | {"arrivals_handled": [20.0]}
+CLOSED = {"loop_lag": [0.001] * 50}
+
+
+def follow(seconds, shards=2) -> Saturation:
+    store, runner, watch = SlotStore(), Runner(), SaturationWatch(SaturationLimits())
+    for slot, values in enumerate(seconds):
+        for metric, each in values.items():
+            runner.add(metric, *each)
+        store.add(runner.snapshot(slot))
+        watch.step(slot, store)
+    return watch.result(shards)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "share", "invalid", "said"),
+    [
+        ([GOOD] * 20, 0.0, False, ""),
+        ([CLOSED] * 20, 0.0, False, ""),
+        ([{}] * 3, 0.0, False, ""),
+        ([], 0.0, False, ""),
+        ([LAGGING] + [GOOD] * 19, 0.05, False, "event loop lagged"),
+        ([LAGGING] * 2 + [GOOD] * 18, 0.1, True, "event loop lagged (p99 200 ms"),
+        ([LATE] * 20, 1.0, True, "arrivals started late (p99 300 ms"),
+        ([LATE] * 3 + [LAGGING] * 5 + [GOOD] * 12, 0.4, True, "event loop lagged"),
+        ([SHORT] * 20, 1.0, True, "arrivals were left out"),
+    ],
+)
+def test_a_run_is_doubted_when_its_generator_was_too_busy_for_too_long(seconds, share, invalid, said):
+    found = follow(seconds)
+    assert (found.share, found.invalid) == (pytest.approx(share), invalid)
+    assert said in found.message
+
+
+def test_the_advice_follows_from_what_was_missing():
+    assert "shards: 2 -> 5)" in follow([SHORT] * 20, shards=2).message
+    assert "shards: 2 -> 3)" in follow([LAGGING] * 20, shards=2).message
+    assert follow([SHORT] * 20).observed == pytest.approx(0.41, abs=0.02)
+    assert "p99 of loop_lag" in follow([LAGGING] * 20).expression
+
+
+def test_an_arrival_at_the_edge_of_a_slot_is_not_missing():
+    edge = [{"arrivals_planned": [1.0], "arrivals_handled": [float(slot % 2) * 2]} for slot in range(20)]
+    assert follow(edge) == Saturation()
+
+
+def test_dropped_arrivals_were_handled_and_are_no_fault_of_the_generator():
+    assert follow([GOOD | {"dropped_iterations": [40.0]}] * 20) == Saturation()
