@@ -35,7 +35,8 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
-    if style is None and not isinstance(parse_plain(text), str):
+    readable = all(c.isprintable() or c == "\n" for c in text)
+    if not readable or not isinstance(parse_plain(text), str):
         style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

@@ -1,0 +1,438 @@
+"""Each way to get a manifest wrong: where it is reported, what is said, what is advised."""
+
+from __future__ import annotations
+
+import pytest
+from support.problems import HEAD, SCENARIOS, load, manifest, marked, problem_of, problems_of
+
+# spec, scenarios, path, a part of the message, a part of the hint; » marks the place
+STEPS = "scenarios: [{{name: a, executor: constant-vus, vus: 1, duration: 1m, steps: [{}]}}]"
+
+
+def one_step(step: str) -> str:
+    return STEPS.format(step)
+
+
+GET = "http: {url: http://h/}"
+CASES = {
+    "unknown key": (
+        "http: {»timeuot: 5s}",
+        SCENARIOS,
+        "spec.http.timeuot",
+        'unknown key "timeuot"; did you mean "timeout"?',
+        "valid here: balancing, baseUrl",
+    ),
+    "snake case": (
+        "http: {»base_url: x}",
+        SCENARIOS,
+        "spec.http.base_url",
+        'did you mean "baseUrl"?',
+        "valid",
+    ),
+    "misspelt required key": (
+        "",
+        "scenarios: [{name: a, executor: ramping-vus, »stagse: [], steps: [{http: {url: http://h/}}]}]",
+        "spec.scenarios[0].stagse",
+        'did you mean "stages"?',
+        "valid here",
+    ),
+    "missing unit": (
+        "http: {timeout: »5}",
+        SCENARIOS,
+        "spec.http.timeout",
+        "5 is not a duration: the unit is missing",
+        "write 5s, or 5ms",
+    ),
+    "wrong unit": (
+        "http: {timeout: »5sec}",
+        SCENARIOS,
+        "spec.http.timeout",
+        '"5sec" is not a duration',
+        "500ms, 30s, 1m30s or 2h",
+    ),
+    "a sexagesimal is text": (
+        "http: {timeout: »1:30}",
+        SCENARIOS,
+        "spec.http.timeout",
+        '"1:30" is not a duration',
+        "1m30s",
+    ),
+    "share": (
+        "safety: {errorRate: {stop: »0.05}}",
+        SCENARIOS,
+        "spec.safety.errorRate.stop",
+        "0.05 is not a share",
+        "5%",
+    ),
+    "size": (
+        "http: {maxBodySize: »5 MB}",
+        SCENARIOS,
+        "spec.http.maxBodySize",
+        "is not a size",
+        "10KiB",
+    ),
+    "yes is no boolean": (
+        "http: {cookies: »yes}",
+        SCENARIOS,
+        "spec.http.cookies",
+        '"yes" is neither true nor false',
+        "write true",
+    ),
+    "number where text is wanted": (
+        "http: {headers: {X-Id: »5}}",
+        SCENARIOS,
+        "spec.http.headers.X-Id",
+        "needs text, but has 5",
+        'put it in quotes: "5"',
+    ),
+    "mapping where a list is wanted": (
+        "»thresholds: {metric: checks}",
+        SCENARIOS,
+        "spec.thresholds",
+        "needs a list, but has a mapping",
+        '"- "',
+    ),
+    "nothing": (
+        "http: {timeout: »}",
+        SCENARIOS,
+        "spec.http.timeout",
+        "has no value",
+        "leave the key out",
+    ),
+    "choice": (
+        "",
+        SCENARIOS.replace("ramping-vus", "»ramping-vu"),
+        "spec.scenarios[0].executor",
+        '"ramping-vu" is not possible here; did you mean "ramping-vus"?',
+        "possible: constant-arrival-rate",
+    ),
+    "too small": ("shards: »0", SCENARIOS, "spec.shards", "0 is too small", "the least is 1"),
+    "fraction of a VU": (
+        "",
+        one_step(GET).replace("vus: 1,", "vus: »1.5,"),
+        "spec.scenarios[0].vus",
+        "1.5 is not a whole number",
+        "write a whole number",
+    ),
+    "field of another executor": (
+        "",
+        one_step(GET).replace("vus: 1,", "vus: 1, »rate: 5,"),
+        "spec.scenarios[0].rate",
+        "rate does not belong to constant-vus",
+        "it belongs to constant-arrival-rate",
+    ),
+    "executor lacks a field": (
+        "",
+        one_step(GET).replace("vus: 1, ", "").replace("{name", "»{name"),
+        "spec.scenarios[0].vus",
+        "constant-vus needs vus",
+        "duration",
+    ),
+    "two kinds of step": (
+        "",
+        one_step("{http: {url: http://h/}, »think: {duration: 1s}}"),
+        "spec.scenarios[0].steps[0].think",
+        "has http and think, but can have only one of them",
+        "keep one of: http, poll",
+    ),
+    "no kind of step": (
+        "",
+        one_step("»{name: x}"),
+        "spec.scenarios[0].steps[0]",
+        "needs one of http, poll",
+        "add one of them",
+    ),
+    "stages of no length": (
+        "",
+        "scenarios: [{name: a, executor: ramping-vus, »stages: [{duration: 0s, target: 5}], steps: [{http: {url: http://h/}}]}]",
+        "spec.scenarios[0].stages",
+        "",
+        "",
+    ),
+    "stages without a target": (
+        "",
+        "scenarios: [{name: a, executor: ramping-vus, startVUs: 0, »stages: [{duration: 1m, target: 0}], steps: [{http: {url: http://h/}}]}]",
+        "spec.scenarios[0].stages",
+        "no VU is ever active",
+        "above 0",
+    ),
+    "placement beyond the shards": (
+        "shards: 4",
+        one_step(GET).replace("vus: 1", "placement: {shards: »3-5}, vus: 1"),
+        "spec.scenarios[0].placement.shards",
+        "shard 5 is named, but the run has 4",
+        "raise spec.shards to 5",
+    ),
+    "fewer VUs at most than made ready": (
+        "",
+        STEPS.format(GET).replace(
+            "constant-vus, vus: 1", "constant-arrival-rate, rate: 1, preAllocatedVUs: 5, maxVUs: »2"
+        ),
+        "spec.scenarios[0].maxVUs",
+        "2 is less than preAllocatedVUs, 5",
+        "raise maxVUs",
+    ),
+    "duplicate scenario": (
+        "",
+        SCENARIOS + SCENARIOS.replace("scenarios:\n", "").replace("signup", "»signup"),
+        "spec.scenarios[1].name",
+        'the scenario "signup" is there twice; the first is in line 6',
+        "rename",
+    ),
+    "duplicate step": (
+        "",
+        SCENARIOS + "      - {name: »join, think: {duration: 1s}}\n",
+        "spec.scenarios[0].steps[1].name",
+        'two steps are named "join"; the first is in line 10',
+        "rename",
+    ),
+    "duplicate file": (
+        "files: [{name: a, inline: x}, {name: »a, inline: y}]",
+        SCENARIOS,
+        "spec.files[1].name",
+        'the file "a" is there twice',
+        "rename",
+    ),
+    "duplicate threshold": (
+        "thresholds: [{name: a, metric: checks, expression: rate>0.5}, {name: »a, metric: checks, expression: rate>0.6}]",
+        SCENARIOS,
+        "spec.thresholds[1].name",
+        'the threshold "a" is there twice',
+        "rename",
+    ),
+    "duplicate variant": (
+        "variants: [{name: a, spec: {}}, {name: »a, spec: {}}]",
+        SCENARIOS,
+        "spec.variants[1].name",
+        'the variant "a" is there twice',
+        "rename",
+    ),
+    "data without its file": (
+        "data: [{name: users, csv: »user.csv}]\nfiles: [{name: users.csv, inline: 'a\n\n    1'}]",
+        SCENARIOS,
+        "spec.data[0].csv",
+        'there is no file "user.csv"; did you mean "users.csv"?',
+        "files: users.csv",
+    ),
+    "template that names nothing": (
+        "",
+        SCENARIOS.replace('"http://127.0.0.1/join', '»"http://h/${tokn}'),
+        "spec.scenarios[0].steps[0].http.url",
+        "tokn",
+        "",
+    ),
+    "variable that names nothing": (
+        "variables: [{name: baseUrl, value: x}]",
+        SCENARIOS.replace('"http://127.0.0.1/join', '»"http://h/${var.baseURL}'),
+        "spec.scenarios[0].steps[0].http.url",
+        'there is no variable "baseURL"; did you mean "baseUrl"?',
+        "variables: baseUrl",
+    ),
+    "data column that is not there": (
+        'files: [{name: u, inline: "email\\na@x\\n"}]\ndata: [{name: users, csv: u}]',
+        SCENARIOS.replace('"http://127.0.0.1/join', '»"http://h/${data.users.emial}'),
+        "spec.scenarios[0].steps[0].http.url",
+        "emial",
+        "email",
+    ),
+    "expression that cannot be read": (
+        "",
+        SCENARIOS + '        checks: {ok: »"status =="}\n',
+        "spec.scenarios[0].steps[0].checks.ok",
+        "",
+        "",
+    ),
+    "expression that reaches out": (
+        "",
+        SCENARIOS + '        checks: {ok: »"status.__class__ == 1"}\n',
+        "spec.scenarios[0].steps[0].checks.ok",
+        "__class__",
+        "",
+    ),
+    "name of Squall's own": (
+        "",
+        SCENARIOS + "        extract: {»status: {jsonPath: $.x}}\n",
+        "spec.scenarios[0].steps[0].extract.status",
+        "'status'",
+        "choose another name",
+    ),
+    "no JSONPath": (
+        "",
+        SCENARIOS + "        extract: {token: {jsonPath: »token}}\n",
+        "spec.scenarios[0].steps[0].extract.token.jsonPath",
+        '"token" is not a JSONPath',
+        "$.token",
+    ),
+    "path without a base": (
+        "",
+        SCENARIOS.replace('"http://127.0.0.1/join', '»"/join'),
+        "spec.scenarios[0].steps[0].http.url",
+        '"/join" is a path, but there is no base URL',
+        "spec.http.baseUrl",
+    ),
+    "pause between nothing": (
+        "",
+        SCENARIOS + "      - think: {min: »3s, max: 1s}\n",
+        "spec.scenarios[0].steps[1].think.min",
+        "min is longer than max",
+        "exchange",
+    ),
+    "metric that cannot exist": (
+        "thresholds: [{metric: »http_req_duraton, expression: p(95)<2s}]",
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        'there is no metric "http_req_duraton"; did you mean "http_req_duration"?',
+        "metrics: ",
+    ),
+    "scenario that cannot exist": (
+        "thresholds: [{metric: »'http_req_duration{scenario:sign}', expression: p(95)<2s}]",
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        'there is no scenario "sign"',
+        "scenarios: signup",
+    ),
+    "stage that cannot exist": (
+        "thresholds: [{metric: »'http_req_duration{stage:holt}', expression: p(95)<2s}]",
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        'there is no stage "holt"; did you mean "hold"?',
+        "stages: 1, hold",
+    ),
+    "tag that cannot exist": (
+        "thresholds: [{metric: »'http_req_duration{scenaro:signup}', expression: p(95)<2s}]",
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        'there is no tag "scenaro"; did you mean "scenario"?',
+        "tags: ",
+    ),
+    "aggregation that does not fit": (
+        "tiers: [{name: good, thresholds: [{metric: http_req_failed, expression: »p(95)<2s}]}]",
+        SCENARIOS,
+        "spec.tiers[0].thresholds[0].expression",
+        "",
+        "",
+    ),
+    "own metric with a built-in name": (
+        "",
+        SCENARIOS + "        record: {trend: »checks}\n",
+        "spec.scenarios[0].steps[0].record.trend",
+        "built-in",
+        "another name",
+    ),
+    "threshold that leaves everything out": (
+        "thresholds: [{metric: checks, expression: rate>0.5, after: »2h}]",
+        SCENARIOS,
+        "spec.thresholds[0].after",
+        "leaves out the whole run",
+        "shorter",
+    ),
+    "other reference than a variable": (
+        "shards: 1\noutputs: {prometheus: {remoteWriteUrl: »'http://h/${vu}'}}",
+        SCENARIOS,
+        "spec.outputs.prometheus.remoteWriteUrl",
+        "only ${var.name} can stand here",
+        "$${",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_wrong_manifest(name: str) -> None:
+    spec, scenarios, path, message, hint = CASES[name]
+    text, place = marked(manifest(spec, scenarios))
+    problem = problem_of(text)
+    assert (problem.file, problem.line, problem.column, problem.path) == ("t.yaml", *place, path), (
+        problem.render()
+    )
+    assert problem.message
+    assert message in problem.message
+    assert hint in problem.hint
+    assert problem.render().startswith(f"t.yaml:{problem.line}:{problem.column}: {path}")
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
+    wrong = [case for case in CASES.values() if case[1] is SCENARIOS and case[2].startswith("spec.http.")]
+    http = {path: spec for spec, _, path, _, _ in wrong}
+    body = "http:\n" + "\n".join(
+        "  " + spec.removeprefix("http: {").removesuffix("}").replace("»", "") for spec in http.values()
+    )
+    body = (
+        body.replace("  timeout: 5\n", "").replace("  timeout: 5sec\n", "").replace("  timeout: 1:30\n", "")
+    )
+    found = problems_of(manifest(body))
+    assert [problem.path for problem in found] == list(http)
+    assert [problem.line for problem in found] == sorted(problem.line for problem in found)
+
+
+def test_names_on_the_way_are_told_beside_the_path() -> None:
+    scenarios = SCENARIOS.replace("target: 5}]", "target: x}]")
+    problem = problem_of(manifest("", scenarios))
+    assert problem.where == "signup / hold"
+    assert "spec.scenarios[0].stages[1].target (signup / hold): " in problem.render()
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "path", "message", "hint"),
+    [
+        (
+            HEAD.replace("LoadTest", "LoadTset"),
+            "2:7",
+            "kind",
+            'no kind "LoadTset"; did you mean "LoadTest"?',
+            "kinds: ",
+        ),
+        (
+            HEAD.replace("v1alpha1", "v1"),
+            "1:13",
+            "apiVersion",
+            'did you mean "squall.dev/v1alpha1"?',
+            "write",
+        ),
+        ("kind: LoadTest\n", "1:1", "apiVersion", '"apiVersion" is missing', "squall.dev/v1alpha1"),
+        ("- a\n", "1:1", "", "a manifest is a mapping", ""),
+    ],
+)
+def test_wrong_head(text: str, place: str, path: str, message: str, hint: str) -> None:
+    problem = problem_of(text)
+    assert (f"{problem.line}:{problem.column}", problem.path) == (place, path)
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_a_resource_needs_a_name_that_kubernetes_takes() -> None:
+    problem = problem_of(manifest().replace("{name: shop}", "{name: My Shop}"))
+    assert (problem.line, problem.column, problem.path) == (3, 18, "metadata.name")
+    assert "small letters" in problem.hint
+    problem = problem_of(manifest().replace("{name: shop}", "{label: {}, name: shop}"))
+    assert problem.message == 'unknown key "label"; did you mean "labels"?'
+
+
+def test_a_scenario_list_is_needed() -> None:
+    problem = problem_of(manifest("shards: 2", ""))
+    assert (problem.path, problem.message) == ("spec.scenarios", '"scenarios" is missing')
+    assert problem.line == 4
+
+
+def test_names_from_setup_and_earlier_steps_are_known() -> None:
+    spec = """
+        setup: {steps: [{http: {url: "http://h/"}, extract: {admin: {header: X}}}]}
+        teardown: {steps: [{http: {url: "http://h/${admin}"}}]}
+        """
+    scenarios = """
+        scenarios:
+          - name: a
+            executor: constant-vus
+            vus: 1
+            duration: 1m
+            steps:
+              - http: {url: "http://h/${admin}"}
+                extract: {token: {jsonPath: $.t}}
+              - if: {condition: "len(token) > 1", then: [{set: {seen: "${token}"}}]}
+              - repeat: {times: 3, index: round, steps: [{http: {url: "http://h/${round}/${seen}"}}]}
+              - choose: [{weight: 1, steps: [{set: {way: left}}]}, {steps: [{set: {way: right}}]}]
+              - http: {url: "http://h/${way}"}
+            finally: [{http: {url: "http://h/${token}/${way}"}}]
+        """
+    assert load(manifest(spec, scenarios)).name == "shop"
+    wrong = scenarios.replace("${admin}", "${way}")
+    assert [p.path for p in problems_of(manifest(spec, wrong))] == ["spec.scenarios[0].steps[0].http.url"]
