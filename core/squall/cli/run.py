@@ -56,7 +56,7 @@ def run(
     from squall.errors import UsageError
     from squall.local.run import LocalRun, cores, run_local
     from squall.report import console as closing
-    from squall.report.comparison import parse_limits, show
+    from squall.report.comparison import check_limits, parse_limits, show
     from squall.report.folder import read_summary
     from squall.report.live import view_for
     from squall.report.terminal import terminal
@@ -66,6 +66,8 @@ def run(
         raise UsageError("--max-regression needs --baseline", "name the folder of the run to compare with")
     wanted = parse_limits(limits)
     before = read_summary(baseline) if baseline else None
+    if before is not None:
+        check_limits(before, wanted)
     test = load_one(file, changes.options())
     console = terminal(sys.stdout)
     for warning in test.warnings:

@@ -79,11 +79,11 @@ def parse_limits(texts: Iterable[str]) -> list[RegressionLimit]:
         raise UsageError(str(error)) from error
 
 
-def differences(before: Summary, after: Summary, limits: Sequence[RegressionLimit]) -> list[Difference]:
-    """Every figure of the two runs.
+def check_limits(before: Summary, limits: Iterable[RegressionLimit]) -> None:
+    """Refuse limits that could never fail.
 
     Raises:
-        UsageError: A limit is about nothing that the earlier run has measured, so it could never fail.
+        UsageError: A limit is about nothing that the earlier run has measured.
     """
     known = figures(before)
     for limit in limits:
@@ -92,7 +92,6 @@ def differences(before: Summary, after: Summary, limits: Sequence[RegressionLimi
             raise UsageError(
                 f"--max-regression {limit} is about nothing that was measured", f"there are {names}"
             )
-    return compare(known, figures(after), limits)
 
 
 def regressions(found: Iterable[Difference]) -> list[Difference]:
@@ -106,8 +105,9 @@ def regressions(found: Iterable[Difference]) -> list[Difference]:
 
 
 def show(before: Summary, after: Summary, limits: Sequence[RegressionLimit], console: Console) -> bool:
-    """Print the differences; returns whether there is a regression. Raises like `differences`."""
-    found = differences(before, after, limits)
+    """Print the differences; returns whether there is a regression. Raises like `check_limits`."""
+    check_limits(before, limits)
+    found = compare(figures(before), figures(after), limits)
     if before.manifest_hash != after.manifest_hash:
         console.print("note: the two runs had different manifests", style="yellow")
     console.print(table(before, after, found))

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+from support.summaries import summary, totals
+
+from squall.errors import UsageError
+from squall.metrics.series import Counter, Rate
+from squall.report.comparison import check_limits, figures, parse_limits, show
+from squall.report.model import MetricSummary, Summary
+from squall.verdict.baseline import FigureKey
+
+
+def changed(metric: str, figure: str, factor: float) -> Summary:
+    """The sample run with one figure of the whole run changed."""
+
+    def change(row: MetricSummary) -> MetricSummary:
+        if row.metric != metric or row.tags:
+            return row
+        return msgspec.structs.replace(row, values=row.values | {figure: row.values[figure] * factor})
+
+    return msgspec.structs.replace(summary(), metrics=tuple(map(change, summary().metrics)))
+
+
+def compared(after: Summary, *limits: str) -> tuple[bool, str]:
+    buffer = io.StringIO()
+    regressed = show(summary(), after, parse_limits(limits), Console(file=buffer, width=160))
+    return regressed, buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("metric", "figure", "factor", "limit", "regression"),
+    [
+        ("http_req_total", "p95", 1.2, "p95=10%", True),
+        ("http_req_total", "p95", 1.05, "p95=10%", False),
+        ("http_req_total", "p95", 0.5, "p95=10%", False),
+        ("http_req_total", "p99", 1.2, "p95=10%", False),
+        ("http_reqs", "rate", 0.8, "http_reqs:rate=10%", True),
+        ("http_reqs", "rate", 1.5, "http_reqs:rate=10%", False),
+        ("http_req_failed", "rate", 1.1, "http_req_failed:rate=1%", True),
+        ("http_req_failed", "rate", 1.05, "http_req_failed:rate=1%", False),
+        ("checks", "rate", 0.9, "checks:rate=5%", True),
+    ],
+)
+def test_only_what_got_worse_beyond_its_limit_is_a_regression(
+    metric: str, figure: str, factor: float, limit: str, regression: bool
+) -> None:
+    regressed, text = compared(changed(metric, figure, factor), limit)
+    assert regressed is regression
+    assert ("regression:" in text) is regression
+
+
+def test_without_limits_nothing_is_a_regression() -> None:
+    regressed, text = compared(changed("http_req_total", "p95", 9.0))
+    assert not regressed
+    assert "worse" in text
+
+
+def test_a_limited_figure_that_is_gone_is_a_regression() -> None:
+    regressed, text = compared(summary(totals={}), "http_req_total:p95=10%")
+    assert regressed
+    assert "not measured" in text
+
+
+def test_a_limit_on_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="about nothing that was measured"):
+        check_limits(summary(), parse_limits(["p42=10%"]))
+    with pytest.raises(UsageError, match="is no limit"):
+        parse_limits(["p95"])
+
+
+def test_other_manifests_are_pointed_out() -> None:
+    other: dict[str, Any] = {"other": 1}
+    assert "different manifests" in compared(summary(manifest=other))[1]
+
+
+def test_directions_of_figures() -> None:
+    known = figures(summary())
+    assert known[FigureKey("http_reqs", "rate")].better == "higher"
+    assert known[FigureKey("checks{scenario:browse}", "rate")].better == "higher"
+    assert known[FigureKey("http_req_failed", "rate")].better == "lower"
+    assert known[FigureKey("iterations_failed", "rate")].better == "lower"
+    kinds = {type(aggregate) for key, aggregate in totals().items() if key.metric in {"http_reqs", "checks"}}
+    assert kinds == {Counter, Rate}
