@@ -170,6 +170,14 @@ def test_safety_and_saturation():
     )
     assert build.saturation_of(spec(safety=limits)) == SaturationLimits(0.02, 0.1, 0.8, 0.2)
     assert build.saturation_of(spec()) == SaturationLimits()
+    rate = {
+        "executor": "constant-arrival-rate",
+        "rate": 1,
+        "duration": "1m",
+        "steps": [{"http": {"url": "/"}}],
+    }
+    scenarios = [{"name": "a", **rate}, {"name": "b", **rate, "whenSaturated": "queue"}]
+    assert build.saturation_of(spec(scenarios=scenarios)).scenarios == ("a",)
     plain = build.safety_of(spec())
     assert (plain.error_rate, plain.consecutive_failures, plain.window) == (None, None, 10)
 

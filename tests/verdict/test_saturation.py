@@ -6,23 +6,19 @@ from support.measured import Runner
 from squall.metrics.slots import SlotStore
 from squall.verdict.saturation import Saturation, SaturationLimits, SaturationWatch
 
-GOOD = {
-    "loop_lag": [0.001] * 50,
-    "schedule_lag": [0.002] * 50,
-    "arrivals_planned": [50.0],
-    "arrivals_handled": [50.0],
-}
+GOOD = {"loop_lag": [0.001] * 50, "schedule_lag": [0.002] * 50, "arrivals_planned": [50.0]}
 LAGGING = GOOD | {"loop_lag": [0.001] * 45 + [0.2] * 5}
 LATE = GOOD | {"schedule_lag": [0.3] * 50}
-SHORT = GOOD | {"arrivals_handled": [20.0]}
+SHORT = GOOD | {"schedule_lag": [0.002] * 20}
 CLOSED = {"loop_lag": [0.001] * 50}
 
 
-def follow(seconds, shards=2) -> Saturation:
-    store, runner, watch = SlotStore(), Runner(), SaturationWatch(SaturationLimits())
+def follow(seconds, shards=2, scenarios=("a", "b")) -> Saturation:
+    limits = SaturationLimits(scenarios=scenarios)
+    store, runner, watch = SlotStore(), Runner(), SaturationWatch(limits)
     for slot, values in enumerate(seconds):
         for metric, each in values.items():
-            runner.add(metric, *each)
+            runner.add(metric, *each, scenario="" if metric == "loop_lag" else "a")
         store.add(runner.snapshot(slot))
         watch.step(slot, store)
     return watch.result(shards)
@@ -56,9 +52,14 @@ def test_the_advice_follows_from_what_was_missing():
 
 
 def test_an_arrival_at_the_edge_of_a_slot_is_not_missing():
-    edge = [{"arrivals_planned": [1.0], "arrivals_handled": [float(slot % 2) * 2]} for slot in range(20)]
+    edge = [{"arrivals_planned": [1.0], "schedule_lag": [0.001] * 2 * (slot % 2)} for slot in range(20)]
     assert follow(edge) == Saturation()
 
 
 def test_dropped_arrivals_were_handled_and_are_no_fault_of_the_generator():
-    assert follow([GOOD | {"dropped_iterations": [40.0]}] * 20) == Saturation()
+    assert follow([SHORT | {"dropped_iterations": [30.0]}] * 20) == Saturation()
+
+
+def test_arrivals_that_may_wait_for_a_vu_prove_nothing():
+    assert follow([LATE, SHORT] * 10, scenarios=()) == Saturation()
+    assert follow([LATE, LAGGING] * 10, scenarios=()).share == 0.5

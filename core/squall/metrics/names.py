@@ -108,7 +108,7 @@ _REQUESTS: Final = (
     _trend("http_req_sending", "Sending the request."),
     _trend("http_req_waiting", "From the last byte sent to the first byte received."),
     _trend("http_req_receiving", "Receiving the response."),
-    _counter("http_retries", "Attempts repeated by a step's `retry`."),
+    _counter("http_retries", "Requests repeated because a kept connection had been closed by the server."),
     _counter("http_connections", "Connections opened."),
     _counter("data_sent", "Bytes sent.", unit=Unit.BYTES, reported=True),
     _counter("data_received", "Bytes received.", unit=Unit.BYTES, reported=True),
@@ -119,6 +119,9 @@ _ITERATIONS: Final = (
     _counter("iterations_started", "Iterations begun."),
     _counter("iterations", "Iterations carried through to their end.", reported=True),
     _counter("iterations_failed", "Iterations ended early by a failed step.", reported=True),
+    _counter("iterations_interrupted", "Iterations cut short by the end of the plan, a ramp or a stop."),
+    _gauge("failure_streak", "Failed iterations one after the other, in a runner.", Merge.MAX),
+    _counter("step_failures", "Failed steps, by the tag `error` (class of the failure)."),
     _trend("iteration_duration", "One iteration, think time included.", reported=True),
     _trend("group_duration", "One pass through a group of steps; tag `step`."),
     _counter(
@@ -140,12 +143,12 @@ _ITERATIONS: Final = (
 _GENERATOR: Final = (
     _trend("schedule_lag", "How much later than planned an arrival was started.", reported=True),
     _counter("arrivals_planned", "Arrivals that the plan had until now (arrival-rate executors)."),
-    _counter("arrivals_handled", "Arrivals that were started, dropped, or queued for want of a free VU."),
     _counter("arrivals_late", "Arrivals started more than 100 ms late."),
     _trend("loop_lag", "How late the runner's event loop answers.", reported=True),
     _gauge("cpu_usage", "The runner's use of its CPU; 1 is one core fully used.", Merge.MAX, reported=True),
     _counter("cpu_throttled", "Time in which the runner was throttled by its CPU limit.", unit=Unit.SECONDS),
     _trend("gc_pause", "Pauses of the runner by garbage collection."),
+    _gauge("connections_open", "Open connections of the runner.", Merge.SUM),
     _gauge("open_files", "Open file descriptors of the runner.", Merge.MAX),
     _gauge("memory_resident", "Resident memory of the runner.", Merge.MAX, unit=Unit.BYTES),
     _counter(

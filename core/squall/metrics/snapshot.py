@@ -52,7 +52,9 @@ class TrendWire(msgspec.Struct, frozen=True, array_like=True):
 
 
 def pack(trend: Histogram) -> TrendWire:
-    """The wire form of a histogram that has samples."""
+    """The wire form of a histogram."""
+    if not trend.count:
+        return TrendWire(0, 1, b"", b"", 0, 0.0, 0.0, 0.0)
     used = np.flatnonzero(trend.counts)
     if not used.size:
         return TrendWire(0, 1, b"", b"", trend.zero, trend.sum, trend.min, trend.max)

@@ -203,6 +203,11 @@ def saturation_of(spec: loadtest.LoadTestSpec) -> SaturationLimits:
         lateness=seconds(model.lateness),
         delivered=fraction(model.delivered),
         tolerated=fraction(model.tolerated),
+        scenarios=tuple(
+            scenario.name
+            for scenario in spec.scenarios
+            if scenario.executor.endswith("-arrival-rate") and scenario.when_saturated != "queue"
+        ),
     )
 
 

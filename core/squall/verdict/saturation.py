@@ -3,9 +3,10 @@
 A generator that lags measures itself: its latencies contain its own queues, and the load it was to bring never came. So
 every slot is looked at, and when too large a share of them was saturated the run is `Invalid`, whatever the target did.
 
-A slot is saturated when the event loops answered too late, when arrivals started too late, or when too few of the planned arrivals
-were handled at all. An arrival that found no free VU was handled: that is the target's slowness or the plan's
-limit, and counted as dropped.
+A slot is saturated when the event loops answered too late, when arrivals started too late, or when too few of the
+planned arrivals were handled at all. An arrival that found no free VU was handled: that is the target's slowness or the
+plan's limit, and it was dropped. Where it waits for a VU instead (`whenSaturated: queue`), neither lateness nor
+delivery tells whose fault it is, so of such scenarios only the event loops are looked at.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ from squall.metrics.histogram import Histogram
 from squall.metrics.series import Counter, Selector
 
 if TYPE_CHECKING:
+    from squall.metrics.series import Aggregate, Tags
     from squall.verdict.thresholds import Figures
 
 _LAG: Final = Selector("loop_lag")
-_LATE: Final = Selector("schedule_lag")
-_PLANNED: Final = Selector("arrivals_planned")
-_HANDLED: Final = Selector("arrivals_handled")
 
 _DELIVERY_SLOTS: Final = 5
 """Delivery is looked at over so many slots, since an arrival may fall into the slot next to its own."""
@@ -38,12 +37,14 @@ class SaturationLimits:
         lateness: p99 of how late arrivals started above which it is, in seconds.
         delivered: Share of the planned arrivals below which it is.
         tolerated: Share of the run's slots from which on the run is invalid.
+        scenarios: Those whose arrivals are looked at: of the open model, dropping what finds no VU.
     """
 
     loop_lag: float = 0.05
     lateness: float = 0.1
     delivered: float = 0.9
     tolerated: float = 0.1
+    scenarios: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,19 @@ class _Symptom:
     expression: str
     slots: int = 0
     worst: float = 0.0
+    last: int = -1
 
-    def seen(self, value: float) -> None:
-        self.slots += 1
-        self.worst = max(self.worst, value)
+    def seen(self, slot: int, value: float) -> None:
+        self.slots += slot != self.last
+        self.last, self.worst = slot, max(self.worst, value)
+
+    def exceeds(self, slot: int, trend: Aggregate | None, limit: float) -> bool:
+        """Look at the p99 of a trend; returns whether it is above the limit."""
+        value = trend.quantile(0.99) if isinstance(trend, Histogram) else 0.0
+        if value <= limit:
+            return False
+        self.seen(slot, value)
+        return True
 
 
 class SaturationWatch:
@@ -93,32 +103,19 @@ class SaturationWatch:
     def step(self, slot: int, figures: Figures) -> bool:
         """Look at a slot that is complete; returns whether it is saturated."""
         limits = self._limits
-        seen = False
-        for symptom, selector, limit in (
-            (self._lag, _LAG, limits.loop_lag),
-            (self._late, _LATE, limits.lateness),
-        ):
-            trend = figures.window(selector, slot, slot)
-            if isinstance(trend, Histogram) and trend.quantile(0.99) > limit:
-                symptom.seen(trend.quantile(0.99))
+        lag = figures.window(_LAG, slot, slot)
+        seen = self._lag.exceeds(slot, lag, limits.loop_lag)
+        for scenario in limits.scenarios:
+            tag = (("scenario", scenario),)
+            late = figures.window(Selector("schedule_lag", tag), slot, slot)
+            seen = self._late.exceeds(slot, late, limits.lateness) or seen
+            missing = _missing(tag, slot, figures)
+            if missing is not None and 1 - missing < limits.delivered:
+                self._short.seen(slot, missing)
                 seen = True
-        missing = self._missing(slot, figures)
-        if missing is not None and 1 - missing < limits.delivered:
-            self._short.seen(missing)
-            seen = True
         self._slots += 1
         self._saturated += seen
         return seen
-
-    @staticmethod
-    def _missing(slot: int, figures: Figures) -> float | None:
-        """The share of the planned arrivals that was not handled; one arrival may always be on its way."""
-        first = max(0, slot - _DELIVERY_SLOTS + 1)
-        planned, handled = (figures.window(each, first, slot) for each in (_PLANNED, _HANDLED))
-        if not isinstance(planned, Counter) or planned.value <= 0:
-            return None
-        done = handled.value if isinstance(handled, Counter) else 0.0
-        return max(0.0, planned.value - done - 1) / planned.value
 
     def result(self, shards: int) -> Saturation:
         """The outcome over all slots; `shards` is how many the run has, for the advice."""
@@ -144,3 +141,20 @@ class SaturationWatch:
         factor = max(1.5, 1 / max(1 - self._short.worst, 0.1))
         more = max(shards + 1, math.ceil(shards * factor))
         return f"spread the load over more CPUs (shards: {shards} -> {more}) or lower it"
+
+
+def _missing(tag: Tags, slot: int, figures: Figures) -> float | None:
+    """The share of a scenario's planned arrivals that was neither started nor dropped.
+
+    None without any planned. One arrival may always be on its way; `schedule_lag` has a sample for each that was started.
+    """
+    first = max(0, slot - _DELIVERY_SLOTS + 1)
+    planned, lag, dropped = (
+        figures.window(Selector(metric, tag), first, slot)
+        for metric in ("arrivals_planned", "schedule_lag", "dropped_iterations")
+    )
+    if not isinstance(planned, Counter) or planned.value <= 0:
+        return None
+    handled = lag.count if isinstance(lag, Histogram) else 0.0
+    handled += dropped.value if isinstance(dropped, Counter) else 0.0
+    return max(0.0, planned.value - handled - 1) / planned.value
