@@ -50,8 +50,9 @@ class Hooks:
 class Load(Protocol):
     """The load of one runner process, all its shards."""
 
-    last_request_ns: int
-    """`time.monotonic_ns` when the last request was sent; 0 before any."""
+    @property
+    def last_request_ns(self) -> int:
+        """`time.monotonic_ns` when the last request was sent; 0 before any."""
 
     async def prepare(self) -> None:
         """Compile, open data and files, see whether the target is there.

@@ -1,0 +1,1 @@
+"""The load engine: VUs that iterate as the plan says, measured and stoppable at any moment."""

@@ -1,0 +1,332 @@
+"""The engine: the load of one runner process, from the first check to the last request.
+
+It implements `squall_runner.load.Load` for the agent, which obeys the hub. What is hard about it is ending: a stop has
+to hold from the moment `stop` returns, `drive` has to return whatever a user's function does, and nothing may be
+left running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from squall.expr import CLOCK, RNG, compile_template
+from squall.spec.base import seconds
+from squall_runner.engine.build import Builder, Manifest, base_scope, make_network, read_manifest
+from squall_runner.engine.control import Control, Timeline
+from squall_runner.engine.examples import Examples
+from squall_runner.engine.observe import SelfObservation
+from squall_runner.engine.once import RequestLog, run_once
+from squall_runner.engine.preflight import Connectivity, check_reachable, raise_file_limit
+from squall_runner.engine.scenario import ScenarioLoad, Shared
+from squall_runner.executors import Executor, make_executor
+from squall_runner.http import HttpClient
+from squall_runner.load import LoadError
+from squall_runner.recording import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall.hub.protocol import Assignment
+    from squall.metrics.snapshot import Snapshot
+    from squall_runner.http import Network
+    from squall_runner.load import Hooks
+    from squall_runner.steps.context import Observer
+    from squall_runner.steps.program import Program
+
+_MARGIN_SECONDS = 0.5
+"""After the grace of a stop, tasks have this long to notice it; twice."""
+_PROBE_SECONDS = 1.0
+
+
+class Engine:
+    """The load of one runner.
+
+    Args:
+        assignment: What this runner was given.
+        attempt: A word that is new for every process.
+        hooks: How the load speaks up.
+        clock: Nanoseconds, monotonic.
+        observer: Who watches every step, if anybody; think steps then take no time.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        *,
+        attempt: str,
+        hooks: Hooks,
+        clock: Callable[[], int] = time.monotonic_ns,
+        observer: Observer | None = None,
+    ) -> None:
+        self._assignment = assignment
+        self._attempt = attempt
+        self._hooks = hooks
+        self._clock_ns = clock
+        self._clock = time.monotonic if clock is time.monotonic_ns else lambda: clock() / 1e9
+        self._observer = observer
+        self._recorder = Recorder(assignment.runner, attempt)
+        self._control = Control()
+        self._grace = 0.0
+        self._setup_values: dict[str, Any] = {}
+        self._scenarios: list[ScenarioLoad] = []
+        self._executors: list[Executor] = []
+        self._timeline: Timeline | None = None
+        self._connectivity: Connectivity | None = None
+        self._observation: SelfObservation | None = None
+        self._network: Network | None = None
+        self._setup: Program | None = None
+        self._teardown: Program | None = None
+
+    @property
+    def last_request_ns(self) -> int:
+        """`time.monotonic_ns` when the last request was sent; 0 before any."""
+        return int(self._control.last_request * 1e9)
+
+    # -- before the load --------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Compile, open data and files, see whether the target is there; see `Load.prepare`."""
+        self._manifest = manifest = read_manifest(self._assignment)
+        self._network = make_network(manifest, self._clock)
+        mask = manifest.secrets.mask
+        self._examples = Examples(self._hooks.note, mask)
+        self._once_examples = Examples(self._hooks.note, mask)
+        builder = Builder(
+            manifest,
+            recorder=self._recorder,
+            control=self._control,
+            examples=self._examples,
+            hooks=self._hooks,
+            clock=self._clock,
+            observer=self._observer,
+        )
+        builder.open_data()
+        log = RequestLog(self._hooks.note, mask)
+        self._setup = builder.setup(self._once_examples, log)
+        self._make_scenarios(builder)
+        self._teardown = builder.teardown(self._once_examples, log)
+        self._observation = SelfObservation(self._recorder, self._network)
+        self._raise_limits()
+        await self._preflight()
+        gc.collect()
+        gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
+        self._observation.start()
+
+    def _make_scenarios(self, builder: Builder) -> None:
+        manifest = self._manifest
+        shared = Shared(
+            run=self._assignment.run,
+            attempt=self._attempt,
+            base=self._base(),
+            recorder=self._recorder,
+            control=self._control,
+            examples=self._examples,
+            network=self._need_network(),
+            clock=self._clock,
+            wall=time.time,
+            cookies=manifest.spec.http.cookies,
+            reset=manifest.spec.http.reset_between_iterations,
+            abort=self._hooks.abort,
+        )
+        self._shared = shared
+        feeders = {shard: builder.feeders(shard) for shard in self._assignment.shards}
+        for spec, plan in zip(manifest.spec.scenarios, manifest.plan.scenarios, strict=True):
+            shards = [shard for shard in self._assignment.shards if plan.share_for(shard) is not None]
+            if not shards:
+                continue
+            compiled = builder.scenario(spec)
+            self._scenarios.append(
+                ScenarioLoad(
+                    plan,
+                    shared,
+                    tags=compiled.tags,
+                    run=compiled.run.run,
+                    run_finally=compiled.run_finally.run if compiled.run_finally else None,
+                    feeders={s: tuple(feeders[s][name] for name in compiled.data) for s in shards}
+                    if compiled.data
+                    else {},
+                )
+            )
+
+    def _base(self) -> dict[str, Any]:
+        return dict(self._manifest.base)
+
+    def _need_network(self) -> Network:
+        assert self._network is not None, "prepare comes first"
+        return self._network
+
+    def _raise_limits(self) -> None:
+        vus = sum(
+            len(scenario.plan.vus_of(shard))
+            for scenario in self._scenarios
+            for shard in self._assignment.shards
+        )
+        raise_file_limit(vus, self._hooks.note)
+
+    async def _preflight(self) -> None:
+        manifest = self._manifest
+        spec = manifest.spec.safety.connectivity
+        if spec is None:
+            await check_reachable({target.origin.key: target.origin for target in manifest.targets}.values())
+            return
+        scope = base_scope(manifest.base, manifest.secrets).with_secrets()
+        url = compile_template(spec.url, scope).render(manifest.base)
+        if not url.startswith(("http://", "https://")):
+            if not manifest.targets:
+                raise LoadError(
+                    "NoBaseUrl", "safety.connectivity.url is only a path", "set spec.http.baseUrl"
+                )
+            target = manifest.targets[0]
+            url = f"{target.origin.key}{target.prefix}{url if url.startswith('/') else '/' + url}"
+        self._connectivity = Connectivity(
+            self._need_network(),
+            url,
+            timeout=seconds(spec.timeout),
+            interval=seconds(spec.interval),
+            probe=self._hooks.probe,
+            mask=manifest.secrets.mask,
+        )
+        await self._connectivity.require()
+
+    async def setup(self) -> dict[str, Any]:
+        """Run the setup steps; returns what they extracted. See `Load.setup`."""
+        if self._setup is None:
+            return {}
+        values = await self._once(self._setup, "setup", self._control)
+        try:
+            msgspec.msgpack.encode(values)
+        except (TypeError, ValueError, OverflowError) as error:
+            message = f"what setup extracted cannot be sent to all runners: {error}"
+            raise LoadError("SetupFailed", message, "let python steps return plain data") from error
+        return values
+
+    def use_setup(self, values: dict[str, Any]) -> None:
+        """Take over what setup has extracted, here or on another runner."""
+        self._setup_values = values
+        self._shared.base.update(values)
+
+    async def _once(self, program: Program, name: str, control: Control | None) -> dict[str, Any]:
+        block = self._manifest.spec.setup if name == "setup" else self._manifest.spec.teardown
+        assert block is not None, "it was compiled from this"
+        env = {
+            **self._base(),
+            **self._setup_values,
+            "vu": 0,
+            "iter": 0,
+            "shard": self._assignment.shards[0] if self._assignment.shards else 0,
+            "scenario": name,
+            "data": {},
+            RNG: random.Random(f"{self._assignment.run}/{name}/{self._attempt}"),  # noqa: S311 - no secrets
+            CLOCK: time.time,
+        }
+        return await run_once(
+            program,
+            name=name,
+            env=env,
+            client=HttpClient(self._need_network(), cookies=self._manifest.spec.http.cookies),
+            timeout=seconds(block.timeout),
+            examples=self._once_examples,
+            control=control,
+        )
+
+    # -- the load ---------------------------------------------------------------------------------------------
+
+    async def drive(self, start_ns: int) -> None:
+        """Drive the load; see `Load.drive`."""
+        if self._control.stopped:
+            return
+        self._timeline = timeline = Timeline(self._clock_ns, start_ns)
+        self._executors = [
+            make_executor(scenario, shard, timeline, self._control)
+            for scenario in self._scenarios
+            for shard in self._assignment.shards
+            if scenario.plan.share_for(shard) is not None
+        ]
+        unfollow = [scenario.follow(timeline) for scenario in self._scenarios]
+        watch = self._watch()
+        runs = {asyncio.create_task(executor.run()) for executor in self._executors}
+        try:
+            await self._until_done(runs)
+        finally:
+            for end in unfollow:
+                end()
+            if watch is not None:
+                watch.cancel()
+        for run in runs:
+            if run.done() and not run.cancelled() and (error := run.exception()) is not None:
+                raise error
+        await self._last_probe()
+
+    def _watch(self) -> asyncio.Task[None] | None:
+        if self._connectivity is None or 0 not in self._assignment.shards:
+            return None
+        return asyncio.create_task(self._connectivity.watch())
+
+    async def _until_done(self, runs: set[asyncio.Task[None]]) -> None:
+        """Wait for all executors; after a stop only as long as a stop may take."""
+        stop = asyncio.create_task(self._control.on_stop.wait())
+        pending = set(runs)
+        try:
+            while pending and not self._control.stopped:
+                await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
+                pending = {run for run in pending if not run.done()}
+                if any(not run.cancelled() and run.exception() for run in runs if run.done()):
+                    self.stop(0)
+            if pending:
+                _, pending = await asyncio.wait(pending, timeout=self._grace + _MARGIN_SECONDS)
+        finally:
+            stop.cancel()
+            for run in pending:
+                run.cancel()
+        if pending:
+            _, pending = await asyncio.wait(pending, timeout=_MARGIN_SECONDS)
+        if pending:
+            message = "a step did not end when it was told to; python steps must let cancellation pass"
+            self._hooks.note("warning", "steps_did_not_stop", message=message)
+
+    async def _last_probe(self) -> None:
+        """After a stop: is the target still there?"""
+        if not self._control.stopped or self._connectivity is None or 0 not in self._assignment.shards:
+            return
+        probe = asyncio.create_task(self._connectivity.tell())
+        await asyncio.wait([probe], timeout=_PROBE_SECONDS)
+        probe.cancel()
+
+    def stop(self, grace_seconds: float) -> None:
+        """No new request from now on; see `Load.stop`."""
+        if self._control.stopped:
+            return
+        self._grace = grace_seconds
+        self._control.stop(grace_seconds)
+        if self._timeline is not None:
+            self._timeline.wake()
+
+    # -- during and after the load ----------------------------------------------------------------------------
+
+    def measure(self, slot: int) -> Snapshot:
+        """Everything measured so far; see `Load.measure`."""
+        for executor in self._executors:
+            executor.account()
+        if self._observation is not None:
+            self._observation.read()
+        return self._recorder.measure(slot)
+
+    async def teardown(self) -> None:
+        """Run the teardown steps; see `Load.teardown`."""
+        if self._teardown is not None:
+            await self._once(self._teardown, "teardown", None)
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        self.stop(0)
+        if self._observation is not None:
+            await self._observation.stop()
+        if self._network is not None:
+            await self._network.close()
+        gc.unfreeze()

@@ -1,0 +1,127 @@
+"""Setup and teardown: steps that run once per run, are logged step by step, and are no part of the load's metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from squall_runner.engine.vu import Vu
+from squall_runner.load import LoadError
+from squall_runner.steps.failure import EndIteration, Halted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from squall_runner.engine.control import Control
+    from squall_runner.engine.examples import Examples
+    from squall_runner.http import HttpClient, Request, Response
+    from squall_runner.steps.context import Site
+    from squall_runner.steps.program import Program
+
+
+class Unstaged:
+    """What the VU of setup and teardown takes part in: no scenario, no stage."""
+
+    stage = ""
+
+
+class RequestLog:
+    """Writes what setup and teardown do to the run's log; see `Observer`.
+
+    Args:
+        note: See `Hooks.note`.
+        mask: Hides secrets in a text.
+    """
+
+    def __init__(self, note: Callable[..., None], mask: Callable[[str], str]) -> None:
+        self._note = note
+        self._mask = mask
+
+    def step(self, site: Site, vu: Vu) -> None:
+        """A step begins; its requests will tell."""
+
+    def exchange(self, site: Site, request: Request, response: Response) -> None:
+        """A request has ended."""
+        self._note(
+            "info",
+            f"{site.ctx.scenario}_request",
+            step=site.name,
+            method=request.method,
+            url=self._mask(request.url)[:500],
+            status=response.status,
+            error=response.error,
+            duration=round(response.total, 6),
+        )
+
+    def check(
+        self, site: Site, name: str, source: str, *, held: bool, seen: Mapping[str, Any], why: str
+    ) -> None:
+        """A check was evaluated; those that failed are worth a line."""
+        if not held:
+            message = self._mask(why or f"{name}: {source}")[:500]
+            self._note("warning", "check_failed", scenario=site.ctx.scenario, step=site.name, message=message)
+
+    def value(self, site: Site, name: str, value: Any) -> None:
+        """A name was given a value, which may be a secret: nothing to log."""
+
+    def failure(self, site: Site, error: str, message: str, hint: str) -> None:
+        """A step failed; its example says it."""
+
+
+async def run_once(
+    program: Program,
+    *,
+    name: str,
+    env: dict[str, Any],
+    client: HttpClient,
+    timeout: float,
+    examples: Examples,
+    control: Control | None,
+) -> dict[str, Any]:
+    """Run setup or teardown.
+
+    Args:
+        program: The steps.
+        name: `setup` or `teardown`.
+        env: What they begin with.
+        client: Sends their requests; closed afterwards.
+        timeout: Seconds for all of them.
+        examples: Where their failures are told.
+        control: Stops them; teardown, which runs after a stop, has none.
+
+    Returns:
+        What they extracted and set.
+
+    Raises:
+        LoadError: A step failed, or time was up.
+    """
+    vu = Vu(0, env["shard"], Unstaged(), base=env, client=client, rng=env["rng"])
+    vu.task = asyncio.current_task()
+    word = name.capitalize()
+    if control is not None:
+        control.register(vu)
+    try:
+        async with asyncio.timeout(timeout):
+            await program.run(vu)
+    except EndIteration:
+        raise LoadError(f"{word}Failed", f"{name} failed: {examples.last}", "see the run's log") from None
+    except TimeoutError:
+        message = f"{name} took longer than {timeout:g} s"
+        raise LoadError(
+            f"{word}Failed", message, f"raise spec.{name}.timeout, or mend what it waits for"
+        ) from None
+    except (Halted, asyncio.CancelledError):
+        if not vu.halted:
+            raise
+        raise LoadError(f"{word}Stopped", f"{name} was stopped") from None
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise LoadError(
+            f"{word}Failed", f"{name} failed: {error!r} ({where.name})", "please report this"
+        ) from error
+    finally:
+        if control is not None:
+            control.unregister(vu)
+        client.close()
+    return {known: vu.env[known] for known in program.names if known in vu.env}

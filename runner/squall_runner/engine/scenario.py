@@ -1,0 +1,248 @@
+"""One scenario within this runner: what all its VUs and shards share, and what one iteration is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squall.expr import CLOCK, RNG
+from squall_runner.data import DataError, DataExhausted, RowsError
+from squall_runner.engine.vu import Vu
+from squall_runner.executors.base import OutOfData
+from squall_runner.http import HttpClient
+from squall_runner.recording import make_tags
+from squall_runner.steps.failure import INTERNAL, EndIteration, Halted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall.plan.model import ScenarioPlan
+    from squall_runner.data import Feeder
+    from squall_runner.engine.control import Control, Timeline
+    from squall_runner.engine.examples import Examples
+    from squall_runner.http import Network
+    from squall_runner.recording import CounterSeries, Recorder, Tags, TrendSeries
+    from squall_runner.steps.context import StepFn
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all scenarios of a runner share.
+
+    Attributes:
+        run: The run's id.
+        attempt: This process's own word.
+        base: What every environment holds from the beginning: variables, the run.
+        clock: Seconds, monotonic.
+        wall: Seconds since 1970.
+        cookies: Whether VUs keep cookies.
+        reset: Whether every iteration begins with fresh connections.
+        abort: Asks to end the run: reason and message.
+    """
+
+    run: str
+    attempt: str
+    base: dict[str, Any]
+    recorder: Recorder
+    control: Control
+    examples: Examples
+    network: Network
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    cookies: bool
+    reset: bool
+    abort: Callable[[str, str], None]
+
+
+class _Meters:
+    """The series of a scenario's iterations in one stage."""
+
+    __slots__ = ("completed", "duration", "failed", "interrupted", "lag", "late", "started")
+
+    def __init__(self, recorder: Recorder, tags: Tags) -> None:
+        self.started: CounterSeries = recorder.counter("iterations_started", tags)
+        self.completed: CounterSeries = recorder.counter("iterations", tags)
+        self.failed: CounterSeries = recorder.counter("iterations_failed", tags)
+        self.interrupted: CounterSeries = recorder.counter("iterations_interrupted", tags)
+        self.duration: TrendSeries = recorder.trend("iteration_duration", tags)
+        self.lag: TrendSeries = recorder.trend("schedule_lag", tags)
+        self.late: CounterSeries = recorder.counter("arrivals_late", tags)
+
+
+_LATE_SECONDS = 0.1
+
+
+class ScenarioLoad:
+    """One scenario in this runner.
+
+    Args:
+        plan: Its schedule.
+        shared: What it shares with the others.
+        tags: Its own tags.
+        run: One iteration's steps.
+        run_finally: What runs after every iteration, if anything.
+        feeders: The data its iterations use, by shard.
+
+    Attributes:
+        stage: The stage that measurements belong to now.
+    """
+
+    def __init__(
+        self,
+        plan: ScenarioPlan,
+        shared: Shared,
+        *,
+        tags: Tags,
+        run: StepFn,
+        run_finally: StepFn | None,
+        feeders: dict[int, tuple[Feeder, ...]],
+    ) -> None:
+        self.plan = plan
+        self.shared = shared
+        self.stage = plan.stage_at(0)
+        self._tags = tags
+        self._run = run
+        self._finally = run_finally
+        self._feeders = feeders
+        self._meters: dict[str, _Meters] = {}
+        own = make_tags(own=tags, scenario=plan.name)
+        recorder = shared.recorder
+        self._active = recorder.gauge("vus", own, 0.0)
+        self._made = recorder.gauge("vus_max", own, 0.0)
+        self.dropped = recorder.counter("dropped_iterations", own)
+        self.planned = recorder.counter("arrivals_planned", own)
+        self._streak = recorder.gauge("failure_streak", (), 0.0)
+
+    def follow(self, timeline: Timeline) -> Callable[[], None]:
+        """Keep `stage` up to date from now on; returns what ends that."""
+        starts = sorted({span.start_ns for span in self.plan.stages})
+        handles: list[asyncio.TimerHandle] = []
+
+        def turn() -> None:
+            handles.clear()
+            now = timeline.now()
+            self.stage = self.plan.stage_at(max(now, self.plan.start_ns))
+            coming = next((start for start in starts if start > now), None)
+            if coming is not None:
+                handles.append(timeline.later(coming, turn))
+
+        turn()
+        return lambda: handles[0].cancel() if handles else None
+
+    def make_vu(self, shard: int, number: int) -> Vu:
+        """Make VU `number` of the plan, which lives on `shard`."""
+        shared = self.shared
+        vu_id = self.plan.vu_id(number)
+        rng = random.Random(f"{shared.run}/{vu_id}/{shared.attempt}")  # noqa: S311 - chance for load, not for secrets
+        base = {
+            **shared.base,
+            "vu": vu_id,
+            "iter": 0,
+            "shard": shard,
+            "scenario": self.plan.name,
+            "data": {},
+            RNG: rng,
+            CLOCK: shared.wall,
+        }
+        client = HttpClient(shared.network, cookies=shared.cookies)
+        vu = Vu(vu_id, shard, self, base=base, client=client, rng=rng)
+        self._made.set(self._made.value + 1)
+        shared.control.register(vu)
+        return vu
+
+    def enter(self) -> None:
+        """A VU becomes active."""
+        self._active.set(self._active.value + 1)
+
+    def leave(self) -> None:
+        """A VU is no longer active."""
+        self._active.set(self._active.value - 1)
+
+    async def iterate(self, vu: Vu, due: float | None = None) -> None:
+        """One iteration; whatever happens in it is counted, not raised.
+
+        Args:
+            vu: Who iterates, in its own task.
+            due: When it should have started, in seconds of the clock; None for now.
+
+        Raises:
+            OutOfData: There is no row for it; it was not started.
+            asyncio.CancelledError: The task was cancelled by somebody who did not halt the VU before.
+        """
+        started = self.shared.clock()
+        vu.ready = started if due is None else due
+        env = vu.env = vu.base.copy()
+        env["iter"] = vu.iteration
+        if self._feeders:
+            env["data"] = self._rows(vu)
+        vu.iteration += 1
+        meters = self._meters.get(self.stage) or self._meters_of(self.stage)
+        meters.started.value += 1
+        if due is not None:
+            lag = started - due
+            meters.lag.add(lag)
+            if lag > _LATE_SECONDS:
+                meters.late.value += 1
+        failed = await self._steps(vu, self._run)
+        if self._finally is not None and not vu.halted:
+            failed = await self._steps(vu, self._finally) or failed
+        self._count(meters, failed, self.shared.clock() - started)
+        if self.shared.reset:
+            vu.client.close()
+
+    async def _steps(self, vu: Vu, run: StepFn) -> bool | None:
+        """Run steps; whether they failed, None when they were interrupted."""
+        try:
+            await run(vu)
+        except EndIteration:
+            return True
+        except Halted:
+            return None
+        except asyncio.CancelledError:
+            if not vu.halted:
+                raise
+            task = asyncio.current_task()
+            if task is not None:
+                task.uncancel()
+            return None
+        except Exception as error:  # noqa: BLE001 - a defect must cost an iteration, not a VU
+            where = "".join(traceback.format_exception(error)[-2:])
+            self.shared.examples.keep(
+                INTERNAL, self.plan.name, "", f"{error!r}: {where}", "please report this"
+            )
+            return True
+        return False
+
+    def _count(self, meters: _Meters, failed: bool | None, duration: float) -> None:  # noqa: FBT001 - internal
+        if failed is None:
+            meters.interrupted.value += 1
+            return
+        control = self.shared.control
+        if failed:
+            meters.failed.value += 1
+            control.failure_streak += 1
+            self._streak.set(control.failure_streak)
+            return
+        meters.completed.value += 1
+        meters.duration.add(duration)
+        if control.failure_streak:
+            control.failure_streak = 0
+            self._streak.set(0)
+
+    def _meters_of(self, stage: str) -> _Meters:
+        tags = make_tags(own=self._tags, scenario=self.plan.name, stage=stage)
+        found = self._meters[stage] = _Meters(self.shared.recorder, tags)
+        return found
+
+    def _rows(self, vu: Vu) -> dict[str, Any]:
+        try:
+            return {feeder.name: feeder.next(vu.id) for feeder in self._feeders[vu.shard]}
+        except DataExhausted as error:
+            self.shared.examples.keep("data", self.plan.name, "", str(error))
+            raise OutOfData from error
+        except (DataError, RowsError) as error:
+            self.shared.abort("DataFailed", error.message)
+            raise OutOfData from error

@@ -1,0 +1,412 @@
+"""Recording what happens at next to no cost, and turning it into snapshots.
+
+A busy runner finishes tens of thousands of requests a second, each with fifteen metrics. Accounting for
+them one by one would cost more than sending them. So the hot path only writes a row of numbers into the buffer of
+its series; histograms are filled from whole buffers by numpy, when a buffer is full or a slot ends. Buffers, series
+and tag values are bounded: memory does not grow with the number of requests, URLs or error texts.
+
+Values are cumulative since the recorder was made, which is what a `Snapshot` wants.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+
+import numpy as np
+
+from squall.metrics.histogram import Histogram
+from squall.metrics.names import Kind
+from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Tags = tuple[tuple[str, str], ...]
+"""Names and values, sorted by name, without empty values."""
+
+MAX_SERIES: Final = 2_000
+"""Distinct sets of tags per runner; what comes beyond goes to overflow series, counted in `series_dropped`."""
+MAX_TAG_VALUE: Final = 200
+"""Longer tag values are cut: a tag is a word, not a document."""
+
+_KEPT_IN_OVERFLOW: Final = frozenset({"scenario", "error"})
+
+_ROW: Final = Struct("8d")
+_ROWS_FIRST: Final = 32
+_ROWS_MOST: Final = 1024  # 64 KiB; accounting for a full buffer takes a fraction of a millisecond
+
+
+def make_tags(*, own: Tags = (), **tags: str) -> Tags:
+    """Tags in their one form: sorted, empty ones left out, the user's own beneath Squall's."""
+    merged = dict(own) | tags
+    return tuple(sorted((name, value[:MAX_TAG_VALUE]) for name, value in merged.items() if value))
+
+
+class _Source(Protocol):
+    """Something that has measured and can say so."""
+
+    def collect(self, out: _Collector) -> None:
+        """Put what has changed into a snapshot."""
+
+    def values(self) -> int:
+        """How many values it has taken."""
+
+
+_S = TypeVar("_S", bound=_Source)
+
+
+class _Collector:
+    """Builds one snapshot: numbers the series as they first appear."""
+
+    __slots__ = ("counters", "defs", "gauges", "ids", "rates", "trends")
+
+    def __init__(self, ids: dict[tuple[str, Tags], int]) -> None:
+        self.ids = ids
+        self.defs: list[SeriesDef] = []
+        self.counters: list[tuple[int, float]] = []
+        self.rates: list[tuple[int, int, int]] = []
+        self.gauges: list[tuple[int, float, float, float]] = []
+        self.trends: list[tuple[int, TrendWire]] = []
+
+    def id(self, metric: str, kind: Kind, tags: Tags) -> int:
+        known = self.ids.get((metric, tags))
+        if known is None:
+            known = self.ids[metric, tags] = len(self.ids)
+            self.defs.append(SeriesDef(known, metric, kind, tags))
+        return known
+
+    def counter(self, metric: str, tags: Tags, value: float) -> None:
+        self.counters.append((self.id(metric, Kind.COUNTER, tags), value))
+
+    def rate(self, metric: str, tags: Tags, hits: int, total: int) -> None:
+        self.rates.append((self.id(metric, Kind.RATE, tags), hits, total))
+
+    def trend(self, metric: str, tags: Tags, histogram: Histogram) -> None:
+        self.trends.append((self.id(metric, Kind.TREND, tags), pack(histogram)))
+
+
+class TrendSeries:
+    """A trend: append values, in the metric's base unit, to `pending`."""
+
+    __slots__ = ("_sent", "histogram", "metric", "pending", "tags")
+
+    def __init__(self, metric: str, tags: Tags) -> None:
+        self.metric = metric
+        self.tags = tags
+        self.pending: list[float] = []
+        self.histogram = Histogram()
+        self._sent = 0
+
+    def add(self, value: float) -> None:
+        """Count one finite value."""
+        pending = self.pending
+        pending.append(value)
+        if len(pending) >= 4096:
+            self.flush()
+
+    def flush(self) -> None:
+        """Account for what is pending."""
+        if self.pending:
+            self.histogram.record_many(np.array(self.pending, dtype=np.float64))
+            self.pending.clear()
+
+    def values(self) -> int:
+        """How many values it has taken."""
+        return self.histogram.count + len(self.pending)
+
+    def collect(self, out: _Collector) -> None:
+        """Put what has changed into a snapshot."""
+        self.flush()
+        if self.histogram.count != self._sent:
+            self._sent = self.histogram.count
+            out.trend(self.metric, self.tags, self.histogram)
+
+
+class CounterSeries:
+    """A counter: add to `value`."""
+
+    __slots__ = ("_sent", "metric", "tags", "value")
+
+    def __init__(self, metric: str, tags: Tags) -> None:
+        self.metric = metric
+        self.tags = tags
+        self.value: float = 0
+        self._sent: float = 0
+
+    def values(self) -> int:
+        """The number of values is not known; its sum stands for it."""
+        return int(self.value)
+
+    def collect(self, out: _Collector) -> None:
+        """Put what has changed into a snapshot."""
+        if self.value != self._sent:
+            self._sent = self.value
+            out.counter(self.metric, self.tags, self.value)
+
+
+class RateSeries:
+    """A rate: add 1 to `total`, and 1 to `hits` when it was one."""
+
+    __slots__ = ("_sent", "hits", "metric", "tags", "total")
+
+    def __init__(self, metric: str, tags: Tags) -> None:
+        self.metric = metric
+        self.tags = tags
+        self.hits = 0
+        self.total = 0
+        self._sent = 0
+
+    def add(self, hit: bool) -> None:  # noqa: FBT001 - the one thing it takes
+        """Count one value."""
+        self.total += 1
+        if hit:
+            self.hits += 1
+
+    def values(self) -> int:
+        """How many values it has taken."""
+        return self.total
+
+    def collect(self, out: _Collector) -> None:
+        """Put what has changed into a snapshot."""
+        if self.total != self._sent:
+            self._sent = self.total
+            out.rate(self.metric, self.tags, self.hits, self.total)
+
+
+class GaugeSeries:
+    """A gauge; in every snapshot, with the extremes it had since the one before."""
+
+    __slots__ = ("_high", "_low", "_set", "metric", "tags", "value")
+
+    def __init__(self, metric: str, tags: Tags, value: float | None = None) -> None:
+        self.metric = metric
+        self.tags = tags
+        self._set = value is not None
+        self.value = self._low = self._high = value or 0.0
+
+    def set(self, value: float) -> None:
+        """Take a new value."""
+        if not self._set:
+            self._low = self._high = value
+            self._set = True
+        self.value = value
+        if value < self._low:
+            self._low = value
+        elif value > self._high:
+            self._high = value
+
+    def values(self) -> int:
+        """A gauge has one value."""
+        return int(self._set)
+
+    def collect(self, out: _Collector) -> None:
+        """Put it into a snapshot."""
+        if self._set:
+            number = out.id(self.metric, Kind.GAUGE, self.tags)
+            out.gauges.append((number, self.value, self._low, self._high))
+            self._low = self._high = self.value
+
+
+class RequestSeries:
+    """Everything measured of finished requests that share their tags.
+
+    Args:
+        tags: Scenario, stage, step, method, status, error class and the user's own.
+        failed: Whether these requests count as failed.
+        error: The class of the failure, empty without one.
+    """
+
+    __slots__ = (
+        "_at", "_buffer", "_collected", "_end", "_opened", "blocked", "connecting", "count", "duration", "failed",
+        "error", "receiving", "received", "response_time", "retries", "sending", "sent", "tags", "tls", "total", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, tags: Tags, *, failed: bool, error: str = "") -> None:
+        self.tags = tags
+        self.failed = failed
+        self.error = error
+        self.count = 0
+        self.sent = 0.0
+        self.received = 0.0
+        self.retries = 0
+        self._opened: list[tuple[float, float, float]] = []
+        self._buffer = bytearray(_ROW.size * _ROWS_FIRST)
+        self._end = len(self._buffer)
+        self._at = 0
+        self._collected = 0
+        self.total, self.response_time, self.duration = Histogram(), Histogram(), Histogram()
+        self.sending, self.waiting, self.receiving = Histogram(), Histogram(), Histogram()
+        self.blocked, self.connecting, self.tls = Histogram(), Histogram(), Histogram()
+
+    # ---- The hot path: one call per finished request. Reused connections, nearly all of them, need the row only. ----
+    def add(
+        self,
+        start: float,
+        end: float,
+        intended: float,
+        sending: float,
+        waiting: float,
+        receiving: float,
+        bytes_sent: int,
+        bytes_received: int,
+        pack_row: Callable[..., None] = _ROW.pack_into,
+    ) -> None:
+        """Count a request; times are seconds of one clock, `intended` is when it should have been sent."""
+        at = self._at
+        pack_row(
+            self._buffer, at, start, end, intended, sending, waiting, receiving, bytes_sent, bytes_received
+        )
+        self._at = at = at + 64
+        if at == self._end:
+            self._full()
+
+    def opened(self, blocked: float, connecting: float, tls: float) -> None:
+        """The last request had to wait for a connection or open one."""
+        self._opened.append((blocked, connecting, tls))
+
+    def _full(self) -> None:
+        self.flush()
+        if self._end < _ROWS_MOST * _ROW.size:
+            self._buffer = bytearray(self._end * 4)
+            self._end = len(self._buffer)
+
+    def flush(self) -> None:
+        """Account for the rows in the buffer."""
+        rows = self._at // _ROW.size
+        if not rows:
+            return
+        table = np.frombuffer(self._buffer, dtype=np.float64, count=rows * 8).reshape(rows, 8).T.copy()
+        self._at = 0
+        start, end, intended, sending, waiting, receiving, sent, received = table
+        self.total.record_many(end - start)
+        self.response_time.record_many(end - intended)
+        self.duration.record_many(sending + waiting + receiving)
+        self.sending.record_many(sending)
+        self.waiting.record_many(waiting)
+        self.receiving.record_many(receiving)
+        self.sent += float(sent.sum())
+        self.received += float(received.sum())
+        self.count += rows
+        self._flush_opened(rows)
+
+    def _flush_opened(self, rows: int) -> None:
+        opened: NDArray[np.float64] = np.array(self._opened, dtype=np.float64).reshape(-1, 3).T
+        self._opened.clear()
+        for histogram, values in zip((self.blocked, self.connecting, self.tls), opened, strict=True):
+            histogram.record_many(values)
+            histogram.merge(_zeros(rows - values.size))
+
+    def values(self) -> int:
+        """How many requests it has taken."""
+        return self.count + self._at // _ROW.size
+
+    def collect(self, out: _Collector) -> None:
+        """Put what has changed into a snapshot."""
+        self.flush()
+        if self.count == self._collected:
+            return
+        self._collected = self.count
+        tags = self.tags
+        out.counter("http_reqs", tags, self.count)
+        out.rate("http_req_failed", tags, self.count if self.failed else 0, self.count)
+        out.counter("data_sent", tags, self.sent)
+        out.counter("data_received", tags, self.received)
+        if self.error:
+            out.counter("http_req_errors", tags, self.count)
+        if self.retries:
+            out.counter("http_retries", tags, self.retries)
+        for metric, histogram in self._trends():
+            out.trend(metric, tags, histogram)
+
+    def _trends(self) -> tuple[tuple[str, Histogram], ...]:
+        return (
+            ("http_req_total", self.total),
+            ("http_req_response_time", self.response_time),
+            ("http_req_duration", self.duration),
+            ("http_req_blocked", self.blocked),
+            ("http_req_connecting", self.connecting),
+            ("http_req_tls_handshaking", self.tls),
+            ("http_req_sending", self.sending),
+            ("http_req_waiting", self.waiting),
+            ("http_req_receiving", self.receiving),
+        )
+
+
+def _zeros(count: int) -> Histogram:
+    none = np.zeros(0, dtype=np.int64)
+    return Histogram.from_parts(offset=0, counts=none, zero=count, total=0.0, low=0.0, high=0.0)
+
+
+class Recorder:
+    """All series of one runner.
+
+    Args:
+        runner: Index of the runner within the run.
+        attempt: The process's own word, see `Snapshot`.
+        max_series: Distinct sets of tags before overflow.
+    """
+
+    def __init__(self, runner: int, attempt: str, *, max_series: int = MAX_SERIES) -> None:
+        self._runner = runner
+        self._attempt = attempt
+        self._max = max_series
+        self._sources: dict[tuple[str, Tags], _Source] = {}
+        self._overflow: dict[tuple[str, Tags], _Source] = {}
+        self._ids: dict[tuple[str, Tags], int] = {}
+        self._dropped = CounterSeries("series_dropped", ())
+
+    def requests(self, tags: Tags, *, failed: bool, error: str = "") -> RequestSeries:
+        """The series of requests with these tags; callers keep it when the tags cannot change."""
+        return self._get("http", tags, lambda kept: RequestSeries(kept, failed=failed, error=error))
+
+    def trend(self, metric: str, tags: Tags = ()) -> TrendSeries:
+        """The trend with these tags."""
+        return self._get(metric, tags, lambda kept: TrendSeries(metric, kept))
+
+    def counter(self, metric: str, tags: Tags = ()) -> CounterSeries:
+        """The counter with these tags."""
+        return self._get(metric, tags, lambda kept: CounterSeries(metric, kept))
+
+    def rate(self, metric: str, tags: Tags = ()) -> RateSeries:
+        """The rate with these tags."""
+        return self._get(metric, tags, lambda kept: RateSeries(metric, kept))
+
+    def gauge(self, metric: str, tags: Tags = (), value: float | None = None) -> GaugeSeries:
+        """The gauge with these tags; with a `value` it is there from the beginning."""
+        return self._get(metric, tags, lambda kept: GaugeSeries(metric, kept, value))
+
+    def _get(self, metric: str, tags: Tags, make: Callable[[Tags], _S]) -> _S:
+        found = self._sources.get((metric, tags))
+        if found is None:
+            if len(self._sources) < self._max:
+                found = self._sources[metric, tags] = make(tags)
+            else:
+                kept = tuple(tag for tag in tags if tag[0] in _KEPT_IN_OVERFLOW)
+                tags = tuple(sorted((*kept, ("overflow", "true"))))
+                found = self._overflow.get((metric, tags))
+                if found is None:
+                    found = self._overflow[metric, tags] = make(tags)
+        return cast("_S", found)
+
+    def measure(self, slot: int) -> Snapshot:
+        """Everything until now, cumulative; of the series that changed since the call before."""
+        out = _Collector(self._ids)
+        for source in list(self._sources.values()):
+            source.collect(out)
+        for source in self._overflow.values():
+            source.collect(out)
+        self._dropped.value = sum(source.values() for source in self._overflow.values())
+        self._dropped.collect(out)
+        return Snapshot(
+            runner=self._runner,
+            attempt=self._attempt,
+            slot=slot,
+            defs=out.defs,
+            counters=out.counters,
+            rates=out.rates,
+            gauges=out.gauges,
+            trends=out.trends,
+        )

@@ -1,0 +1,82 @@
+"""Checks: conditions that are counted and never end an iteration by themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squall.expr import EvaluationError, compile_expression
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from squall.expr import Env, Expression, Scope
+    from squall_runner.engine.vu import Vu
+    from squall_runner.recording import RateSeries
+    from squall_runner.steps.context import Site
+    from squall_runner.steps.view import View
+
+    Check = Callable[[Vu, View | None, str], None]
+    """Takes the VU, the response if there is one, and the stage."""
+
+
+def compile_checks(
+    checks: Mapping[str, str] | None, site: Site, scope: Scope
+) -> tuple[tuple[Check, ...], frozenset[str]]:
+    """Compile checks by name; returns them and the names that their expressions use."""
+    compiled = {name: compile_expression(text, scope) for name, text in (checks or {}).items()}
+    names = frozenset().union(*(expression.names for expression in compiled.values()))
+    make = _observed if site.ctx.observer is not None else _check
+    return tuple(make(name, expression, site) for name, expression in compiled.items()), names
+
+
+def _check(name: str, expression: Expression, site: Site) -> Check:
+    evaluate = expression.evaluate
+    series: dict[str, RateSeries] = {}
+    measured, own = site.ctx.measured, bool(site.own)
+
+    def check(vu: Vu, view: View | None, stage: str) -> None:
+        try:
+            held = bool(evaluate(vu.env, view))
+        except EvaluationError as error:
+            held = False
+            site.ctx.examples.keep(f"check {name}", site.ctx.scenario, site.name, error.message, error.hint)
+        if not measured:
+            return
+        rate = series.get(stage)
+        if rate is None:
+            rate = site.check(name, vu, stage)
+            if not own:
+                series[stage] = rate
+        rate.total += 1
+        if held:
+            rate.hits += 1
+
+    return check
+
+
+def _observed(name: str, expression: Expression, site: Site) -> Check:
+    observer = site.ctx.observer
+    assert observer is not None, "compiled for somebody who watches"
+
+    def check(vu: Vu, view: View | None, _: str) -> None:
+        why = ""
+        try:
+            held = bool(expression.evaluate(vu.env, view))
+        except EvaluationError as error:
+            held, why = False, error.message
+        observer.check(
+            site, name, expression.source, held=held, seen=_seen(expression, vu.env, view), why=why
+        )
+
+    return check
+
+
+def _seen(expression: Expression, env: Env, view: View | None) -> dict[str, Any]:
+    """The values of the names that an expression uses."""
+    seen: dict[str, Any] = {}
+    for name in sorted(expression.names - {"var"}):
+        try:
+            seen[name] = getattr(view, name) if view is not None and hasattr(type(view), name) else env[name]
+        except (KeyError, ValueError) as error:
+            seen[name] = f"({error})"
+    return seen

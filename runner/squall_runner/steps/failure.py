@@ -1,0 +1,28 @@
+"""How an iteration ends before its last step; raised by steps, understood by the iteration alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXTRACT: Final = "extract"
+"""A response does not hold what a step wants to take out of it."""
+EXPRESSION: Final = "expression"
+"""An expression has no value for the data it met, such as a name that nothing has set."""
+PYTHON: Final = "python"
+"""The user's own function raised an exception or took too long."""
+JOB: Final = "job"
+"""A polled job failed, or missed its deadline."""
+LIMIT: Final = "limit"
+"""A repetition reached its limit."""
+CANCELLED: Final = "cancelled"
+"""The request was cut off by the generator itself: the plan's end, a ramp or a stop."""
+INTERNAL: Final = "internal"
+"""A defect in Squall."""
+
+
+class EndIteration(Exception):  # noqa: N818 - an order, not a mistake
+    """A step failed, and the iteration ends here."""
+
+
+class Halted(Exception):  # noqa: N818 - an order, not a mistake
+    """The VU may send nothing more: a stop, or its time is up."""

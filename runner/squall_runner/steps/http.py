@@ -1,0 +1,311 @@
+"""`http`: one request. The hottest path there is; what is slow in it is slow a hundred million times."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squall.expr import EvaluationError
+from squall.spec.base import seconds
+from squall_runner.steps.checking import compile_checks
+from squall_runner.steps.context import Compiled
+from squall_runner.steps.extract import MISSING, ExtractionError, compile_extractor
+from squall_runner.steps.failure import CANCELLED, EXPRESSION, EXTRACT, Halted
+from squall_runner.steps.record import compile_record
+from squall_runner.steps.request import compile_request
+from squall_runner.steps.view import NEEDS_BODY, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from squall.expr import Scope
+    from squall.spec.steps import Extractor as ExtractorSpec
+    from squall.spec.steps import Http, Step
+    from squall_runner.engine.vu import Vu
+    from squall_runner.http import Request, Response
+    from squall_runner.recording import RequestSeries
+    from squall_runner.steps.checking import Check
+    from squall_runner.steps.context import Context, Site
+    from squall_runner.steps.extract import Extractor
+    from squall_runner.steps.program import Compiler
+    from squall_runner.steps.record import Recording
+
+_BY_DEFAULT = ("200-399",)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a request is sent.
+
+    Attributes:
+        timeout: Seconds for the whole of it.
+        max_redirects: How many are followed.
+        expected: The statuses that are no failure.
+    """
+
+    timeout: float
+    max_redirects: int
+    expected: frozenset[int]
+
+
+def compile_options(http: Http, ctx: Context) -> Options:
+    """The options of a request; the defaults of the manifest where the step says nothing."""
+    redirects = ctx.http.max_redirects if http.max_redirects is None else http.max_redirects
+    return Options(
+        timeout=seconds(http.timeout or ctx.http.timeout),
+        max_redirects=redirects,
+        expected=expected_statuses(http.expect_status or _BY_DEFAULT),
+    )
+
+
+def default_options(ctx: Context) -> Options:
+    """The options of a request about which the manifest says nothing of its own."""
+    return Options(seconds(ctx.http.timeout), ctx.http.max_redirects, expected_statuses(_BY_DEFAULT))
+
+
+def expected_statuses(ranges: tuple[str, ...] | list[str]) -> frozenset[int]:
+    """Statuses written as `200` or `200-299`."""
+    found: set[int] = set()
+    for text in ranges:
+        first, _, last = text.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def error_of(response: Response, expected: frozenset[int]) -> tuple[str, str]:
+    """The class of a response's failure and a sentence about it; empty when it is none."""
+    if response.error:
+        return response.error, response.error_message
+    if response.status in expected:
+        return "", ""
+    kind = "http_5xx" if response.status >= 500 else "http_4xx"
+    return (
+        kind,
+        f"{response.request.method} {response.request.url} was answered with {response.status} {response.reason}",
+    )
+
+
+class Meter:
+    """Records the requests of one step.
+
+    Args:
+        site: The step.
+        expected: The statuses that are no failure.
+    """
+
+    __slots__ = ("_expected", "_series", "_site")
+
+    def __init__(self, site: Site, expected: frozenset[int]) -> None:
+        self._site = site
+        self._expected = expected
+        self._series: dict[str, dict[int, RequestSeries]] = {}
+
+    def record(self, vu: Vu, stage: str, response: Response, intended: float) -> RequestSeries:
+        """Count a finished request; returns its series, which knows whether it has failed."""
+        if response.error:
+            series = self._find(vu, stage, response)
+        else:
+            try:
+                series = self._series[stage][response.status]
+            except KeyError:
+                series = self._find(vu, stage, response)
+        start = response.start
+        if response.redirects or response.retries:
+            start = self._extra(vu, stage, response, series, intended)
+        series.add(
+            start,
+            response.end,
+            intended,
+            response.sending,
+            response.waiting,
+            response.receiving,
+            response.bytes_sent,
+            response.bytes_received,
+        )
+        if not response.reused:
+            _opened(series, response)
+        return series
+
+    def _find(self, vu: Vu, stage: str, response: Response) -> RequestSeries:
+        error, _ = error_of(response, self._expected)
+        status = str(response.status) if response.status else ""
+        series = self._site.requests(vu, stage, response.request.method, status, error, failed=bool(error))
+        if not response.error and not self._site.own:
+            self._series.setdefault(stage, {})[response.status] = series
+        return series
+
+    def _extra(self, vu: Vu, stage: str, response: Response, series: RequestSeries, intended: float) -> float:
+        """Count what was sent beside the final request; returns when the first one began."""
+        series.retries += response.retries
+        start = response.start
+        for hop in reversed(response.redirects):
+            start = hop.start
+            hops = self._site.requests(vu, stage, hop.request.method, str(hop.status), "", failed=False)
+            hops.add(
+                hop.start,
+                hop.end,
+                intended,
+                hop.sending,
+                hop.waiting,
+                hop.receiving,
+                hop.bytes_sent,
+                hop.bytes_received,
+            )
+            if not hop.reused:
+                _opened(hops, hop)
+        return start
+
+    def cancelled(self, vu: Vu, stage: str, method: str) -> None:
+        """Count a request that the generator itself cut off: no failure of the target, and no time of anything."""
+        tags = self._site.tagged(vu.env, stage=stage, method=method, error=CANCELLED)
+        recorder = self._site.ctx.recorder
+        recorder.counter("http_reqs", tags).value += 1
+        recorder.counter("http_req_errors", tags).value += 1
+
+
+def _opened(series: RequestSeries, response: Response) -> None:
+    connecting = response.dns + response.connect
+    series.opened(response.blocked + connecting + response.tls, connecting, response.tls)
+
+
+def compile_extractors(specs: Mapping[str, ExtractorSpec] | None) -> tuple[Extractor, ...]:
+    """Compile a step's `extract`."""
+    return tuple(
+        compile_extractor(
+            name,
+            json_path=spec.json_path,
+            header=spec.header,
+            regex=spec.regex,
+            cookie=spec.cookie,
+            default=spec.default if "default" in spec.model_fields_set else MISSING,
+            all_matches=spec.all,
+        )
+        for name, spec in (specs or {}).items()
+    )
+
+
+def reads_body(specs: Mapping[str, ExtractorSpec] | None) -> bool:
+    """Whether an extractor looks into the body."""
+    return any(spec.json_path is not None or spec.regex is not None for spec in (specs or {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is done with a response: checks, extraction, the user's metric, and what a failure does."""
+
+    site: Site
+    expected: frozenset[int]
+    checks: tuple[Check, ...]
+    extractors: tuple[Extractor, ...]
+    record: Recording | None
+    keep_body: bool
+
+    @classmethod
+    def of(cls, step: Step, site: Site, scope: Scope, expected: frozenset[int]) -> Outcome:
+        """Compile what the step says about its response."""
+        response_scope = scope.with_response()
+        checks, names = compile_checks(step.checks, site, response_scope)
+        record = (
+            compile_record(step.record, site, response_scope.with_names(step.extract or ()))
+            if step.record
+            else None
+        )
+        keep = bool(names & NEEDS_BODY) or reads_body(step.extract) or site.ctx.observer is not None
+        keep = keep or bool(step.record and step.record.value)
+        return cls(site, expected, checks, compile_extractors(step.extract), record, keep)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether only a failure has to be looked at."""
+        return not (self.checks or self.extractors or self.record)
+
+    def take(self, vu: Vu, stage: str, response: Response, duration: float) -> None:
+        """Look at a response; raises EndIteration when the iteration is over."""
+        view = View(response)
+        for check in self.checks:
+            check(vu, view, stage)
+        error, message = error_of(response, self.expected)
+        if not error and self.extractors:
+            error, message = self._extract(vu, response)
+        if self.record is not None:
+            self.record(vu, view, duration, not error)
+        if error:
+            self.site.fail(vu, error, message)
+
+    def _extract(self, vu: Vu, response: Response) -> tuple[str, str]:
+        env, observer = vu.env, self.site.ctx.observer
+        for extractor in self.extractors:
+            try:
+                value = env[extractor.name] = extractor(response)
+            except ExtractionError as error:
+                return EXTRACT, f"{error.message}; {error.hint}"
+            if observer is not None:
+                observer.value(self.site, extractor.name, value)
+        return "", ""
+
+
+def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:
+    """Compile an http step."""
+    ctx = compiler.ctx
+    assert step.http is not None, "the step is of this kind"
+    options = compile_options(step.http, ctx)
+    build, constant = compile_request(step.http, scope, ctx)
+    outcome = Outcome.of(step, site, scope, options.expected)
+    send = compile_send(site, options, keep_body=outcome.keep_body)
+    nothing, take = outcome.nothing, outcome.take
+
+    async def run(vu: Vu) -> None:
+        request = constant
+        if request is None:
+            try:
+                request = build(vu)
+            except (EvaluationError, ValueError, OSError) as error:
+                site.fail(vu, EXPRESSION, str(error), getattr(error, "hint", ""))
+                return
+        stage = vu.scenario.stage
+        response, failed = await send(vu, request, stage)
+        if failed or not nothing:
+            take(vu, stage, response, response.duration)
+
+    return Compiled(run, frozenset(step.extract or ()))
+
+
+def compile_send(site: Site, options: Options, *, keep_body: bool) -> Callable[[Vu, Request, str], Any]:
+    """What sends a request of a step, records it, and says whether it has failed."""
+    ctx = site.ctx
+    control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
+    meter = Meter(site, options.expected)
+    record, expected = meter.record, options.expected
+    timeout, redirects = options.timeout, options.max_redirects
+
+    async def send(vu: Vu, request: Request, stage: str) -> tuple[Response, bool]:
+        root = vu.root
+        if root.halted:
+            raise Halted
+        root.in_flight += 1
+        control.last_request = clock()
+        try:
+            response = await vu.client.send(
+                request, timeout=timeout, keep_body=keep_body, max_redirects=redirects
+            )
+        except asyncio.CancelledError:
+            if measured:
+                meter.cancelled(vu, stage, request.method)
+            raise
+        finally:
+            root.in_flight -= 1
+        intended = vu.ready
+        vu.ready = response.end
+        root.yields += 1
+        if observer is not None:
+            observer.exchange(site, request, response)
+        if measured:
+            failed = record(vu, stage, response, intended).failed
+        else:
+            failed = bool(response.error) or response.status not in expected
+        if response.error:
+            await asyncio.sleep(0)  # a connection can be refused without waiting; nobody else would ever run
+        return response, failed
+
+    return send

@@ -1,0 +1,109 @@
+"""From the steps of a manifest to something that runs: each kind knows how to compile itself.
+
+A kind of step is one model in `squall.spec.steps` and one compiler in a module of this package, listed in `KINDS`.
+Compiled steps are closures over everything that is known before the run; running one is `await step(vu)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from squall.spec.steps import STEP_KINDS
+from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
+from squall_runner.steps.context import Site
+from squall_runner.steps.record import with_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from squall.expr import Scope
+    from squall.spec.steps import Step
+    from squall_runner.engine.vu import Vu
+    from squall_runner.steps.context import Compiled, Context, StepFn
+
+KINDS: Final[dict[str, Callable[[Step, Site, Scope, Compiler], Compiled]]] = {
+    "http": http.compile_http,
+    "poll": poll.compile_poll,
+    "think": think.compile_think,
+    "group": grouping.compile_group,
+    "if": branching.compile_if,
+    "choose": branching.compile_choose,
+    "repeat": branching.compile_repeat,
+    "parallel": parallel.compile_parallel,
+    "set": values.compile_set,
+    "check": values.compile_check,
+    "python": python.compile_python,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Steps that run one after the other.
+
+    Attributes:
+        run: Runs them for one VU.
+        names: What they extract or set.
+    """
+
+    run: StepFn
+    names: frozenset[str]
+
+
+class Compiler:
+    """Compiles the steps of one scenario.
+
+    Args:
+        ctx: What they share.
+    """
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    def steps(self, steps: Sequence[Step], scope: Scope, place: str = "") -> Program:
+        """Compile a list of steps.
+
+        Args:
+            steps: As in the manifest.
+            scope: The names that are known before the first of them.
+            place: The place of the step that holds the list, such as `2.`; part of the names of unnamed steps.
+
+        Raises:
+            ExpressionError: An expression is wrong.
+            LoadError: A file or a function is not there.
+        """
+        found: list[StepFn] = []
+        names: frozenset[str] = frozenset()
+        for number, step in enumerate(steps, 1):
+            compiled = self._step(step, scope.with_names(names), f"{place}{number}")
+            found.append(compiled.run)
+            names |= compiled.names
+        return Program(sequence(found), names)
+
+    def _step(self, step: Step, scope: Scope, place: str) -> Compiled:
+        given = step.given_keys()
+        kind = next(kind for kind in STEP_KINDS if kind in given)
+        site = Site.of(step, step.name or f"{kind}-{place}", place, scope, self.ctx)
+        compiled = KINDS[kind](step, site, scope, self)
+        if self.ctx.observer is not None:
+            compiled = compiled.observed(site, self.ctx.observer)
+        if step.record is None or kind in ("http", "poll"):
+            return compiled
+        return with_record(compiled, step.record, site, scope)
+
+
+def compile_steps(steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:
+    """Compile the steps of a scenario, of setup or of teardown; raises as `Compiler.steps`."""
+    return Compiler(ctx).steps(steps, scope)
+
+
+def sequence(steps: Sequence[StepFn]) -> StepFn:
+    """One step that runs all of these."""
+    if len(steps) == 1:
+        return steps[0]
+
+    async def run(vu: Vu) -> None:
+        for step in steps:
+            await step(vu)
+
+    return run

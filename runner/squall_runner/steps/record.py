@@ -1,0 +1,96 @@
+"""Metrics of the user's own: what a step's `record` adds to them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from squall.expr import EvaluationError, compile_expression
+from squall_runner.steps.context import Compiled
+from squall_runner.steps.failure import EXPRESSION, EndIteration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall.expr import Scope
+    from squall.spec.steps import Record
+    from squall_runner.engine.vu import Vu
+    from squall_runner.steps.context import Site
+    from squall_runner.steps.view import View
+
+    Recording = Callable[[Vu, View | None, float, bool], None]
+    """Takes the VU, the response if there is one, the step's duration in seconds, and whether it succeeded."""
+
+
+def compile_record(record: Record, site: Site, scope: Scope) -> Recording:
+    """Compile `record`; `scope` is that of the step's expressions, with a response where there is one."""
+    value = compile_expression(record.value, scope).evaluate if record.value is not None else None
+    write = _writer(record, site)
+
+    def run(vu: Vu, view: View | None, duration: float, ok: bool) -> None:  # noqa: FBT001 - called in hot paths
+        if value is None:
+            write(vu, duration, ok, None)
+        elif ok:
+            try:
+                write(vu, duration, ok, value(vu.env, view))
+            except (EvaluationError, ValueError) as error:
+                site.fail(vu, EXPRESSION, f"record: {error}")
+
+    return run
+
+
+def _writer(record: Record, site: Site) -> Callable[[Vu, float, bool, Any], None]:
+    recorder = site.ctx.recorder
+
+    def trend(vu: Vu, duration: float, _: bool, value: Any) -> None:
+        site.trend(record.trend or "", vu, vu.scenario.stage).add(
+            duration if value is None else _number(value)
+        )
+
+    def counter(vu: Vu, _: float, __: bool, value: Any) -> None:
+        tags = site.tagged(vu.env, stage=vu.scenario.stage)
+        recorder.counter(record.counter or "", tags).value += 1 if value is None else max(0.0, _number(value))
+
+    def rate(vu: Vu, _: float, ok: bool, value: Any) -> None:
+        tags = site.tagged(vu.env, stage=vu.scenario.stage)
+        recorder.rate(record.rate or "", tags).add(ok if value is None else bool(value))
+
+    def gauge(vu: Vu, _: float, __: bool, value: Any) -> None:
+        recorder.gauge(record.gauge or "", site.tagged(vu.env)).set(_number(value))
+
+    if not site.ctx.measured:
+        return lambda *_: None
+    if record.trend is not None:
+        return trend
+    if record.counter is not None:
+        return counter
+    return rate if record.rate is not None else gauge
+
+
+def _number(value: Any) -> float:
+    """A finite number, for metrics take nothing else.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"{str(value)[:80]!r} is not a finite number")
+
+
+def with_record(compiled: Compiled, record: Record, site: Site, scope: Scope) -> Compiled:
+    """A step without a response, with its `record`."""
+    inner, clock = compiled.run, site.ctx.clock
+    write = compile_record(record, site, scope.with_names(compiled.names))
+
+    async def run(vu: Vu) -> None:
+        begun = clock()
+        try:
+            await inner(vu)
+        except EndIteration:
+            if record.rate is not None and record.value is None:
+                write(vu, None, clock() - begun, False)
+            raise
+        write(vu, None, clock() - begun, True)
+
+    return Compiled(run, compiled.names)
