@@ -82,7 +82,7 @@ class _Symptom:
 
     def exceeds(self, slot: int, trend: Aggregate | None, limit: float) -> bool:
         """Look at the p99 of a trend; returns whether it is above the limit."""
-        value = trend.quantile(0.99) if isinstance(trend, Histogram) else 0.0
+        value = trend.quantile(0.99) if isinstance(trend, Histogram) and trend.count else 0.0
         if value <= limit:
             return False
         self.seen(slot, value)
