@@ -1,23 +1,24 @@
-"""Rules across keys are said twice, in CEL and in Python: for any choice of keys both must say the same.
+"""Rules across keys are said twice, in CEL and in Python: for every choice of keys both must say the same.
 
-The table of wrong manifests holds the mistakes one thinks of. Here the keys of an object are drawn at random, each with a value
-that is right for it, so that nothing but the choice of keys can be wrong.
+The table of wrong manifests holds the mistakes one thinks of. Here an object is given every choice of the keys that its rules
+speak of (of many keys, every pair), each with a value that is right for it, so that nothing but the choice can be wrong.
 """
 
 import copy
+from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import EVERYTHING, collection
 from support.wrongmanifests import base_manifests
 
 from squall.spec import KINDS
-from squall.spec.base import Model
+from squall.spec.base import Model, cel_name
+from squall.spec.scenarios import EXECUTOR_FIELDS
 from squall.spec.schema import schema_of
 
 pytestmark = pytest.mark.control_plane
@@ -41,6 +42,8 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "Record": (*STEP, "record"),
 }
 """Where in a manifest an object of each model that has rules is put."""
+ALL_CHOICES_UP_TO = 6
+"""Of more keys than this only pairs are tried."""
 
 
 def test_every_model_with_rules_has_a_place() -> None:
@@ -48,23 +51,48 @@ def test_every_model_with_rules_has_a_place() -> None:
     assert {name for name, cls in schema.classes.items() if cls.rules} == set(PLACES)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_they_agree(crds: dict[str, Json], kube: KubeClient, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(PLACES)), label="model")
-    manifest = _manifest_with(PLACES[name], _any_keys(data, name))
-    by_server, by_models = _refused_by_server(kube, manifest), _refused_by_models(manifest)
-    assert (by_server is None) == (by_models is None), f"server: {by_server}\nmodels: {by_models}"
+@pytest.mark.parametrize("name", list(PLACES))
+def test_they_agree(crds: dict[str, Json], kube: KubeClient, name: str) -> None:
+    taken = refused = 0
+    for keys in _choices(name):
+        value = {key: copy.deepcopy(SAMPLES[name][key]) for key in sorted(keys - EXECUTOR_FIELDS.keys())}
+        if name == "Scenario":
+            value["executor"] = next(each for each in EXECUTOR_FIELDS if each in keys)
+        manifest = _manifest_with(PLACES[name], value)
+        by_server, by_models = _refused_by_server(kube, manifest), _refused_by_models(manifest)
+        assert (by_server is None) == (by_models is None), (
+            f"{value}\nserver: {by_server}\nmodels: {by_models}"
+        )
+        taken, refused = taken + (by_server is None), refused + (by_server is not None)
+    assert taken, "there is no right choice of keys among these"
+    assert refused, "there is no wrong choice of keys among these"
 
 
-def _any_keys(data: st.DataObject, name: str) -> Json:
-    """An object with all keys it must have, and any few of the others."""
+def _choices(name: str) -> Iterator[set[str]]:
     required = set(schema_of("LoadTest").models[name].get("required", []))
-    others = sorted(SAMPLES[name].keys() - required)
-    chosen = required | set(
-        data.draw(st.lists(st.sampled_from(others), unique=True, max_size=4), label="keys")
-    )
-    return {key: copy.deepcopy(data.draw(st.sampled_from(SAMPLES[name][key]))) for key in sorted(chosen)}
+    others = sorted(_in_rules(name) - required)
+    if name == "Scenario":
+        yield from _choices_of_executors(required)
+        return
+    most = len(others) if len(others) <= ALL_CHOICES_UP_TO else 2
+    for size in range(most + 1):
+        for chosen in combinations(others, size):
+            yield required | set(chosen)
+
+
+def _in_rules(name: str) -> set[str]:
+    """The keys that the rules of a model speak of."""
+    rules = schema_of("LoadTest").classes[name].rules
+    return {key for key in SAMPLES[name] for rule in rules if f"self.{cel_name(key)})" in rule.cel}
+
+
+def _choices_of_executors(required: set[str]) -> Iterator[set[str]]:
+    """What each executor needs, with one key less, and with one key more."""
+    for executor, fields in EXECUTOR_FIELDS.items():
+        right = required | fields.required | {executor}
+        yield right
+        yield from (right - {key} for key in fields.required)
+        yield from (right | {key} for key in _in_rules("Scenario") - right)
 
 
 def _manifest_with(place: tuple[str | int, ...], value: Json) -> Json:
@@ -102,20 +130,20 @@ def _refused_by_models(manifest: Json) -> str | None:
     return None
 
 
-def _samples() -> dict[str, dict[str, list[Any]]]:
-    """Right values for every key of every model, taken from the manifest that uses them all."""
-    found: dict[str, dict[str, list[Any]]] = {}
+def _samples() -> dict[str, Json]:
+    """A right value for every key of every model, taken from the manifest that uses them all."""
+    found: dict[str, Json] = {}
     manifest = yaml.safe_load(EVERYTHING.read_text(encoding="utf-8"))
     _collect(KINDS["LoadTest"].model_validate(manifest), found)
-    found["HttpDefaults"]["baseUrls"] = [["http://127.0.0.1:8080"]]
+    found["HttpDefaults"]["baseUrls"] = ["http://127.0.0.1:8080"]
     return found
 
 
-def _collect(value: Any, found: dict[str, dict[str, list[Any]]]) -> None:
+def _collect(value: Any, found: dict[str, Json]) -> None:
     if isinstance(value, Model):
         dumped = value.model_dump(by_alias=True, exclude_unset=True)
         for key in value.given_keys():
-            found.setdefault(type(value).__name__, {}).setdefault(key, []).append(dumped[key])
+            found.setdefault(type(value).__name__, {}).setdefault(key, dumped[key])
         value = {field: getattr(value, field) for field in type(value).model_fields}
     if isinstance(value, dict | list):
         for each in value.values() if isinstance(value, dict) else value:

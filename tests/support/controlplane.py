@@ -7,9 +7,8 @@ there. Several control planes can live side by side; each keeps its data in a fo
 import socket
 import ssl
 import tempfile
-import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,22 +52,24 @@ def running_control_plane() -> Iterator[ControlPlane]:
             command = _apiserver_command(tools["kube-apiserver"], authority, etcd_port, api_port)
             apiserver = Process(command, log=folder / "kube-apiserver.log")
             try:
-                yield _when_ready(folder, authority, f"https://127.0.0.1:{api_port}", etcd, apiserver)
+                with _administrator(authority, f"https://127.0.0.1:{api_port}") as client:
+                    apiserver.wait_until(lambda: _ready(client), timeout=READY_SECONDS)
+                    yield ControlPlane(client.url, folder / "kubeconfig", client, etcd, apiserver)
             finally:
                 apiserver.stop()
         finally:
             etcd.stop()
 
 
-def _when_ready(
-    folder: Path, authority: Authority, url: str, etcd: Process, apiserver: Process
-) -> ControlPlane:
+@contextmanager
+def _administrator(authority: Authority, url: str) -> Iterator[KubeClient]:
+    """An administrator's client, and the kubeconfig that gives others the same access."""
     admin = authority.issue("admin", name="squall-tests-admin", organization="system:masters")
+    _write_kubeconfig(url, authority, admin)
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.load_cert_chain(admin.certificate, admin.key)
-    client = KubeClient(url, context)
-    apiserver.wait_until(lambda: _ready(client), timeout=READY_SECONDS)
-    return ControlPlane(url, _write_kubeconfig(folder, url, authority, admin), client, etcd, apiserver)
+    with closing(KubeClient(url, context)) as client:
+        yield client
 
 
 def _etcd_command(binary: Path, folder: Path, port: int, peer_port: int) -> list[str]:
@@ -113,7 +114,7 @@ def _apiserver_command(binary: Path, authority: Authority, etcd_port: int, port:
     ]
 
 
-def _write_kubeconfig(folder: Path, url: str, authority: Authority, admin: KeyPair) -> Path:
+def _write_kubeconfig(url: str, authority: Authority, admin: KeyPair) -> None:
     cluster = {"server": url, "certificate-authority": str(authority.certificate)}
     user = {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
     config = {
@@ -124,10 +125,9 @@ def _write_kubeconfig(folder: Path, url: str, authority: Authority, admin: KeyPa
         "contexts": [{"name": "squall-tests", "context": {"cluster": "squall-tests", "user": "admin"}}],
         "current-context": "squall-tests",
     }
-    path = folder / "kubeconfig"
+    path = authority.folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     path.chmod(0o600)
-    return path
 
 
 def _listens(port: int) -> bool:
@@ -143,6 +143,6 @@ def _ready(client: KubeClient) -> bool:
         client.get("/readyz")
         # The default namespace is made a moment after the server calls itself ready.
         client.get("/api/v1/namespaces/default")
-    except (ApiError, urllib.error.URLError, OSError):
+    except (ApiError, OSError):
         return False
     return True

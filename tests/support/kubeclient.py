@@ -7,11 +7,9 @@ side and blur the answer.
 import json
 import ssl
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import HTTPResponse, HTTPSConnection
 from typing import Any
 
 FIELD_MANAGER = "squall-tests"
@@ -28,12 +26,20 @@ class ApiError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
 class KubeClient:
-    """Talks to one API server; every method raises `ApiError` when the server refuses."""
+    """Talks to one API server over one connection, hence from one thread; `close` it at the end.
 
-    url: str
-    ssl_context: ssl.SSLContext
+    Every method raises `ApiError` when the server refuses, and OSError when it is not there.
+    """
+
+    def __init__(self, url: str, ssl_context: ssl.SSLContext) -> None:
+        self.url = url
+        address = urllib.parse.urlsplit(url).netloc
+        self._connection = HTTPSConnection(address, context=ssl_context, timeout=30)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def get(self, path: str) -> Json:
         """Read an object, a list, or discovery."""
@@ -76,20 +82,31 @@ class KubeClient:
         """Send one request and return the decoded answer; an answer that is no JSON comes back as `{"text": ...}`."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept} | ({"Content-Type": content_type} if data else {})
-        request = urllib.request.Request(f"{self.url}{path}", data=data, headers=headers, method=method)
         for _ in range(BUSY_RETRIES):
-            try:
-                with urllib.request.urlopen(request, context=self.ssl_context, timeout=30) as response:
-                    return _decoded(response.read())
-            except urllib.error.HTTPError as error:
-                with error:
-                    refused = ApiError(error.code, _message(error.read()))
-                    wait = error.headers.get("Retry-After")
-                # As every client of Kubernetes does: "busy, ask again", for instance while a new CRD's storage comes up.
-                if error.code != HTTPStatus.TOO_MANY_REQUESTS or wait is None:
-                    raise refused from None
+            response = self._send(method, path, data, headers)
+            content = response.read()
+            if response.status < HTTPStatus.BAD_REQUEST:
+                return _decoded(content)
+            refused = ApiError(response.status, _message(content))
+            wait = response.headers.get("Retry-After")
+            # As every client of Kubernetes does: "busy, ask again", for instance while a new CRD's storage comes up.
+            if response.status != HTTPStatus.TOO_MANY_REQUESTS or wait is None:
+                raise refused
             time.sleep(float(wait))
         raise refused
+
+    def _send(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> HTTPResponse:
+        reused = self._connection.sock is not None
+        try:
+            self._connection.request(method, path, data, headers)
+            return self._connection.getresponse()
+        except OSError:
+            self._connection.close()
+            if not reused:
+                raise
+        # The server may close a connection that has been idle; nothing of the request was done then.
+        self._connection.request(method, path, data, headers)
+        return self._connection.getresponse()
 
     def exists(self, path: str) -> bool:
         """Tell whether an object is there."""
