@@ -62,6 +62,7 @@ BAD = {
     "garbage": (answers(b"\x00\x01\x02 I am not a web server\r\n\r\n"), "protocol"),
     "another protocol": (answers(b"SSH-2.0-OpenSSH_9.6\r\n"), "protocol"),
     "bad status": (answers(b"HTTP/1.1 2x0 OK\r\nContent-Length: 0\r\n\r\n"), "protocol"),
+    "status below 100": (answers(b"HTTP/1.1 042 OK\r\nContent-Length: 0\r\n\r\n"), "protocol"),
     "bad version": (answers(b"HTTP/9.9 200 OK\r\nContent-Length: 0\r\n\r\n"), "protocol"),
     "bare line feeds": (answers(b"HTTP/1.1 200 OK\nContent-Length: 0\n\n"), "protocol"),
     "space in a field name": (answers(HEAD + b"Content Length: 0\r\n\r\n"), "protocol"),
@@ -285,7 +286,7 @@ async def test_farewell_on_an_idle_connection(client: HttpClient, network: Netwo
     with hostile(script) as server:
         for _ in range(3):
             assert (await ask(client, server.url)).status == 200
-            while network.stats.open_sockets:  # noqa: ASYNC110 - nothing tells when the farewell came
+            while network.stats.open_sockets:
                 await asyncio.sleep(0.001)
 
 

@@ -15,10 +15,10 @@ came), `deadlines`, `connection` (one exchange), `resolver`, `tls`, `network` (o
 """
 
 from squall_runner.http.client import HttpClient
-from squall_runner.http.connection import Limits
 from squall_runner.http.cookies import CookieJar
 from squall_runner.http.errors import BodyError
 from squall_runner.http.headers import Headers
+from squall_runner.http.limits import Limits
 from squall_runner.http.multipart import Field, FileBody, FilePart, Multipart
 from squall_runner.http.network import Network, NetworkOptions, NetworkStats, Timeouts
 from squall_runner.http.origin import Origin, encode_target, parse_url

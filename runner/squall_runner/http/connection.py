@@ -11,28 +11,20 @@ A connection carries one exchange at a time, never pipelined. It belongs to one 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from squall_runner.http.deadlines import NEVER, Deadlines
-from squall_runner.http.errors import (
-    BODY_TOO_LARGE,
-    CLOSED,
-    PROTOCOL,
-    RESET,
-    TIMEOUT,
-    RequestFailureError,
-    lost,
-)
+from squall_runner.http.errors import BODY_TOO_LARGE, CLOSED, PROTOCOL, RESET, TIMEOUT, RequestError, lost
 from squall_runner.http.headers import Headers, head_end
-from squall_runner.http.response import Response
+from squall_runner.http.response import Response, failed
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from squall_runner.http.limits import Limits
     from squall_runner.http.origin import Origin
     from squall_runner.http.request import Request
 
@@ -40,21 +32,6 @@ if TYPE_CHECKING:
 _NOT_HTTP = (HttpParserError, HttpParserUpgrade)
 # Up to here the raw bytes of a response are kept as they came; cutting off the body would cost more.
 _KEEP_RAW = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one response may take.
-
-    Attributes:
-        max_head_bytes: Header, interim responses included.
-        max_body_bytes: Body that is kept, as received and as decompressed.
-        max_discarded_bytes: Body that is counted and thrown away; None: no limit but the timeout.
-    """
-
-    max_head_bytes: int = 65536
-    max_body_bytes: int = 64 * 1024 * 1024
-    max_discarded_bytes: int | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -111,8 +88,6 @@ class Connection(asyncio.Protocol):
         self._head = b""
         self._status = 0
         self._keep_alive = False
-
-    # The exchange, in the order in which it happens.
 
     def start(  # noqa: PLR0917 - positional calls are the cheapest
         self,
@@ -173,7 +148,7 @@ class Connection(asyncio.Protocol):
                     return
         except (OSError, ValueError) as exc:
             self._fail(
-                RequestFailureError(PROTOCOL, f"the body of the request cannot be read: {exc}"), self._clock()
+                RequestError(PROTOCOL, f"the body of the request cannot be read: {exc}"), self._clock()
             )
             return
         self._uploading = False
@@ -202,7 +177,7 @@ class Connection(asyncio.Protocol):
         except _NOT_HTTP as exc:
             self._keep_alive = False
             if not self._status:
-                self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                self._fail(RequestError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
                 return
         if self._status:
             self._finish(now)
@@ -216,7 +191,9 @@ class Connection(asyncio.Protocol):
         if status >= 200 or status == 101:
             self._status = status
             self._keep_alive = parser.should_keep_alive()
-        elif status >= 100:
+        elif status < 100:
+            raise ValueError("status below 100")  # the parser turns it into an error of its own
+        else:
             self._interim += 1
             self._permits.append(None)
 
@@ -232,13 +209,11 @@ class Connection(asyncio.Protocol):
             try:
                 parser.feed_data(head[begin:end])
             except _NOT_HTTP as exc:
-                self._fail(RequestFailureError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                self._fail(RequestError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
                 return
             if self._interim > interim:
                 continue
-            options = Headers(head, interim).get("connection", "").lower()
-            http11 = head[begin:end].lstrip(b"\r\n").startswith(b"HTTP/1.1")
-            self._keep_alive = http11 and "close" not in options and len(head) == end
+            self._keep_alive = len(head) == end and Headers(head, interim).keep_alive()
             self._status = parser.get_status_code()
             self._parts.clear()
             self._parser = HttpResponseParser(self)
@@ -265,14 +240,14 @@ class Connection(asyncio.Protocol):
     def _check_head(self, size: int, now: float) -> bool:
         limit = self._limits.max_head_bytes
         if size > limit:
-            self._fail(RequestFailureError(PROTOCOL, f"the header is larger than {limit} bytes"), now)
+            self._fail(RequestError(PROTOCOL, f"the header is larger than {limit} bytes"), now)
         return size <= limit
 
     def _check_body(self, now: float) -> bool:
         limit = self._limits.max_body_bytes if self._keep else self._limits.max_discarded_bytes
         if limit is None or self._size <= limit:
             return True
-        self._fail(RequestFailureError(BODY_TOO_LARGE, f"the body is larger than {limit} bytes"), now)
+        self._fail(RequestError(BODY_TOO_LARGE, f"the body is larger than {limit} bytes"), now)
         return False
 
     def _finish(self, now: float) -> None:
@@ -328,7 +303,7 @@ class Connection(asyncio.Protocol):
         """Ends the exchange because its time is over; called by the sweep."""
         allowed = self.deadline - self._start
         text = f"no complete response within {allowed:.3g} s: {self._how_far()}"
-        self._fail(RequestFailureError(TIMEOUT, text), now)
+        self._fail(RequestError(TIMEOUT, text), now)
 
     def abort(self) -> None:
         """Closes the connection at once and forgets the exchange, if any."""
@@ -345,32 +320,21 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         self._transport.close()
 
-    def _fail(self, failure: RequestFailureError, now: float) -> None:
+    def _fail(self, failure: RequestError, now: float) -> None:
         future = self._future
-        received = self._received
         if future is not None and not future.done():
             sent = min(self._sent, now)
-            first = self._first if received else now
-            response = Response(
-                self._request,
-                0,
-                self._start,
-                now,
-                sent - self._sending,
-                max(first - sent, 0.0),
-                now - first,
-                self._sent_bytes,
-                received,
-                self._size,
-                b"",
-                0,
-                b"",
-                0,
-                self._served > 0,
-            )
-            response.error = failure.error
-            response.error_message = failure.message
-            self.stale = self._served > 0 and not received and failure.error in (CLOSED, RESET)
+            first = self._first if self._received else now
+            response = failed(self._request, self._start, now, failure)
+            response.sending = sent - self._sending
+            response.waiting = max(first - sent, 0.0)
+            response.receiving = now - first
+            response.duration = response.sending + response.waiting + response.receiving
+            response.bytes_sent = self._sent_bytes
+            response.bytes_received = self._received
+            response.size = self._size
+            response.reused = self._served > 0
+            self.stale = self._served > 0 and not self._received and failure.error in (CLOSED, RESET)
             future.set_result(response)
         self.abort()
 
@@ -380,14 +344,6 @@ class Connection(asyncio.Protocol):
         if self._head_end < 0:
             return f"{self._received} bytes of its header came"
         return f"the header and {self._size} bytes of the body came"
-
-    def _ends_with_connection(self) -> bool:
-        """Whether the end of the connection is the end of the response (RFC 9112, section 6.3, item 8)."""
-        if self._head_end < 0 or self._request.method == "HEAD":
-            return False
-        headers = Headers(self._head, self._interim)
-        coding = headers.get("transfer-encoding", "").lower()
-        return "content-length" not in headers and not coding.endswith("chunked")
 
     # The rest of the event loop's interface.
 
@@ -408,7 +364,11 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         if self._future is not None:
             now = self._clock()
-            if exc is None and self._received and self._ends_with_connection():
+            if (
+                exc is None
+                and self._head_end >= 0
+                and Headers(self._head, self._interim).end_with_connection()
+            ):
                 self._keep_alive = False
                 self._status = self._parser.get_status_code()
                 self._finish(now)

@@ -45,7 +45,7 @@ _CONNECT_HINTS = {
 _RESETS = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
-class RequestFailureError(Exception):
+class RequestError(Exception):
     """A request failed; never leaves this package except as the `error` of a response.
 
     Args:
@@ -81,35 +81,35 @@ def describe(exc: BaseException) -> str:
     return " ".join((text or type(exc).__name__).split())[:200]
 
 
-def connect_failure(exc: OSError, where: str) -> RequestFailureError:
+def connect_failure(exc: OSError, where: str) -> RequestError:
     """Names the failure of a TCP connect to `where` (an address and port, for the message)."""
     if isinstance(exc, ConnectionRefusedError):
-        return RequestFailureError(CONNECT_REFUSED, f"{where} refused the connection: is it running?")
+        return RequestError(CONNECT_REFUSED, f"{where} refused the connection: is it running?")
     if isinstance(exc, ConnectionResetError):
-        return RequestFailureError(RESET, f"{where} reset the connection as soon as it was open")
+        return RequestError(RESET, f"{where} reset the connection as soon as it was open")
     if isinstance(exc, TimeoutError):
-        return RequestFailureError(CONNECT_TIMEOUT, f"no connection to {where}: {describe(exc)}")
+        return RequestError(CONNECT_TIMEOUT, f"no connection to {where}: {describe(exc)}")
     hint = _CONNECT_HINTS.get(exc.errno or 0, "")
-    return RequestFailureError(CONNECT_FAILED, f"no connection to {where}: {describe(exc)}{hint}")
+    return RequestError(CONNECT_FAILED, f"no connection to {where}: {describe(exc)}{hint}")
 
 
-def tls_failure(exc: Exception, where: str) -> RequestFailureError:
+def tls_failure(exc: Exception, where: str) -> RequestError:
     """Names the failure of a TLS handshake with `where`.
 
     Garbage instead of a handshake, a refused certificate and a peer that hangs up in the middle of the handshake
     are all `tls`: for the user the handshake is what failed.
     """
-    return RequestFailureError(TLS, f"TLS handshake with {where} failed: {describe(exc)}")
+    return RequestError(TLS, f"TLS handshake with {where} failed: {describe(exc)}")
 
 
-def lost(exc: BaseException | None, progress: str) -> RequestFailureError:
+def lost(exc: BaseException | None, progress: str) -> RequestError:
     """Names the loss of a connection during an exchange; `progress` says how far the response had come."""
     if exc is None:
-        return RequestFailureError(CLOSED, f"the server closed the connection {progress}")
+        return RequestError(CLOSED, f"the server closed the connection {progress}")
     if isinstance(exc, _RESETS):
-        return RequestFailureError(RESET, f"the connection was reset {progress}")
+        return RequestError(RESET, f"the connection was reset {progress}")
     if isinstance(exc, ssl.SSLError):
-        return RequestFailureError(TLS, f"TLS failed {progress}: {describe(exc)}")
+        return RequestError(TLS, f"TLS failed {progress}: {describe(exc)}")
     if isinstance(exc, TimeoutError):
-        return RequestFailureError(TIMEOUT, f"the connection timed out {progress}: {describe(exc)}")
-    return RequestFailureError(CLOSED, f"the connection was lost {progress}: {describe(exc)}")
+        return RequestError(TIMEOUT, f"the connection timed out {progress}: {describe(exc)}")
+    return RequestError(CLOSED, f"the connection was lost {progress}: {describe(exc)}")

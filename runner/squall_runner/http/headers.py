@@ -31,7 +31,7 @@ def head_end(data: bytes | bytearray, interim: int = 0) -> int:
 class Headers(Mapping[str, str]):
     """Header fields by name, case-insensitive. Repeated fields are joined with `, ` (RFC 9110, section 5.3)."""
 
-    __slots__ = ("_lines", "_merged")
+    __slots__ = ("_lines", "_merged", "_version")
 
     def __init__(self, head: bytes, interim: int = 0) -> None:
         """Takes apart a header.
@@ -44,7 +44,9 @@ class Headers(Mapping[str, str]):
         start = head_end(head, interim - 1) if interim else 0
         text = head[start : end - 4 if end >= 0 else len(head)].decode("latin-1").lstrip("\r\n")
         self._lines: list[tuple[str, str]] = []
-        for line in text.split("\r\n")[1:]:
+        status, *lines = text.split("\r\n")
+        self._version = status.partition(" ")[0]
+        for line in lines:
             name, _, value = line.partition(":")
             self._lines.append((name.strip().lower(), value.strip(" \t")))
         self._merged: dict[str, str] = {}
@@ -74,3 +76,13 @@ class Headers(Mapping[str, str]):
         """Returns the values of every field of that name, in order."""
         name = name.lower()
         return [value for key, value in self._lines if key == name]
+
+    def end_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of the body (RFC 9112, section 6.3, item 8)."""
+        return "content-length" not in self and not self.get("transfer-encoding", "").lower().endswith(
+            "chunked"
+        )
+
+    def keep_alive(self) -> bool:
+        """Whether a response without a body leaves the connection open (RFC 9112, section 9.3)."""
+        return self._version == "HTTP/1.1" and "close" not in self.get("connection", "").lower()

@@ -12,17 +12,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from squall_runner.http.connection import Connection, Limits
+from squall_runner.http.connection import Connection
 from squall_runner.http.deadlines import Deadlines
 from squall_runner.http.errors import (
     DNS,
     TLS,
-    RequestFailureError,
+    RequestError,
     connect_failure,
     describe,
     lost,
     tls_failure,
 )
+from squall_runner.http.limits import Limits
 from squall_runner.http.resolver import Address, Resolver
 from squall_runner.http.tls import ResumingContext, TlsOptions, make_context
 
@@ -134,7 +135,7 @@ class Network:
             phases: Filled in, also when it fails.
 
         Raises:
-            RequestFailureError: It was not possible; the class says in which phase.
+            RequestError: It was not possible; the class says in which phase.
         """
         phases.begun = self.clock()
         if origin.tls:
@@ -145,7 +146,7 @@ class Network:
             connection = await self._connect(origin, addresses, deadline, phases, release)
         except BaseException as exc:
             release()
-            self.stats.failed += isinstance(exc, RequestFailureError)
+            self.stats.failed += isinstance(exc, RequestError)
             raise
         self.stats.opened += 1
         return connection
@@ -192,9 +193,9 @@ class Network:
             async with asyncio.timeout(min(allowed, deadline - begun)):
                 return await self._resolver.resolve(origin.host, origin.port)
         except TimeoutError as exc:
-            raise RequestFailureError(DNS, f"no address for {origin.host} in time") from exc
+            raise RequestError(DNS, f"no address for {origin.host} in time") from exc
         except (OSError, UnicodeError) as exc:
-            raise RequestFailureError(DNS, f"no address for {origin.host}: {describe(exc)}") from exc
+            raise RequestError(DNS, f"no address for {origin.host}: {describe(exc)}") from exc
         finally:
             phases.dns = self.clock() - begun
 
@@ -262,9 +263,7 @@ class Network:
             secured = _handshaken(secured, connection)
         except TimeoutError as exc:
             transport.abort()
-            raise RequestFailureError(
-                TLS, f"TLS handshake with {where} not finished in {seconds:.3g} s"
-            ) from exc
+            raise RequestError(TLS, f"TLS handshake with {where} not finished in {seconds:.3g} s") from exc
         except OSError as exc:
             transport.abort()
             raise tls_failure(exc, where) from exc

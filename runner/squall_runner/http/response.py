@@ -14,7 +14,7 @@ import msgspec
 
 from squall_runner.http.cookies import parse_set_cookie
 from squall_runner.http.decoding import decode
-from squall_runner.http.errors import DECODE, BodyError, RequestFailureError
+from squall_runner.http.errors import DECODE, BodyError, RequestError
 from squall_runner.http.headers import Headers
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ class Response:
         size: Bytes of the body as received, before decompression.
         redirects: The responses that led here, oldest first; each one complete in itself.
         retries: How often the request was repeated because a kept-alive connection turned out to be closed.
+        head: The bytes that came, from the first one to at least the end of the header.
         reused: Whether the connection had served a request before.
     """
 
     __slots__ = (
-        "_body", "_cookies", "_decoded", "_head", "_headers", "_interim", "_json", "_limit", "_text",
-        "blocked", "bytes_received", "bytes_sent", "connect", "dns", "duration", "end", "error", "error_message",
+        "_body", "_cookies", "_decoded", "_headers", "_interim", "_json", "_limit", "_text",
+        "blocked", "bytes_received", "bytes_sent", "connect", "dns", "duration", "end", "error", "error_message", "head",
         "receiving", "redirects", "request", "retries", "reused", "sending", "size", "start", "status", "tls", "waiting",
     )  # fmt: skip
 
@@ -97,7 +98,7 @@ class Response:
         self.redirects: tuple[Response, ...] = ()
         self.retries = 0
         self.reused = reused
-        self._head = head
+        self.head = head
         self._interim = interim
         self._body = body
         self._limit = limit
@@ -129,17 +130,12 @@ class Response:
     def headers(self) -> Headers:
         """The header fields."""
         if self._headers is None:
-            self._headers = Headers(self._head, self._interim)
+            self._headers = Headers(self.head, self._interim)
         return self._headers
 
     def header(self, name: str, default: str = "") -> str:
         """Returns the value of a header field, repeated ones joined with `, `."""
         return self.headers.get(name, default)
-
-    @property
-    def sets_cookies(self) -> bool:
-        """Whether the header holds a Set-Cookie field; cheaper than taking it apart."""
-        return b"\nset-cookie:" in self._head.lower()
 
     @property
     def cookies(self) -> dict[str, str]:
@@ -200,7 +196,7 @@ def _to_text(body: bytes, content_type: str) -> str:
         return body.decode("utf-8", "replace")
 
 
-def failed(request: Request, start: float, end: float, failure: RequestFailureError) -> Response:
+def failed(request: Request, start: float, end: float, failure: RequestError) -> Response:
     """Returns the response of a request that was never sent."""
     response = Response(request, 0, start, end, 0.0, 0.0, 0.0, 0, 0, 0, b"", 0, b"", 0, reused=False)
     response.error = failure.error
