@@ -168,6 +168,27 @@ def test_a_stalled_target_breaks_a_rate_though_nothing_comes_in():
     assert run(watch, store) == "ppFF"
 
 
+@pytest.mark.parametrize(
+    ("per_slot", "states", "holds"),
+    [
+        ([0, 0, 10, 10, 10, 0, 0], "-nnppnn", True),
+        ([0, 0, 10, 10, 4, 0, 0], "-nnpFFF", False),
+        ([0, 0, 0], "-nn", False),
+    ],
+)
+def test_a_rate_in_a_stage_is_not_broken_before_and_after_it(per_slot, states, holds):
+    store, runner = SlotStore(), Runner()
+    for slot, count in enumerate(per_slot):
+        runner.add("http_reqs", 5.0, stage="other")
+        if count:
+            runner.add("http_reqs", float(count), stage="hold")
+        store.add(runner.snapshot(slot))
+    watch = Watch(threshold("http_reqs{stage:hold}", "rate>8/s", over=2))
+    assert run(watch, store) == states
+    watch.finish(store.latest, store)
+    assert watch.holds is holds
+
+
 def test_slots_that_other_runners_have_delivered_already_are_not_looked_at():
     store = durations(OK, OK, SLOW, SLOW)
     watch = Watch(threshold("http_req_duration", "max<500ms", abort_on_fail=True))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -92,6 +93,14 @@ def test_failed_thresholds_say_which_and_why(thresholds, reason, message):
     assert (verdict.result, verdict.exit_code) == (Result.FAILED, ExitCode.THRESHOLDS)
     assert (verdict.reason, verdict.message) == (reason, message)
     assert verdict.expression == "p(95)<500ms"
+
+
+def test_a_window_that_is_good_again_is_told_by_its_worst_moment():
+    threshold, evaluation, held = outcome(over=5)
+    later = replace(evaluation, value=0.1, worst=0.9)
+    assert decide(thresholds=[(threshold, later, held)]).message == "slow: observed 0.9"
+    whole = outcome()[0]
+    assert decide(thresholds=[(whole, replace(later, value=0.6), held)]).observed == 0.6
 
 
 def test_when_it_failed_is_told_of_windows_only():

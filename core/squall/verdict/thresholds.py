@@ -7,6 +7,7 @@ at the end, and in between only to show how it stands, or to abort. These rules 
 - A window is judged once it is full; a run shorter than the window is judged at its end by what there is.
 - A slot without data, or with less than `minSamples`, is no violation and ends a violation's time.
 - A count over a whole run only grows. So it is judged before the end only where growing can break it (`<`, `<=`).
+- A counter of one stage is judged by windows that lie within the stage, as outside it there is nothing to count.
 - Nothing at all to judge is a result of its own, `noData`, and `noData: fail | pass` says what it means. A counter
   always has a value: what never happened has happened 0 times.
 
@@ -195,7 +196,9 @@ class Watch:
         else:
             found = self.last
         if not self.last.judged:
-            return self._keep(slot, State.NO_DATA, message=found.message or "there never was a value")
+            return self._keep(
+                slot, State.NO_DATA, found.value, message=found.message or "there never was a value"
+            )
         if found.state in (State.FAILED, State.PASS):
             return found
         # Of every moment that could be judged none failed for long enough.
@@ -225,11 +228,18 @@ class Watch:
         else:
             first = threshold.after
             found = figures.total(threshold.selector, after=first - 1, last=slot)
-        if found is None:
-            if threshold.kind is not Kind.COUNTER:
-                return None, 0
-            found = Counter()
+        if threshold.kind is Kind.COUNTER and self._within_stage(first, slot, figures):
+            found = found or Counter()
+        elif found is None or threshold.kind is Kind.COUNTER:
+            return None, 0
         return threshold.expression.value(found, slot - first + 1), _samples(found)
+
+    def _within_stage(self, first: int, last: int, figures: Figures) -> bool:
+        """Whether a counter's window lies within the stage that it selects, as far as what was counted tells."""
+        selector = self.threshold.selector
+        if not self.threshold.over or selector is None or "stage" not in dict(selector.tags):
+            return True
+        return all(figures.window(selector, edge, edge) is not None for edge in (first, last))
 
     def _answered(self, slot: int, answer: float | None) -> tuple[float | None, int]:
         if answer is not None and math.isfinite(answer):

@@ -153,20 +153,18 @@ def _failed(broken: list[tuple[Threshold, Evaluation]]) -> Verdict:
     """The verdict of broken thresholds; the one that failed first stands for all of them."""
     threshold, evaluation = min(broken, key=lambda each: _failed_at(each[1]))
     more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-    if evaluation.state is State.NO_DATA:
-        reason, why = "NoData", evaluation.message
-    else:
-        reason, why = (
-            "ThresholdFailed",
-            f"observed {evaluation.value:g}" if evaluation.value is not None else "",
-        )
+    # What is about every moment may be good again by now; what it was when at its worst is what counts.
+    worst = evaluation.worst if threshold.momentary else None
+    observed = evaluation.value if worst is None else worst
+    no_data = evaluation.state is State.NO_DATA
+    seen = f"observed {observed:g}" if observed is not None else ""
     return Verdict(
         Result.FAILED,
-        reason,
-        f"{threshold.name}: {why}{more}",
+        "NoData" if no_data else "ThresholdFailed",
+        f"{threshold.name}: {evaluation.message if no_data else seen}{more}",
         ExitCode.THRESHOLDS,
         expression=threshold.expression.text,
-        observed=evaluation.worst if evaluation.worst is not None else evaluation.value,
+        observed=observed,
         at_seconds=evaluation.failed_at + 1.0
         if threshold.momentary and evaluation.failed_at is not None
         else None,
