@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from squall.spec.document import read_documents
 from squall.spec.problems import Problem, did_you_mean, one_of
+from squall.spec.scalars import parse_plain
 from squall.spec.shape import Shape, below
 from squall.spec.tree import Leaf, ListNode, MapNode, Node, Origin, Path, child, format_path, put, text_at
 
@@ -42,7 +43,8 @@ def apply_sets(root: Node, sets: Sequence[str], model: type[Model]) -> tuple[Nod
             if not equals:
                 raise _WrongPathError("needs a path and a value", "write path=value: http.timeout=5s")  # noqa: TRY301
             path = _resolve(root, _segments(written), model)
-            root = put(root, path, _value(value, name, problems))
+            node = _value(value, name, problems)
+            root = root if node is None else put(root, path, node)
         except _WrongPathError as wrong:
             problems.append(Problem(name, 0, 0, "", wrong.message, wrong.hint))
         except KeyError as error:
@@ -103,15 +105,14 @@ def _index(here: ListNode, segment: str, path: Path) -> int:
     raise _WrongPathError(f'{where} has no item named "{segment}"{did_you_mean(segment, known)}', hint)
 
 
-def _value(text: str, name: str, problems: list[Problem]) -> Node:
+def _value(text: str, name: str, problems: list[Problem]) -> Node | None:
+    """The value as a tree; None when it is no YAML, which is noted."""
     origin = Origin(name)
-    documents, wrong = read_documents(text, name)
-    if not text.strip() or (not documents and not wrong):
+    if parse_plain(text.strip()) is None:
         return Leaf(None if text.strip() else "", origin)
-    if wrong and not documents and text.strip() in ("null", "~"):
-        return Leaf(None, origin)
+    documents, wrong = read_documents(text, name)
     problems += [Problem(name, 0, 0, "", problem.message, problem.hint) for problem in wrong]
-    return _moved(documents[0].root, origin) if documents else Leaf(None, origin)
+    return _moved(documents[0].root, origin) if documents and not wrong else None
 
 
 def _moved(node: Node, origin: Origin) -> Node:

@@ -59,7 +59,7 @@ def _merge_maps(base: MapNode, patch: MapNode) -> MapNode:
 def _merges_by_name(base: ListNode, patch: ListNode, key: str) -> bool:
     if key in NAMED_LISTS:
         return True
-    names = [text_at(item, "name") for item in base.items]
+    names = {name for item in base.items if (name := text_at(item, "name"))}
     return (
         key == "steps" and bool(patch.items) and all(text_at(item, "name") in names for item in patch.items)
     )
