@@ -30,7 +30,7 @@ MAX_BLOB = 65536
 VAR_REF = r"\$\{var\.[A-Za-z_][A-Za-z0-9_]*\}"
 _NUMBER = r"[0-9]+(\.[0-9]+)?"
 DURATION_PATTERN = rf"^(0|({_NUMBER}(ns|us|µs|ms|s|m|h))+|{VAR_REF})$"
-PERCENT_PATTERN = rf"^({_NUMBER}%?|{VAR_REF})$"
+PERCENT_PATTERN = rf"^({_NUMBER}%|0(\.[0-9]+)?|1(\.0+)?|{VAR_REF})$"
 SIZE_PATTERN = rf"^({_NUMBER}(B|KiB|MiB|GiB|KB|MB|GB)?|{VAR_REF})$"
 INT_PATTERN = rf"^{VAR_REF}$"
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$"
@@ -135,9 +135,9 @@ Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=IDENTIFIE
 """A name used inside `${...}` or as a metric name."""
 Duration = Annotated[str, Field(min_length=1, max_length=64, pattern=DURATION_PATTERN)]
 """A Go-style duration: `500ms`, `1m30s`, `2h`."""
-Percent = int | Annotated[str, Field(max_length=64, pattern=PERCENT_PATTERN)]
-"""A share: `5%` or `0.05`."""
-Size = int | Annotated[str, Field(max_length=64, pattern=SIZE_PATTERN)]
+Percent = Annotated[int, Field(ge=0, le=1)] | Annotated[str, Field(max_length=64, pattern=PERCENT_PATTERN)]
+"""A share: `5%` or `0.05`. A bare `5` is none: it would mean 500 %, which nobody wants."""
+Size = Annotated[int, Field(ge=0, le=2**53 - 1)] | Annotated[str, Field(max_length=64, pattern=SIZE_PATTERN)]
 """A number of bytes: `10KiB`, `2MB`, `512`."""
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 """A one-line text; where the field says so it may hold `${...}`."""

@@ -150,8 +150,8 @@ def _scalar_type(node: Node) -> str:
 def _limits(node: Node) -> str:
     """What is limited beyond what the type's name says."""
     if is_int_or_text(node):
-        number = next(branch for branch in node["anyOf"] if branch["type"] == "integer")
-        return f", from {number['minimum']}" if "minimum" in number else ""
+        number, text = sorted(node["anyOf"], key=lambda branch: str(branch["type"]))
+        return f", from {number['minimum']}" if text.get("pattern") == base.INT_PATTERN else ""
     for least, most, unit in (
         ("minItems", "maxItems", " items"),
         ("minProperties", "maxProperties", " keys"),
