@@ -7,7 +7,7 @@ from support.summaries import facts, summary, totals
 from squall.metrics.histogram import Histogram
 from squall.metrics.series import SeriesKey
 from squall.report.figures import find
-from squall.report.model import Summary
+from squall.report.model import Summary, Timings
 from squall.report.summary import build_summary, manifest_hash
 
 
@@ -26,18 +26,27 @@ def test_percentiles_of_the_whole_come_from_merged_histograms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "requests"),
+    ("tags", "requests", "seconds"),
     [
-        ({}, 400),
-        ({"scenario": "browse"}, 400),
-        ({"scenario": "browse", "stage": "hold"}, 200),
-        ({"scenario": "browse", "step": "cart"}, 200),
+        ({}, 400, 60),
+        ({"scenario": "browse"}, 400, 60),
+        ({"scenario": "browse", "stage": "1"}, 200, 10),
+        ({"scenario": "browse", "stage": "hold"}, 200, 50),
+        ({"scenario": "browse", "step": "cart"}, 200, 60),
     ],
 )
-def test_the_same_totals_are_cut_four_ways(tags: dict[str, str], requests: int) -> None:
+def test_the_same_totals_are_cut_four_ways(tags: dict[str, str], requests: int, seconds: int) -> None:
     row = find(summary().metrics, "http_reqs", **tags)
     assert row is not None
-    assert row.values == {"count": requests, "rate": requests / 60}
+    assert row.values == {"count": requests, "rate": requests / seconds}
+
+
+def test_a_stage_that_was_cut_short_has_the_rate_of_the_time_it_had() -> None:
+    row = find(
+        summary(timings=Timings(load_seconds=20.0)).metrics, "http_reqs", scenario="browse", stage="hold"
+    )
+    assert row is not None
+    assert row.values["rate"] == 200 / 10
 
 
 def test_merging_for_the_report_leaves_the_totals_alone() -> None:

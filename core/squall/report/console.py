@@ -46,7 +46,7 @@ def show(summary: Summary, console: Console) -> None:
 
 def _parts(summary: Summary) -> Iterator[RenderableType]:
     yield ""
-    if summary.thresholds:
+    if summary.thresholds and summary.metrics:
         yield threshold_table(summary.thresholds, title="Thresholds")
     for tier in summary.tiers:
         mark, style = STATE["pass" if tier.held else "failed"]

@@ -14,7 +14,7 @@ from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey, me
 from squall.report.model import CheckSummary, ErrorSummary, MetricSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 CUTS: Final = ((), ("scenario",), ("scenario", "stage"), ("scenario", "step"))
 PERCENTILES: Final = {"med": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -42,14 +42,14 @@ def values_of(aggregate: Aggregate, seconds: float) -> dict[str, float]:
 
 
 def metric_summaries(
-    totals: Mapping[SeriesKey, Aggregate], catalogue: Catalogue, seconds: float
+    totals: Mapping[SeriesKey, Aggregate], catalogue: Catalogue, seconds: Callable[[dict[str, str]], float]
 ) -> tuple[MetricSummary, ...]:
     """The figures of all metrics, cut as `CUTS` says, in the catalogue's order.
 
     Args:
         totals: Every series of the run, merged over all runners.
         catalogue: The metrics of the run, for order, kind and unit.
-        seconds: The length of the load, for rates.
+        seconds: How long the load lasted that these tags select (the run, a scenario, a stage), for rates.
     """
     rows = []
     order = {name: place for place, name in enumerate(catalogue)}
@@ -66,7 +66,7 @@ def metric_summaries(
                     kind=known.kind.value,
                     unit=unit,
                     tags=dict(tags),
-                    values=values_of(aggregate, seconds),
+                    values=values_of(aggregate, seconds(dict(tags))),
                     custom=known.custom,
                 )
             )

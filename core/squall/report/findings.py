@@ -48,7 +48,7 @@ def _thresholds(summary: Summary) -> Iterator[Finding]:
                 threshold.worst if threshold.worst is not None else threshold.value, threshold.unit
             )
             yield Finding(f"{threshold.source} broke `{threshold.expression}`: {seen} was measured.")
-        elif threshold.state == "noData":
+        elif threshold.state == "noData" and summary.metrics:
             yield Finding(
                 f"{threshold.source} was never measured, so `{threshold.expression}` could not be judged.",
                 advice="Check that the selector names what the run really does, or set `noData: pass`.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -88,7 +89,7 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 
 def build_summary(facts: Facts) -> Summary:
     """All figures of the report."""
-    metrics = metric_summaries(facts.totals, facts.catalogue, facts.timings.load_seconds)
+    metrics = metric_summaries(facts.totals, facts.catalogue, partial(_seconds, facts))
     return Summary(
         squall_version=squall.__version__,
         run=facts.run,
@@ -114,6 +115,18 @@ def build_summary(facts: Facts) -> Summary:
         generator=_generator(facts),
         lost_runners=facts.lost_runners,
     )
+
+
+def _seconds(facts: Facts, tags: dict[str, str]) -> float:
+    """How long the load lasted that the tags select: a counter's rate is over the time in which it could count."""
+    end = facts.timings.load_seconds
+    if "scenario" not in tags:
+        return end
+    scenario = facts.plan.scenario(tags["scenario"])
+    spans = [(span.start_ns, span.end_ns) for span in scenario.stages if span.name == tags.get("stage")]
+    if not spans:
+        spans = [(scenario.start_ns, scenario.end_ns)]
+    return sum(max(0.0, min(last / _NS, end) - first / _NS) for first, last in spans)
 
 
 def _grades(tiers: tuple[TierSummary, ...]) -> dict[str, str]:
@@ -173,7 +186,7 @@ def _generator(facts: Facts) -> GeneratorSummary:
             if key.metric in {"loop_lag", "schedule_lag", "cpu_usage", "memory_resident", "series_dropped"}
         },
         facts.catalogue,
-        facts.timings.load_seconds,
+        partial(_seconds, facts),
     )
 
     def value(metric: str, figure: str) -> float | None:
