@@ -191,7 +191,8 @@ class Agent:
         if self._start_ns is not None and now > self._start_ns:
             self._measure((now - self._start_ns) // SECOND)
         last = self._load.last_request_ns if self._load is not None else 0
-        if "failed" not in self._facts or self._start_ns is not None:
+        # A load that ended because nobody was in control has not finished: the hub must miss this runner.
+        if self._code != EXIT_LOST_CONTROL and ("failed" not in self._facts or self._start_ns is not None):
             self._tell("finished", protocol.Finished(last))
 
     # -- control ----------------------------------------------------------------------------------------------

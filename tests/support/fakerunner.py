@@ -151,7 +151,7 @@ class FakeRunner:
     async def send_slot(self, snapshot: Snapshot) -> None:
         await self.send_raw(protocol.measured(encode(snapshot)))
 
-    async def wait_for(self, kind: type, timeout: float = 10.0) -> Any:
+    async def wait_for(self, kind: type, timeout: float = 10.0) -> Any:  # noqa: ASYNC109
         """The first message of a kind that was heard; None for the end of the connection."""
 
         def found() -> bool:
@@ -161,7 +161,7 @@ class FakeRunner:
             await self._news.wait_for(found)
         return next(each for each in self.heard if isinstance(each, kind))
 
-    async def wait_closed(self, timeout: float = 10.0) -> int | None:
+    async def wait_closed(self, timeout: float = 10.0) -> int | None:  # noqa: ASYNC109
         await self.wait_for(type(None), timeout)
         return self.close_code
 

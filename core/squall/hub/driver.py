@@ -177,6 +177,7 @@ class Run:
         for record in records:
             if record["kind"] == "end":
                 self.outcome = msgspec.convert(record["outcome"], outcome.Outcome)
+                self.state.ended_ns = int(record["at"])
             if record["kind"] == "series" and self._series is not None:
                 self._series = SeriesFile(self._series.path, int(record["slot"]))
 
@@ -191,6 +192,7 @@ class Run:
             self._do(Record("run", {"spec": msgspec.to_builtins(self.spec)}, durable=True))
         if self.outcome is not None:
             self._done.set()
+            self._act()
             return
         self._tasks = [asyncio.create_task(self._tick())]
         if self.state.judge.queries and self._prometheus is None:
@@ -299,7 +301,9 @@ class Run:
             if self._series.problem:
                 self.state.note("warning", "SeriesLost", self._series.problem, self._clock())
         self.outcome = outcome.conclude(self.spec, self.state, self.plan, self.catalogue, self.name)
-        self._keep("end", {"outcome": msgspec.to_builtins(self.outcome)}, durable=True)
+        self._keep(
+            "end", {"at": self.state.ended_ns, "outcome": msgspec.to_builtins(self.outcome)}, durable=True
+        )
         self._done.set()
 
     async def _ask_prometheus(self, prometheus: Prometheus) -> None:
