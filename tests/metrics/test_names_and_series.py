@@ -106,6 +106,13 @@ def test_a_metric_of_the_users_own_joins_the_catalogue():
     assert catalogue([own]).keys() > BUILT_IN.keys()
 
 
+def test_a_metric_that_also_records_durations_is_in_seconds():
+    plain, timed = custom("x", Kind.TREND, unit=Unit.ONE), custom("x", Kind.TREND)
+    assert catalogue([plain])["x"].unit is Unit.ONE
+    for both in ([plain, timed], [timed, plain]):
+        assert catalogue(both)["x"].unit is Unit.SECONDS
+
+
 @pytest.mark.parametrize("name", ["", "9x", "a-b", "a b", "http_reqs", "x" * 200])
 def test_a_name_that_cannot_be_one_is_refused(name):
     with pytest.raises(ValueError):

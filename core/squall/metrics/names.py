@@ -190,14 +190,18 @@ def custom(name: str, kind: Kind, *, unit: Unit | None = None) -> Metric:
 def catalogue(own: Iterable[Metric] = ()) -> Catalogue:
     """The built-in metrics and the manifest's own.
 
+    A metric that several steps record is in seconds as soon as one of them records its duration.
+
     Raises:
-        ValueError: A name is declared twice with different kinds or units.
+        ValueError: A name is declared twice, with different kinds.
     """
     names: dict[str, Metric] = dict(BUILT_IN)
     for metric in own:
         known = names.setdefault(metric.name, metric)
-        if (known.kind, known.unit) != (metric.kind, metric.unit):
+        if known.kind is not metric.kind:
             raise ValueError(f"{metric.name!r} is declared as {known.kind} and as {metric.kind}")
+        if known.custom and metric.unit is Unit.SECONDS:
+            names[metric.name] = metric
     return MappingProxyType(names)
 
 

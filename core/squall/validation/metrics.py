@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from squall.metrics.names import BUILT_IN, TAGS, Kind, Metric, custom
+from squall.metrics.names import BUILT_IN, TAGS, Kind, Metric, Unit, custom
 from squall.metrics.series import Selector
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEFAULT_STEP = re.compile(rf"({'|'.join(STEP_KINDS)})-\d+")
-_NO_STAGES = frozenset({"1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def measured(root: Node) -> tuple[Measured, list[Problem]]:
         }
         name = text_at(scenario, "name")
         if name:
-            scenarios[name] = (frozenset(stages or _NO_STAGES), frozenset(steps))
+            scenarios[name] = (frozenset(stages), frozenset(steps))
     return Measured(metrics, frozenset(tags), scenarios, frozenset(checks)), problems
 
 
@@ -106,7 +105,8 @@ def _declare(
             continue
         here = (*path, "record", kind.value)
         try:
-            metric = custom(name, kind)
+            # What a `value` computes has no unit of its own, see `squall.metrics.declared`.
+            metric = custom(name, kind, unit=Unit.ONE if text_at(node, "record", "value") else None)
         except ValueError as error:
             problems.append(problem_at(root, here, str(error), "choose another name"))
             continue
@@ -127,8 +127,12 @@ def _check(root: Node, path: Path, known: Measured) -> Iterator[Problem]:
         yield from problems
         if found is not None and key == "metric":
             metric = found
-        elif found is not None and metric is not None and found.kind is not metric.kind:
-            message = f"{found.name} is a {found.kind}, but {metric.name} is a {metric.kind}"
+        elif (
+            found is not None
+            and metric is not None
+            and (found.kind, found.unit) != (metric.kind, metric.unit)
+        ):
+            message = f"{found.name} is a {found.kind} in {found.unit}, but {metric.name} is a {metric.kind} in {metric.unit}"
             yield problem_at(root, (*path, key), message, "compare like with like")
     expression = text_at(item, "expression")
     if expression and (metric is not None or text_at(item, "query")):
