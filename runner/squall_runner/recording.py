@@ -159,7 +159,7 @@ class RateSeries:
         self.total = 0
         self._sent = 0
 
-    def add(self, hit: bool) -> None:  # noqa: FBT001 - the one thing it takes
+    def add(self, *, hit: bool) -> None:
         """Count one value."""
         self.total += 1
         if hit:
@@ -220,8 +220,27 @@ class RequestSeries:
     """
 
     __slots__ = (
-        "_at", "_buffer", "_collected", "_end", "_opened", "blocked", "connecting", "count", "duration", "failed",
-        "error", "receiving", "received", "response_time", "retries", "sending", "sent", "tags", "tls", "total", "waiting",
+        "_at",
+        "_buffer",
+        "_collected",
+        "_end",
+        "_opened",
+        "blocked",
+        "connecting",
+        "count",
+        "duration",
+        "error",
+        "failed",
+        "received",
+        "receiving",
+        "response_time",
+        "retries",
+        "sending",
+        "sent",
+        "tags",
+        "tls",
+        "total",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, tags: Tags, *, failed: bool, error: str = "") -> None:
@@ -242,7 +261,7 @@ class RequestSeries:
         self.blocked, self.connecting, self.tls = Histogram(), Histogram(), Histogram()
 
     # ---- The hot path: one call per finished request. Reused connections, nearly all of them, need the row only. ----
-    def add(
+    def add(  # noqa: PLR0917 - called positionally, on the hot path
         self,
         start: float,
         end: float,

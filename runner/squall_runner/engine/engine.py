@@ -17,7 +17,7 @@ import msgspec
 
 from squall.expr import CLOCK, RNG, compile_template
 from squall.spec.base import seconds
-from squall_runner.engine.build import Builder, Manifest, base_scope, make_network, read_manifest
+from squall_runner.engine.build import Builder, base_scope, make_network, read_manifest
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.examples import Examples
 from squall_runner.engine.observe import SelfObservation
@@ -230,7 +230,7 @@ class Engine:
             name=name,
             env=env,
             client=HttpClient(self._need_network(), cookies=self._manifest.spec.http.cookies),
-            timeout=seconds(block.timeout),
+            seconds=seconds(block.timeout),
             examples=self._once_examples,
             control=control,
         )

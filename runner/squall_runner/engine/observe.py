@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -100,8 +101,6 @@ def _resident() -> float:
     try:
         return float(int(_STATM.read_text().split()[1]) * _PAGE)
     except (OSError, IndexError, ValueError):
-        import resource
-
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(peak)  # where there is no /proc: the peak, in bytes on macOS
 

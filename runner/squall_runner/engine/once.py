@@ -55,7 +55,14 @@ class RequestLog:
         )
 
     def check(
-        self, site: Site, name: str, source: str, *, held: bool, seen: Mapping[str, Any], why: str
+        self,
+        site: Site,
+        name: str,
+        source: str,
+        *,
+        held: bool,
+        seen: Mapping[str, Any],  # noqa: ARG002 - may hold a secret
+        why: str,
     ) -> None:
         """A check was evaluated; those that failed are worth a line."""
         if not held:
@@ -75,7 +82,7 @@ async def run_once(
     name: str,
     env: dict[str, Any],
     client: HttpClient,
-    timeout: float,
+    seconds: float,
     examples: Examples,
     control: Control | None,
 ) -> dict[str, Any]:
@@ -86,7 +93,7 @@ async def run_once(
         name: `setup` or `teardown`.
         env: What they begin with.
         client: Sends their requests; closed afterwards.
-        timeout: Seconds for all of them.
+        seconds: For all of them.
         examples: Where their failures are told.
         control: Stops them; teardown, which runs after a stop, has none.
 
@@ -102,12 +109,12 @@ async def run_once(
     if control is not None:
         control.register(vu)
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             await program.run(vu)
     except EndIteration:
         raise LoadError(f"{word}Failed", f"{name} failed: {examples.last}", "see the run's log") from None
     except TimeoutError:
-        message = f"{name} took longer than {timeout:g} s"
+        message = f"{name} took longer than {seconds:g} s"
         raise LoadError(
             f"{word}Failed", message, f"raise spec.{name}.timeout, or mend what it waits for"
         ) from None

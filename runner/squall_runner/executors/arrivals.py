@@ -72,18 +72,19 @@ class ArrivalExecutor:
     async def _pace(self) -> None:
         timeline = self._timeline
         started = 0
-        while not self._control.stopped and not self._over:
+        while not self._ended():
             self._pull(timeline.now())
-            while self._ready:
+            while self._ready and not self._ended():
                 self._arrive(self._ready.popleft())
                 started += 1
                 if started % _AT_ONCE == 0:
                     await asyncio.sleep(0)
-                    if self._control.stopped or self._over:
-                        return
             if self._next is None:
                 return
             await timeline.until(self._next)
+
+    def _ended(self) -> bool:
+        return self._control.stopped or self._over
 
     def _pull(self, now: int) -> None:
         """Take what is due from the plan."""

@@ -45,16 +45,21 @@ def compile_body(http: Http, scope: Scope, ctx: Context) -> Body:
     if http.form is not None:
         return _form(http.form, scope, ctx)
     if http.raw is not None:
-        text = compile_template(http.raw, scope)
-        known = ctx.constant(text)
-        if known is not None:
-            return _fixed("text/plain; charset=utf-8", known.encode())
-        return Body("text/plain; charset=utf-8", constant=False, render=lambda env: text.render(env).encode())
+        return _raw(http.raw, scope, ctx)
     if http.file is not None:
         return _fixed("application/octet-stream", FileBody(find_file(http.file, ctx)))
     if http.multipart is not None:
         return _multipart(http.multipart, scope, ctx)
     return _fixed("", None)
+
+
+def _raw(raw: str, scope: Scope, ctx: Context) -> Body:
+    text = compile_template(raw, scope)
+    known = ctx.constant(text)
+    content_type = "text/plain; charset=utf-8"
+    if known is not None:
+        return _fixed(content_type, known.encode())
+    return Body(content_type, constant=False, render=lambda env: text.render(env).encode())
 
 
 def find_file(name: str, ctx: Context) -> Path:

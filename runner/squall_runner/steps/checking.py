@@ -74,7 +74,7 @@ def _observed(name: str, expression: Expression, site: Site) -> Check:
 def _seen(expression: Expression, env: Env, view: View | None) -> dict[str, Any]:
     """The values of the names that an expression uses."""
     seen: dict[str, Any] = {}
-    for name in sorted(expression.names - {"var"}):
+    for name in sorted(expression.names - {"var", RNG, CLOCK}):
         try:
             seen[name] = getattr(view, name) if view is not None and hasattr(type(view), name) else env[name]
         except (KeyError, ValueError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError
 from squall.spec.base import seconds
@@ -17,7 +17,7 @@ from squall_runner.steps.request import compile_request
 from squall_runner.steps.view import NEEDS_BODY, View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from squall.expr import Scope
     from squall.spec.steps import Extractor as ExtractorSpec
@@ -229,7 +229,7 @@ class Outcome:
         if not error and self.extractors:
             error, message = self._extract(vu, response)
         if self.record is not None:
-            self.record(vu, view, duration, not error)
+            self.record(vu, view, duration, ok=not error)
         if error:
             self.site.fail(vu, error, message)
 
@@ -271,7 +271,9 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     return Compiled(run, frozenset(step.extract or ()))
 
 
-def compile_send(site: Site, options: Options, *, keep_body: bool) -> Callable[[Vu, Request, str], Any]:
+def compile_send(
+    site: Site, options: Options, *, keep_body: bool
+) -> Callable[[Vu, Request, str], Awaitable[tuple[Response, bool]]]:
     """What sends a request of a step, records it, and says whether it has failed."""
     ctx = site.ctx
     control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured

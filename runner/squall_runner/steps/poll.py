@@ -93,7 +93,7 @@ class _Job:
         try:
             response = await vu.client.send(request, timeout=timeout, keep_body=True, max_redirects=redirects)
         except asyncio.CancelledError:
-            self._count(vu, stage, request.method, "", CANCELLED, 0, 0)
+            self._count(vu, stage, request.method, status="", error=CANCELLED)
             raise
         finally:
             root.in_flight -= 1
@@ -103,7 +103,15 @@ class _Job:
             ctx.observer.exchange(self.site, request, response)
         error, _ = error_of(response, self.options.expected)
         status = str(response.status or "")
-        self._count(vu, stage, request.method, status, error, response.bytes_sent, response.bytes_received)
+        self._count(
+            vu,
+            stage,
+            request.method,
+            status=status,
+            error=error,
+            sent=response.bytes_sent,
+            received=response.bytes_received,
+        )
         if response.error:
             await asyncio.sleep(0)  # as in `http`: a refused connection may have taken no turn of the loop
         return response
@@ -120,7 +128,7 @@ class _Job:
         return ("", "") if self.until(vu.env, view) else (_PENDING, "")
 
     def _count(
-        self, vu: Vu, stage: str, method: str, status: str, error: str, sent: int, received: int
+        self, vu: Vu, stage: str, method: str, *, status: str, error: str, sent: int = 0, received: int = 0
     ) -> None:
         ctx = self.site.ctx
         if not ctx.measured:
@@ -136,7 +144,7 @@ class _Job:
             return
         site.trend("job_latency", vu, stage).add(latency)
         site.trend("poll_count", vu, stage).add(polls)
-        site.ctx.recorder.rate("job_failed", site.tagged(vu.env, stage=stage)).add(failed)
+        site.ctx.recorder.rate("job_failed", site.tagged(vu.env, stage=stage)).add(hit=failed)
 
 
 def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:

@@ -33,10 +33,11 @@ from squall_runner.steps.values import compile_value
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
     from squall.expr import Scope
     from squall.spec.steps import Python, Step
     from squall_runner.engine.vu import Vu
-    from squall_runner.http import Request, Response
+    from squall_runner.http import Response
     from squall_runner.steps.context import Context, Site
     from squall_runner.steps.program import Compiler
 
@@ -86,7 +87,7 @@ class PythonVu:
         Raises:
             ValueError: The URL or a header is not valid.
         """
-        return await self._http.send(self._vu, method, url, json, data, headers or {})
+        return await self._http.send(self._vu, method, url, json=json, data=data, headers=headers or {})
 
     def log(self, message: str, **fields: Any) -> None:
         """Write to the run's log; one line per step and message, however often it is called."""
@@ -111,6 +112,7 @@ class _Http:
         vu: Vu,
         method: str,
         url: str,
+        *,
         json: Any,
         data: bytes | str | None,
         headers: Mapping[str, str],
@@ -178,14 +180,14 @@ def _outputs(returned: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The values of the promised names.
 
     Raises:
-        ValueError: The function did not return them.
+        TypeError: The function returned no mapping.
+        ValueError: The mapping lacks some.
     """
     if not names:
         return {}
     if not isinstance(returned, Mapping):
-        raise ValueError(
-            f"returned {type(returned).__name__}; a mapping with {', '.join(names)} was promised"
-        )  # noqa: TRY004 - told to the user like all the rest
+        text = f"returned {type(returned).__name__}; a mapping with {', '.join(names)} was promised"
+        raise TypeError(text)
     missing = [name for name in names if name not in returned]
     if missing:
         raise ValueError(f"the returned mapping lacks {', '.join(missing)}")
@@ -225,7 +227,7 @@ def load_function(spec: Python, ctx: Context) -> Function:
         found = "is no async function" if function is not None else "is not there"
         message = f"python: {spec.function} in {where} {found}"
         raise LoadError("PythonFailed", message, f"write: async def {spec.function}(vu, ...)")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _load_file(path: Path) -> ModuleType:

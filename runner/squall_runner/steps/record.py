@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from squall.expr import EvaluationError, compile_expression
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, EndIteration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from squall.expr import Scope
     from squall.spec.steps import Record
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Site
     from squall_runner.steps.view import View
 
-    Recording = Callable[[Vu, View | None, float, bool], None]
-    """Takes the VU, the response if there is one, the step's duration in seconds, and whether it succeeded."""
+
+class Recording(Protocol):
+    """Records what a step says."""
+
+    def __call__(self, vu: Vu, view: View | None, duration: float, *, ok: bool) -> None:
+        """Take the response, if there is one, the step's duration in seconds, and whether it succeeded."""
+
+
+class _Write(Protocol):
+    def __call__(self, vu: Vu, duration: float, value: Any, *, ok: bool) -> None:
+        """Record a value."""
 
 
 def compile_record(record: Record, site: Site, scope: Scope) -> Recording:
@@ -27,39 +34,39 @@ def compile_record(record: Record, site: Site, scope: Scope) -> Recording:
     value = compile_expression(record.value, scope).evaluate if record.value is not None else None
     write = _writer(record, site)
 
-    def run(vu: Vu, view: View | None, duration: float, ok: bool) -> None:  # noqa: FBT001 - called in hot paths
+    def run(vu: Vu, view: View | None, duration: float, *, ok: bool) -> None:
         if value is None:
-            write(vu, duration, ok, None)
+            write(vu, duration, None, ok=ok)
         elif ok:
             try:
-                write(vu, duration, ok, value(vu.env, view))
+                write(vu, duration, value(vu.env, view), ok=ok)
             except (EvaluationError, ValueError) as error:
                 site.fail(vu, EXPRESSION, f"record: {error}")
 
     return run
 
 
-def _writer(record: Record, site: Site) -> Callable[[Vu, float, bool, Any], None]:
+def _writer(record: Record, site: Site) -> _Write:
+    """What records a value; None stands for the kind's default."""
     recorder = site.ctx.recorder
 
-    def trend(vu: Vu, duration: float, _: bool, value: Any) -> None:
-        site.trend(record.trend or "", vu, vu.scenario.stage).add(
-            duration if value is None else _number(value)
-        )
+    def trend(vu: Vu, duration: float, value: Any, *, ok: bool) -> None:  # noqa: ARG001 - all kinds alike
+        length = duration if value is None else _number(value)
+        site.trend(record.trend or "", vu, vu.scenario.stage).add(length)
 
-    def counter(vu: Vu, _: float, __: bool, value: Any) -> None:
+    def counter(vu: Vu, duration: float, value: Any, *, ok: bool) -> None:  # noqa: ARG001 - all kinds alike
         tags = site.tagged(vu.env, stage=vu.scenario.stage)
         recorder.counter(record.counter or "", tags).value += 1 if value is None else max(0.0, _number(value))
 
-    def rate(vu: Vu, _: float, ok: bool, value: Any) -> None:
+    def rate(vu: Vu, duration: float, value: Any, *, ok: bool) -> None:  # noqa: ARG001 - all kinds alike
         tags = site.tagged(vu.env, stage=vu.scenario.stage)
-        recorder.rate(record.rate or "", tags).add(ok if value is None else bool(value))
+        recorder.rate(record.rate or "", tags).add(hit=ok if value is None else bool(value))
 
-    def gauge(vu: Vu, _: float, __: bool, value: Any) -> None:
+    def gauge(vu: Vu, duration: float, value: Any, *, ok: bool) -> None:  # noqa: ARG001 - all kinds alike
         recorder.gauge(record.gauge or "", site.tagged(vu.env)).set(_number(value))
 
     if not site.ctx.measured:
-        return lambda *_: None
+        return lambda *_, **__: None
     if record.trend is not None:
         return trend
     if record.counter is not None:
@@ -89,8 +96,8 @@ def with_record(compiled: Compiled, record: Record, site: Site, scope: Scope) ->
             await inner(vu)
         except EndIteration:
             if record.rate is not None and record.value is None:
-                write(vu, None, clock() - begun, False)
+                write(vu, None, clock() - begun, ok=False)
             raise
-        write(vu, None, clock() - begun, True)
+        write(vu, None, clock() - begun, ok=True)
 
     return Compiled(run, compiled.names)

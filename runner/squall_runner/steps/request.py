@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from squall.expr import Template as Text
     from squall.spec.steps import Auth, Http
     from squall_runner.engine.vu import Vu
-    from squall_runner.http import Origin, StreamBody
+    from squall_runner.http import Origin
+    from squall_runner.steps.body import Body
     from squall_runner.steps.context import Context
 
     Build = Callable[[Vu], Request]
@@ -39,6 +41,17 @@ if TYPE_CHECKING:
     Line = Callable[[Env], bytes]
 
 _ORIGIN = re.compile(r"(https?://[^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a request that do not depend on where it goes."""
+
+    method: str
+    query: Callable[[Env], str] | str
+    headers: Headers
+    lines: list[Line]
+    body: Body
 
 
 def compile_request(http: Http, scope: Scope, ctx: Context) -> tuple[Build, Request | None]:
@@ -58,20 +71,18 @@ def compile_request(http: Http, scope: Scope, ctx: Context) -> tuple[Build, Requ
     url = compile_template(http.url, scope)
     known = ctx.constant(url)
     text = url.source if known is None else known.replace("${", "$${")
-    query = _query(http.query or {}, scope, ctx)
+    parts = _Parts(http.method, _query(http.query or {}, scope, ctx), headers, lines, body)
     located = _ORIGIN.match(text)
     if text.startswith("${") or (located and "${" in located[1]):
-        return _anywhere(http.method, url, query, headers, lines, body.render), None
+        return _anywhere(parts, url), None
+    targets = (Target(_origin(located[1]), ""),) if located else _targets(ctx, http.url)
     if located:
-        targets, text = (Target(_origin(located[1]), ""),), located[2] or "/"
-    else:
-        targets = _targets(ctx, http.url)
+        text = located[2] or "/"
     path = compile_template(text if text[:1] in "/?" else f"/{text}", scope)
     try:
-        templates = [Template(t.origin, http.method, render_headers(t.origin, headers)) for t in targets]
+        return _build(parts, targets, path, ctx)
     except ValueError as error:
         raise LoadError("RequestInvalid", f"{http.method} {http.url}: {error}") from error
-    return _build(templates, [t.prefix for t in targets], path, query, lines, body.constant, body.render, ctx)
 
 
 def _targets(ctx: Context, url: str) -> tuple[Target, ...]:
@@ -178,21 +189,18 @@ def _with_query(path: str, query: str) -> str:
 
 
 def _build(
-    templates: list[Template],
-    prefixes: list[str],
-    path: Text,
-    query: Callable[[Env], str] | str,
-    lines: list[Line],
-    constant_body: bool,  # noqa: FBT001 - internal
-    body: Callable[[Env], bytes | StreamBody | None],
-    ctx: Context,
+    parts: _Parts, targets: tuple[Target, ...], path: Text, ctx: Context
 ) -> tuple[Build, Request | None]:
-    known = ctx.constant(path)
+    """Builds requests to known targets."""
+    templates = [Template(t.origin, parts.method, render_headers(t.origin, parts.headers)) for t in targets]
+    prefixes = [target.prefix for target in targets]
+    lines, body, query = parts.lines, parts.body.render, parts.query
     pick = _pick(len(templates), ctx)
+    known = ctx.constant(path)
     fixed: list[bytes] | None = None
     if known is not None and isinstance(query, str):
         fixed = [encode_target(_with_query(prefix + known, query)) for prefix in prefixes]
-    if fixed is not None and not lines and constant_body:
+    if fixed is not None and not lines and parts.body.constant:
         requests = [t.request(target, body({})) for t, target in zip(templates, fixed, strict=True)]
         return lambda vu: requests[pick(vu)], requests[0] if len(requests) == 1 else None
     render = path.render
@@ -208,10 +216,7 @@ def _build(
     def build(vu: Vu) -> Request:
         env = vu.env
         at = pick(vu)
-        if only is not None:
-            extra = only(env)
-        else:
-            extra = b"".join([line(env) for line in lines])
+        extra = only(env) if only is not None else b"".join([line(env) for line in lines])
         return templates[at].request(target_of(at, env), body(env), extra)
 
     return build, None
@@ -229,21 +234,15 @@ def _pick(count: int, ctx: Context) -> Callable[[Vu], int]:
     return lambda _: next(turns) % count
 
 
-def _anywhere(
-    method: str,
-    url: Text,
-    query: Callable[[Env], str] | str,
-    headers: Headers,
-    lines: list[Line],
-    body: Callable[[Env], bytes | StreamBody | None],
-) -> Build:
-    """A request whose host is known only when it is sent."""
+def _anywhere(parts: _Parts, url: Text) -> Build:
+    """Builds requests whose host is known only when they are sent."""
+    query, lines, body = parts.query, parts.lines, parts.body.render
 
     def build(vu: Vu) -> Request:
         env = vu.env
         text = _with_query(url.render(env), query if isinstance(query, str) else query(env))
         origin, target = parse_url(text)
-        template = Template(origin, method, render_headers(origin, headers))
+        template = Template(origin, parts.method, render_headers(origin, parts.headers))
         return template.request(target, body(env), b"".join([line(env) for line in lines]))
 
     return build
