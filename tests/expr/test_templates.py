@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.views import CHECK, REQUEST, SCOPE, View, environment
 
-from squall.expr import EvaluationError, ExpressionError, compile_json, compile_template
+from squall.expr import CLOCK, RNG, EvaluationError, ExpressionError, Scope, compile_json, compile_template
 
 X = REQUEST.with_names(["x", "y"])
 
@@ -196,3 +196,13 @@ def test_what_json_cannot_hold_is_refused() -> None:
         compile_json("\ud800", SCOPE)
     with pytest.raises(EvaluationError, match="UTF-8"):
         compile_json("a${x}", X).render(environment(x="\ud800"))
+
+
+@pytest.mark.parametrize(
+    ("text", "uses"),
+    [("${random.int(1, 9)}", RNG), ("${uuid()}", RNG), ("${now()}", CLOCK), ("${sha256('a')}", None)],
+)
+def test_what_differs_from_call_to_call_is_no_constant(text, uses):
+    found = compile_template(text, Scope())
+    assert found.names == ({uses} if uses else set())
+    assert compile_json({"a": text}, Scope()).names == found.names

@@ -222,6 +222,7 @@ class Rewriter:
         call = _call("f_" + known.name.replace(".", "_"), *(part.node for part in positional))
         call.keywords = [ast.keyword(name, part.node) for name, part in named.items()]
         if known.context:
+            self.names.add(known.context)
             call.args.insert(0, _lookup(ast.Name("env", ast.Load()), known.context))
         if not known.fold:
             return Typed(call, known.kind, constant=False)

@@ -22,7 +22,7 @@ class Expression:
 
     Attributes:
         source: What the user wrote.
-        names: Root names that it uses, of the environment and of the response.
+        names: Root names that it uses, of the environment (RNG and CLOCK included, by functions) and of the response.
         paths: Members of `var`, `data` and `run` that it uses, such as `var.baseUrl`.
         evaluate: Its value for (env, response=None); raises EvaluationError.
     """
@@ -40,7 +40,7 @@ class Template:
     Attributes:
         source: What the user wrote.
         constant: The text, when it is the same at every evaluation; else None.
-        names: Root names that it uses, of the environment and of the response.
+        names: Root names that it uses, of the environment (RNG and CLOCK included, by functions) and of the response.
         paths: Members of `var`, `data` and `run` that it uses, such as `data.users.email`.
         render: The text for (env, response=None); raises EvaluationError.
         value: As `render`, but a template that is exactly one `${...}` keeps its value's type.

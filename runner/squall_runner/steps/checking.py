@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall.expr import EvaluationError, compile_expression
+from squall.expr import CLOCK, RNG, EvaluationError, compile_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -25,7 +25,7 @@ _PLAIN = {
     "name": "First and last name",
     "first_name": "First name",
     "last_name": "Last name",
-    "prefix": "Title, such as Dr.",
+    "prefix": "Title before a name",
     "job": "Occupation",
     "user_name": "Name of an account",
     "email": "Mail address under a reserved domain",
