@@ -312,6 +312,57 @@ CASES = {
         "",
         "",
     ),
+    "a metric of two kinds": (
+        "",
+        SCENARIOS
+        + "        record: {trend: mine}\n"
+        + "      - {http: {url: http://h/}, record: {counter: »mine}}\n",
+        "spec.scenarios[0].steps[1].record.counter",
+        'the metric "mine" is a counter of numbers here, and a trend of durations before',
+        "a name of its own",
+    ),
+    "relative to something else": (
+        "thresholds: [{metric: http_req_duration, relativeTo: »checks, expression: p(95)<1.5x}]",
+        SCENARIOS,
+        "spec.thresholds[0].relativeTo",
+        "checks is a rate",
+        "compare like with like",
+    ),
+    "a selector that cannot be read": (
+        "thresholds: [{metric: »'http_req_duration{scenario}', expression: p(95)<1s}]",
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        "write tag:value",
+        "http_req_duration{scenario:signup}",
+    ),
+    "a warning after the stop": (
+        "safety: {errorRate: {warn: »10%, stop: 5%}}",
+        SCENARIOS,
+        "spec.safety.errorRate.warn",
+        "the warning is above the stop",
+        "exchange",
+    ),
+    "a warning after the stop, downwards": (
+        "safety: {throughput: {warn: »5, stop: 10}, responseTime: {warn: 2s, stop: 5s}}",
+        SCENARIOS,
+        "spec.safety.throughput.warn",
+        "the warning is below the stop",
+        "exchange",
+    ),
+    "a protocol that is not spoken": (
+        "",
+        SCENARIOS.replace('"http://127.0.0.1/join', '»"ftp://h/join'),
+        "spec.scenarios[0].steps[0].http.url",
+        "a protocol that is not spoken",
+        "http and https are",
+    ),
+    "a base that is a path": (
+        "http: {baseUrl: »/api}",
+        SCENARIOS,
+        "spec.http.baseUrl",
+        '"/api" is not an absolute URL',
+        "http://",
+    ),
     "own metric with a built-in name": (
         "",
         SCENARIOS + "        record: {trend: »checks}\n",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
-from squall.spec.base import nanoseconds
+from squall.spec.base import fraction, nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
@@ -99,6 +99,7 @@ def check_document(checks: Checks) -> None:
         duplicate_names(checks, ("spec", key), _NOUNS.get(key, key.rstrip("s")))
     _check_data(checks)
     _check_defaults(checks)
+    _check_limits(checks)
     for index, _ in enumerate(items_at(checks.root, "spec", "tiers")):
         duplicate_names(checks, ("spec", "tiers", index, "thresholds"), "threshold")
 
@@ -162,6 +163,33 @@ def _check_defaults(checks: Checks) -> None:
     connectivity: Path = ("spec", "safety", "connectivity", "url")
     checks.template(connectivity, replace(request, names=frozenset({"var", "run"})))
     check_url(checks, connectivity)
+
+
+def _check_limits(checks: Checks) -> None:
+    """A warning that would come only after the stop is a mistake in one of the two."""
+    for key, sign, more in (
+        ("errorRate", 1, "above"),
+        ("responseTime", 1, "above"),
+        ("throughput", -1, "below"),
+    ):
+        path: Path = ("spec", "safety", key)
+        warn, stop = (_limit(find(checks.root, *path, level)) for level in ("warn", "stop"))
+        if warn is not None and stop is not None and sign * warn > sign * stop:
+            message = f"the warning is {more} the stop, so it would never be given"
+            checks.report((*path, "warn"), message, "exchange them")
+
+
+def _limit(node: Node | None) -> float | None:
+    """A share, a duration or a number as a number; None when it is nothing of them."""
+    value = node.value if isinstance(node, Leaf) else None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    for read in (fraction, lambda text: float(nanoseconds(str(text)))):
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    return None
 
 
 def check_url(checks: Checks, path: Path) -> None:

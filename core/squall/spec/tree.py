@@ -8,6 +8,7 @@ Nodes are immutable and may be shared (YAML aliases do), hence every change buil
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 Scalar: TypeAlias = str | int | float | bool | None
 Path: TypeAlias = tuple[str | int, ...]
+_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,11 @@ def format_path(path: Path) -> str:
         else:
             text += f'["{segment}"]'
     return text
+
+
+def parse_path(text: str) -> Path:
+    """The path behind `spec.scenarios[0].stages`; the reverse of `format_path` for plain words."""
+    return tuple(int(index) if index else key for key, index in _PART.findall(text))
 
 
 def names_on(node: Node, path: Path) -> str:

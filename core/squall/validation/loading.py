@@ -16,7 +16,7 @@ from squall.spec.resources import head_problems, is_ours, metadata_problems
 from squall.spec.sources import Source, read_sources
 from squall.spec.tree import Leaf, MapNode, Node, find, plain, text_at
 from squall.spec.variants import variant_names
-from squall.validation.metrics import check_thresholds, measured
+from squall.validation.metrics import check_thresholds, compile_all, measured
 from squall.validation.plans import check_plan
 
 if TYPE_CHECKING:
@@ -192,7 +192,11 @@ def _checked(root: Node, source: Source, options: Options) -> Effective:
     """The effective test with the checks that need plan and metrics."""
     effective = make_effective(root, options.directory or source.directory, options)
     known, found = measured(effective.root)
-    effective.problems += [*found, *check_thresholds(effective.root, known)]
+    found += check_thresholds(effective.root, known)
+    if effective.model is not None:
+        told = {problem.path for problem in found}
+        found += compile_all(effective.root, effective.model.spec, told)
+    effective.problems += found
     problems, warnings = check_plan(effective)
     effective.problems += problems
     effective.warnings += warnings

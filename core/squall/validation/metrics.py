@@ -16,12 +16,15 @@ from squall.metrics.series import Selector
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.steps import STEP_KINDS
-from squall.spec.tree import ListNode, MapNode, Node, Path, find, items_at, text_at
+from squall.spec.tree import ListNode, MapNode, Node, Path, find, items_at, parse_path, text_at
+from squall.verdict.build import threshold_problems
 from squall.verdict.grammar import compile_expression
 from squall.verdict.quantity import ThresholdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from squall.spec.loadtest import LoadTestSpec
 
 _DEFAULT_STEP = re.compile(rf"({'|'.join(STEP_KINDS)})-\d+")
 
@@ -80,6 +83,23 @@ def check_thresholds(root: Node, known: Measured) -> list[Problem]:
     return [problem for path in places for problem in _check(root, path, known)]
 
 
+def compile_all(root: Node, spec: LoadTestSpec, told: set[str]) -> Iterator[Problem]:
+    """What the compiler of thresholds still refuses of a valid model, so that no run ends where it should begin.
+
+    Args:
+        root: The tree, for places.
+        spec: The model.
+        told: Paths of which a problem is known already.
+    """
+    try:
+        found = list(threshold_problems(spec))
+    except ValueError:
+        return  # a metric that cannot be declared, or a reference without a value: both have been reported
+    for written, error in found:
+        if written not in told:
+            yield problem_at(root, parse_path(written), error.message, error.hint)
+
+
 def _objects(node: Node, path: Path) -> Iterator[tuple[Path, MapNode]]:
     if isinstance(node, MapNode):
         yield path, node
@@ -111,9 +131,19 @@ def _declare(
             problems.append(problem_at(root, here, str(error), "choose another name"))
             continue
         other = metrics.setdefault(name, metric)
-        if other.kind is not kind:
-            message = f'the metric "{name}" is a {kind} here and a {other.kind} before'
-            problems.append(problem_at(root, here, message, "give each kind a name of its own"))
+        if (other.kind, other.unit) != (metric.kind, metric.unit):
+            before, now = (_described(each) for each in (other, metric))
+            message = f'the metric "{name}" is {now} here, and {before} before'
+            problems.append(problem_at(root, here, message, "give each a name of its own"))
+
+
+def _unit(kind: Kind, step: MapNode) -> Unit:
+    """A trend of the step's duration is in seconds; a value is whatever the user computes."""
+    return Unit.SECONDS if kind is Kind.TREND and find(step, "record", "value") is None else Unit.ONE
+
+
+def _described(metric: Metric) -> str:
+    return f"a {metric.kind} of durations" if metric.unit is Unit.SECONDS else f"a {metric.kind} of numbers"
 
 
 def _check(root: Node, path: Path, known: Measured) -> Iterator[Problem]:

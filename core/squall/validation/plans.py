@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from squall.plan.compile import compile_plan
 from squall.plan.problems import PlanError
 from squall.spec.base import format_duration, nanoseconds
 from squall.spec.modelcheck import problem_at
+from squall.spec.tree import parse_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from squall.spec.problems import Problem
     from squall.spec.tree import Node, Path
 
-_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-
 
 def check_plan(effective: Effective) -> tuple[list[Problem], list[str]]:
     """What makes the test impossible, and warnings; nothing of a test whose model is wrong."""
@@ -30,18 +28,15 @@ def check_plan(effective: Effective) -> tuple[list[Problem], list[str]]:
     try:
         plan = compile_plan(spec)
     except PlanError as error:
-        return [
-            _placed(effective.root, problem.path, problem.message, problem.hint) for problem in error.problems
-        ], []
+        found = [
+            problem_at(effective.root, parse_path(problem.path), problem.message, problem.hint)
+            for problem in error.problems
+        ]
+        return found, []
     except ValueError:
         return [], []  # a reference that nobody resolved, which has been reported
     problems, warnings = _times(effective.root, spec, plan)
     return problems, [*warnings, *_exhausted(effective, plan)]
-
-
-def _placed(root: Node, written: str, message: str, hint: str) -> Problem:
-    path: Path = tuple(int(index) if index else key for key, index in _PART.findall(written))
-    return problem_at(root, path, message, hint)
 
 
 def _times(root: Node, spec: LoadTestSpec, plan: TestPlan) -> tuple[list[Problem], list[str]]:
