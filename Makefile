@@ -36,13 +36,13 @@ lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > build/lint-imports.log || (cat build/lint-imports.log; exit 1)
-	@$(BIN)/python -m squall.spec.generate --check
+	@$(BIN)/python -m squall.cli.generate --check
 
 format: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-generate: setup ## Write the CRDs, the editor schema and the reference from the models
-	@$(BIN)/python -m squall.spec.generate
+generate: setup ## Write the CRDs, the editor schema and the reference from the code
+	@$(BIN)/python -m squall.cli.generate
 
 bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
 	@$(BIN)/python bench/local.py

@@ -3,7 +3,8 @@
     python -m squall.spec.generate            writes them
     python -m squall.spec.generate --check    shows what would change, and exits 1 if anything would
 
-They are committed, since users take them from the repository; the check keeps them true.
+They are committed, since users take them from the repository; the check keeps them true. What is generated from more than
+the models is added by `squall.cli.generate`, which does all of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import difflib
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -22,6 +23,11 @@ from squall.spec.base import API_GROUP
 from squall.spec.crd import RESOURCES, crd
 from squall.spec.jsonschema import json_schema
 from squall.spec.reference import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Files = Callable[[], dict[Path, str]]
 
 _YAML_HEADER = "# Generated from the models by `python -m squall.spec.generate`; do not edit.\n"
 
@@ -39,15 +45,15 @@ def generated_files() -> dict[Path, str]:
     return files
 
 
-def stale(root: Path) -> str:
+def stale(root: Path, files: Files = generated_files) -> str:
     """A unified diff from the files below `root` to what they should be; empty when they are up to date."""
-    return "".join(_diff(root / path, path, text) for path, text in generated_files().items())
+    return "".join(_diff(root / path, path, text) for path, text in files().items())
 
 
-def write(root: Path) -> list[Path]:
+def write(root: Path, files: Files = generated_files) -> list[Path]:
     """Write the files that differ; returns their paths."""
     written = []
-    for path, text in generated_files().items():
+    for path, text in files().items():
         if _read(root / path) != text:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text, encoding="utf-8")
@@ -57,7 +63,7 @@ def write(root: Path) -> list[Path]:
 
 def _diff(file: Path, path: Path, wanted: str) -> str:
     before, after = _read(file).splitlines(keepends=True), wanted.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, after, str(path), f"{path} (from the models)"))
+    return "".join(difflib.unified_diff(before, after, str(path), f"{path} (generated)"))
 
 
 def _read(file: Path) -> str:
@@ -79,19 +85,19 @@ def _yaml(value: dict[str, Any]) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, *, files: Files = generated_files) -> int:
     """The command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m squall.spec.generate", description=__doc__)
+    parser = argparse.ArgumentParser(description="Writes the generated files that differ.")
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 with a diff when a file is stale"
     )
     parser.add_argument("--root", type=Path, default=Path(), help="the repository's root (default: here)")
     options = parser.parse_args(arguments)
     if options.check:
-        difference = stale(options.root)
+        difference = stale(options.root, files)
         sys.stdout.write(difference)
         return 1 if difference else 0
-    for path in write(options.root):
+    for path in write(options.root, files):
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

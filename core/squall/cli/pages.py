@@ -1,0 +1,234 @@
+"""The reference pages that are written from the code: functions of expressions, and metrics.
+
+A function that is missing in a page kept by hand is one that nobody uses. So names, usage, limits and meaning come from the
+catalogues that the product itself works with; only what no catalogue holds, such as what a name means, stands here, and each
+table refuses to be written when it lacks an entry or has one too many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from squall.expr import BASE_NAMES, RESPONSE_NAMES, catalogue
+from squall.expr.functions.texts import MAX_MATCH_INPUT
+from squall.expr.limits import MAX_BITS, MAX_TEXT, MAX_WEIGHT
+from squall.expr.regex import MAX_PATTERN
+from squall.expr.source import MAX_DEPTH, MAX_SOURCE
+from squall.metrics.names import BUILT_IN, Kind, Merge, prometheus_name, prometheus_rate_total
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from squall.expr import FunctionDoc
+    from squall.metrics.names import Metric
+
+_GENERATED: Final = "Generated from the code; do not edit."
+
+_NAMES: Final = {
+    "vu": "number of the virtual user, from 1; unique over all scenarios and shards",
+    "iter": "number of the iteration, from 0; counted by each VU for itself",
+    "shard": "number of the shard, from 0",
+    "scenario": "name of the scenario",
+    "run": "`run.id`, the run's id; `run.name`, the LoadTest's name",
+    "var": "`var.x`, the variable `x` of `spec.variables`",
+    "data": "`data.users.email`, the column `email` of the row that this iteration has of the data `users`",
+}
+_RESPONSE: Final = {
+    "status": "status code; 0 when no response arrived",
+    "body": "the body, parsed as JSON",
+    "text": "the body as text",
+    "headers": "header fields by name, in any case: `headers['content-type']`",
+    "duration": "seconds of sending, waiting and receiving; of a `poll`, those of its last request",
+    "error": "class of the failure, such as `timeout`; empty when a response arrived",
+    "cookies": "cookies that the response sets, by name",
+    "size": "bytes of the body",
+}
+
+
+def expressions_page() -> str:
+    """The page on expressions, in Markdown."""
+    plain = [known for known in catalogue() if "." not in known.name]
+    lines = [
+        "# Expressions",
+        "",
+        _GENERATED,
+        "",
+        "Texts of a manifest may hold expressions in `${...}`; checks, `condition`, `until`, `failWhen`, `while` and",
+        "`record.value` are expressions by themselves, without `${}`. [Scenarios](../scenarios.md#expressions) shows where.",
+        "",
+        "## Names",
+        "",
+        *_table(("name", "meaning"), _named(_NAMES, BASE_NAMES)),
+        "",
+        "Besides, every name that an earlier step extracted, set or returned, and everything that setup has extracted.",
+        "Setup and teardown have no rows of data; there `vu` and `iter` are 0.",
+        "",
+        "Where there is a response - in `checks`, `until`, `failWhen` and the `record.value` of `http` and `poll` - also:",
+        "",
+        *_table(("name", "meaning"), _named(_RESPONSE, RESPONSE_NAMES)),
+        "",
+        *_GRAMMAR,
+        "## Functions",
+        "",
+        *_functions(plain),
+        "### random",
+        "",
+        "Drawn from a generator that each VU has for itself.",
+        "",
+        *_functions([known for known in catalogue() if known.name.startswith("random.")]),
+        "### fake",
+        "",
+        "Invented people, places and texts, from Faker, drawn from the same generator.",
+        "",
+        *_functions([known for known in catalogue() if known.name.startswith("fake.")]),
+        "## Limits",
+        "",
+        *_table(("what", "at most"), _LIMITS),
+        "",
+        "What goes beyond is an error of the expression, not a slow generator. Regular expressions whose repeated parts can",
+        "match the same text in more than one way are refused, since searching with them may take exponential time.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_GRAMMAR: Final = (
+    "## Grammar",
+    "",
+    "Expressions are a part of Python's, evaluated without Python's builtins:",
+    "",
+    *(
+        f"- {line}"
+        for line in (
+            "numbers, quoted texts, lists `[1, 2]`, mappings `{'a': 1}`, `true`, `false`, `null`",
+            "numbers with units: times become seconds (`500ms`, `1m30s`; `ns us ms s m h d`), `50%` becomes 0.5",
+            "sizes, which become bytes (`10KiB`, `1MB`; `B KB kB MB GB KiB MiB GiB`)",
+            "`+ - * / // % **`, `<< >> & | ^`, and `+` joins texts and lists, `*` repeats a text",
+            "`== != < <= > >=`, also chained as in `200 <= status < 300`; `in`, `not in`",
+            "`and`, `or`, `not`, `a if condition else b`",
+            "`a.b` and `a['b']`, which both look up a key; `a[0]`, `a[-1]`, `a[1:3]` of lists and texts",
+            "calls of the functions below, by position or by name: `random.string(8, characters='abc')`",
+        )
+    ),
+    "",
+    "Not part of it: methods (`lower(x)`, not `x.lower()`), `is`, comprehensions, f-strings, functions of one's own. What counts",
+    "as true in Python counts as true. After a number a `%` means percent, unless there is a space before it: `10 % 3`.",
+    "",
+    "In a text, `${...}` becomes the value's text, as JSON writes it when it is no text; in `json`, `set` and `args` a text that is",
+    "exactly one `${...}` keeps the value's type. `$${` stands for the two characters `${`.",
+    "",
+)
+
+_LIMITS: Final = (
+    ("length of an expression", f"{MAX_SOURCE:,} characters"),
+    ("nesting of brackets", f"{MAX_DEPTH} levels"),
+    ("a text that an expression builds", f"{MAX_TEXT:,} characters"),
+    ("a list or mapping that an expression builds, written out", f"{MAX_WEIGHT:,} characters"),
+    ("a whole number", f"{MAX_BITS:,} bits"),
+    ("a regular expression", f"{MAX_PATTERN:,} characters"),
+    ("the text that `matches` searches", f"{MAX_MATCH_INPUT:,} characters"),
+)
+
+
+def _functions(known: Iterable[FunctionDoc]) -> list[str]:
+    rows = [(f"`{each.usage}`", each.doc) for each in known]
+    return [*_table(("function", "value"), rows), ""]
+
+
+def _named(meanings: Mapping[str, str], names: Iterable[str]) -> list[tuple[str, str]]:
+    if set(meanings) != set(names):
+        raise ValueError(f"names without a meaning, or meanings without a name: {set(meanings) ^ set(names)}")
+    return [(f"`{name}`", meaning) for name, meaning in meanings.items()]
+
+
+# -- metrics ------------------------------------------------------------------------------------------------------
+
+_STEP: Final = "scenario, stage, step"
+_REQUEST: Final = f"{_STEP}, method, status, error"
+_ITERATION: Final = "scenario, stage"
+_TAGS: Final = {
+    "http_req_errors": _REQUEST,
+    "poll_reqs": _REQUEST,
+    "data_sent": _REQUEST,
+    "data_received": _REQUEST,
+    "checks": f"{_STEP}, check",
+    "step_failures": f"{_STEP}, error",
+    "group_duration": _STEP,
+    "job_latency": _STEP,
+    "poll_count": _STEP,
+    "job_failed": _STEP,
+    "iteration_duration": _ITERATION,
+    "schedule_lag": _ITERATION,
+    "arrivals_late": _ITERATION,
+    "arrivals_planned": "scenario",
+    "dropped_iterations": "scenario",
+    "vus": "scenario",
+    "vus_max": "scenario",
+}
+"""The tags of metrics that are neither requests' nor iterations' nor a runner's own."""
+_MERGED: Final = {
+    Merge.SUM: "sum of the runners",
+    Merge.MAX: "largest of the runners",
+    Merge.LAST: "the latest value",
+}
+
+
+def metrics_page() -> str:
+    """The page on metrics, in Markdown."""
+    if unknown := set(_TAGS) - set(BUILT_IN):
+        raise ValueError(f"tags of metrics that do not exist: {unknown}")
+    columns = ("metric", "kind", "unit", "meaning", "tags", "in Prometheus")
+    rows = [_metric(metric) for metric in BUILT_IN.values()]
+    lines = [
+        "# Metrics",
+        "",
+        _GENERATED,
+        "",
+        *_METRICS_INTRO,
+        "",
+        *_table(columns, rows),
+        "",
+        *_METRICS_NOTES,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_METRICS_INTRO: Final = (
+    "Every metric that a run measures, beside those that its steps `record`. Thresholds name them as in the first column;",
+    "[Verdict](../verdict.md) says how. Names and meaning are k6's where k6 has the metric.",
+)
+_METRICS_NOTES: Final = (
+    "A trend is a histogram with an error of at most 0.55 %, merged over all runners before anything is read from it. A rate is the",
+    "share of its samples that are true. A gauge of several runners is merged as its row says.",
+    "",
+    "Tags without a value are left out: `status` where no response arrived, `error` where nothing failed, `stage` of a",
+    "scenario without stages. To these come the tags of scenario and step (`tags:`) of the manifest. A runner",
+    "keeps at most 2,000 sets of tags; what comes beyond goes into series with the tag `overflow` and is counted in `series_dropped`.",
+    "",
+    "Metrics that a step records are trends in seconds when they take the step's duration, and plain numbers when they take a `value`;",
+    "their tags are scenario, stage (not of gauges) and step. The last column is the metric's name for Prometheus, an output that is",
+    "not part of this release: base units, prefix `squall_`, `_total` for counters; a rate is two counters.",
+)
+
+
+def _metric(metric: Metric) -> tuple[str, ...]:
+    kind = metric.kind.value
+    if metric.kind is Kind.GAUGE:
+        kind += f" ({_MERGED[metric.merge]})"
+    exported = f"`{prometheus_name(metric)}`"
+    if metric.kind is Kind.RATE:
+        exported += f", `{prometheus_rate_total(metric)}`"
+    unit = "share" if metric.kind is Kind.RATE else metric.unit.value
+    return (f"`{metric.name}`", kind, unit, metric.description, _tags_of(metric.name), exported)
+
+
+def _tags_of(name: str) -> str:
+    if name in _TAGS:
+        return _TAGS[name]
+    if name.startswith("http_req") or name == "http_retries":
+        return _REQUEST
+    return _ITERATION if name.startswith("iterations") else ""
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    return lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
