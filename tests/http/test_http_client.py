@@ -329,6 +329,51 @@ async def test_all_addresses_are_tried(base: str) -> None:
     assert network.stats.open_sockets == 0
 
 
+async def test_name_that_is_never_resolved(network: Network) -> None:
+    gate = asyncio.Event()
+
+    async def lookup(host: str, port: int) -> list[Any]:
+        await gate.wait()
+        return []
+
+    loop = asyncio.get_running_loop()
+    network._resolver = Resolver(loop.time, lookup=lookup)
+    response = await HttpClient(network).send(build("GET", "http://slow.example/"), timeout=0.1)
+    assert (response.error, response.status) == ("dns", 0)
+    assert response.dns > 0
+    gate.set()
+    assert (await HttpClient(network).send(build("GET", "http://slow.example/"))).error == "dns"
+
+
+async def test_address_of_the_other_family(network: Network) -> None:
+    app = web.Application()
+    app.router.add_get("/", echo)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "::1", 0).start()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    port = runner.addresses[0][1]
+    client = HttpClient(network)
+    seen = (await get(client, f"http://[::1]:{port}/")).json()
+    assert dict(seen["headers"])["Host"] == f"[::1]:{port}"
+    client.close()
+    await runner.cleanup()
+
+
+async def test_closing_a_client_in_use_leaks_nothing(network: Network, base: str) -> None:
+    client = HttpClient(network)
+    await get(client, base)
+    sends = [asyncio.create_task(get(client, base)) for _ in range(3)]
+    await asyncio.sleep(0)
+    client.close()
+    assert [response.status for response in await asyncio.gather(*sends)] == [200] * 3
+    assert (await get(client, base)).status == 200
+    while network.stats.open_sockets:
+        await asyncio.sleep(0.001)
+
+
 async def test_closing_the_network_closes_every_client(base: str) -> None:
     network = Network()
     clients = [HttpClient(network) for _ in range(5)]

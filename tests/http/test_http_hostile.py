@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+from pathlib import Path
 
 import pytest
 from support.hostile import OK, Peer, Script, answers, hostile
 
-from squall_runner.http import BodyError, HttpClient, Network, Response, build
+from squall_runner.http import BodyError, FileBody, HttpClient, Network, Response, build
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 TIMEOUT = 0.25
@@ -296,6 +297,27 @@ async def test_redirect_loop_ends(client: HttpClient) -> None:
         response = await ask(client, server.url)
         assert len(server.requests) == 11
     assert (response.error, response.status, len(response.redirects)) == ("too_many_redirects", 302, 10)
+
+
+async def test_upload_that_nobody_reads_is_bounded(client: HttpClient, tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(50_000_000)
+
+    def script(peer: Peer) -> None:
+        server.stopping.wait(5)
+
+    with hostile(script) as server:
+        for body in (FileBody(path), b"x" * 20_000_000):
+            response = await client.send(build("POST", server.url, body=body), timeout=TIMEOUT)
+            assert response.error == "timeout"
+            assert response.bytes_sent > 0
+        task = asyncio.create_task(client.send(build("POST", server.url, body=FileBody(path))))
+        while server.connections < 3:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_redirects_share_one_timeout(client: HttpClient) -> None:

@@ -37,12 +37,13 @@ class HttpClient:
         jar: The cookies, None as long as none was ever set.
     """
 
-    __slots__ = ("_clock", "_cookies", "_idle", "_network", "jar")
+    __slots__ = ("_clock", "_closed", "_cookies", "_idle", "_network", "jar")
 
     def __init__(self, network: Network, *, cookies: bool = True) -> None:
         self._network = network
         self._clock = network.clock
         self._cookies = cookies
+        self._closed = False
         self._idle: dict[str, list[Connection]] = {}
         self.jar: CookieJar | None = None
 
@@ -88,8 +89,8 @@ class HttpClient:
             except BaseException:
                 connection.abort()
                 raise
-            if connection.reusable:
-                self._idle[request.origin.key].append(connection)
+            if connection.reusable and not self._closed:
+                pool.append(connection)  # type: ignore[union-attr]  # the connection came from it
             elif connection.stale and request.idempotent:
                 response = await self._repeat(request, start, deadline, keep_body)
             elif not connection.closed:
@@ -103,11 +104,14 @@ class HttpClient:
         return response
 
     def close(self) -> None:
-        """Closes the idle connections and forgets the cookies; requests in flight are their senders' to cancel."""
-        for pool in self._idle.values():
-            for connection in pool:
-                connection.close()
-        self._idle.clear()
+        """Closes the idle connections and forgets the cookies.
+
+        Requests in flight are their senders' to cancel; their connections, like those of any later request, are
+        closed after one response.
+        """
+        self._closed = True
+        for origin in self._idle:
+            self._close_idle(origin)
         self.jar = None
 
     def clear_cookies(self) -> None:
@@ -154,7 +158,7 @@ class HttpClient:
             raise
         if fresh:
             self._network.remember_session(connection)
-        if connection.reusable:
+        if connection.reusable and not self._closed:
             pool.append(connection)
         elif connection.stale and request.idempotent:
             return await self._repeat(request, start, deadline, keep)
@@ -165,11 +169,15 @@ class HttpClient:
     async def _repeat(self, request: Request, start: float, deadline: float, keep: bool) -> Response:  # noqa: FBT001
         """Sends once more, on a fresh connection: one that is open may be as stale as the first."""
         self._network.stats.stale_retries += 1
-        for connection in self._idle.pop(request.origin.key, ()):
-            connection.close()
+        self._close_idle(request.origin.key)
         response = await self._send_slowly(request, None, start, deadline, keep)
         response.retries = 1
         return response
+
+    def _close_idle(self, origin: str) -> None:
+        pool = self._idle[origin]
+        while pool:
+            pool.pop().close()
 
     async def _follow(self, response: Response, deadline: float, keep: bool, limit: int) -> Response:  # noqa: FBT001
         hops: list[Response] = []

@@ -16,6 +16,7 @@ from squall_runner.http.connection import Connection
 from squall_runner.http.deadlines import Deadlines
 from squall_runner.http.errors import (
     DNS,
+    TIMEOUT,
     TLS,
     RequestError,
     connect_failure,
@@ -138,6 +139,8 @@ class Network:
             RequestError: It was not possible; the class says in which phase.
         """
         phases.begun = self.clock()
+        if phases.begun >= deadline:
+            raise RequestError(TIMEOUT, "no time was left to connect")
         if origin.tls:
             self.prepare_tls()
         release = self._count_socket()
@@ -165,7 +168,7 @@ class Network:
 
         Peers that do not take part in the farewell of TLS are cut off after a second.
         """
-        self._resolver.close()
+        await self._resolver.close()
         self._deadlines.close()
         for connection in tuple(self._deadlines.members):
             assert isinstance(connection, Connection)

@@ -82,10 +82,12 @@ class Resolver:
         if entry is not None:
             entry.failed.add(address)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Gives up questions that are still open."""
-        for task in self._asking.values():
+        tasks = list(self._asking.values())
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, key: tuple[str, int]) -> _Entry:
         """Asks once for everybody who wants to know; one who gives up does not disturb the others."""
