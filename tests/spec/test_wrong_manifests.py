@@ -62,7 +62,21 @@ CASES = {
         SCENARIOS,
         "spec.safety.errorRate.stop",
         "0.05 is not a share",
-        "5%",
+        'write "0.05", or 5%',
+    ),
+    "a share above 100 %": (
+        "safety: {errorRate: {stop: »5}}",
+        SCENARIOS,
+        "spec.safety.errorRate.stop",
+        "5 is not a share: the most is 1",
+        'write "5%"',
+    ),
+    "two bodies": (
+        "",
+        SCENARIOS.replace('join"}', 'join", method: POST, json: {a: 1}, »raw: x}'),
+        "spec.scenarios[0].steps[0].http.raw",
+        "takes at most one of json, form, multipart, raw, file",
+        "leave out json or raw",
     ),
     "size": (
         "http: {maxBodySize: »5 MB}",

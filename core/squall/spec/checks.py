@@ -16,6 +16,7 @@ from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.tree import Leaf, Node, Path, find, items_at, leaves, text_at
+from squall.spec.wording import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,7 +156,7 @@ def _check_defaults(checks: Checks) -> None:
     for path in urls:
         text = text_at(checks.root, *path)
         if text is not None and not text.startswith((*_PROTOCOLS, "${")):
-            checks.report(path, f'"{text}" is not an absolute URL', "begin it with http:// or https://")
+            checks.report(path, f"{show(text)} is not an absolute URL", "begin it with http:// or https://")
     for section in ("baseUrls", "headers"):
         checks.templates(("spec", "http", section), request)
     for key in ("caFile", "certFile"):
@@ -198,11 +199,11 @@ def check_url(checks: Checks, path: Path) -> None:
     if url is None or url.startswith((*_PROTOCOLS, "${")):
         return
     if "://" in url:
-        checks.report(path, f'"{url}" has a protocol that is not spoken', "http and https are")
+        checks.report(path, f"{show(url)} has a protocol that is not spoken", "http and https are")
     elif find(checks.root, "spec", "http", "baseUrl") is None and not items_at(
         checks.root, "spec", "http", "baseUrls"
     ):
-        message = f'"{url}" is a path, but there is no base URL to put before it'
+        message = f"{show(url)} is a path, but there is no base URL to put before it"
         checks.report(path, message, "set spec.http.baseUrl, or write http://host/path")
 
 

@@ -170,7 +170,11 @@ def _broken_rules(root: Node, path: Path, node: MapNode, model: Any) -> Iterator
         if union:
             yield from _exactly_one(root, path, node, union)
         elif not rule.holds(unchecked, given):
-            yield problem_at(root, path, rule.message)
+            clash = _clash_of(rule, given)
+            place = (*path, clash[1]) if clash else path
+            yield problem_at(
+                root, place, rule.message, f"leave out {' or '.join(clash)}" if clash else "", key=True
+            )
 
 
 def _union_of(rule: Rule) -> tuple[str, ...]:
@@ -178,6 +182,13 @@ def _union_of(rule: Rule) -> tuple[str, ...]:
     members = (rule.in_schema or {}).get("oneOf", ())
     required = [member.get("required", ()) for member in members]
     return tuple(keys[0] for keys in required) if all(len(keys) == 1 for keys in required) else ()
+
+
+def _clash_of(rule: Rule, given: frozenset[str]) -> tuple[str, ...]:
+    """Two keys that exclude each other and are both given, when that is the rule."""
+    excluded = ((rule.in_schema or {}).get("not") or {}).get("anyOf", ())
+    pairs = [tuple(pair.get("required", ())) for pair in excluded]
+    return next((pair for pair in pairs if len(pair) > 1 and given.issuperset(pair)), ())
 
 
 def _objects(node: Node, shape: Shape, path: Path) -> Iterator[tuple[Path, MapNode, Shape]]:

@@ -42,6 +42,10 @@ _FORMATS: dict[str, Words] = {
         "does not name shards",
         "write 1-10, or 1-5,11; counted from 1",
     ),
+    r"^(@[a-z]+|\S+(\s+\S+){4})$": (
+        "is not a cron expression",
+        'write "0 2 * * *" (minute hour day month weekday)',
+    ),
 }
 
 
@@ -96,10 +100,21 @@ def _wrong_format(value: Any, shape: Shape, kinds: set[str]) -> Words | None:
             f"write {str(value).strip()}s, or {value}ms",
         )
     if shape.is_percent:
-        return f"{show(value)} is not a share in the form that can stand here", PERCENT_HINT
+        return _not_a_share(value)
     if shape.is_size:
         return f"{show(value)} is not a size", SIZE_HINT
     return None
+
+
+def _not_a_share(value: str | float) -> Words:
+    if isinstance(value, str):
+        return f"{show(value)} is not a share", PERCENT_HINT
+    if value > 1:
+        return f"{value} is not a share: the most is 1, which is 100%", f'write "{value}%" when that is meant'
+    return (
+        f"{value} is not a share that can stand here without quotes",
+        f'write "{value}", or {value * 100:g}%',
+    )
 
 
 def _most_telling(errors: list[dict[str, Any]], value: Any) -> dict[str, Any]:
