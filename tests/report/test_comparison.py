@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 from rich.console import Console
-from support.summaries import summary, totals
+from support.summaries import MANIFEST, summary, totals
 
 from squall.errors import UsageError
 from squall.metrics.series import Counter, Rate
@@ -74,7 +74,7 @@ def test_a_limit_on_nothing_is_refused() -> None:
 
 
 def test_other_manifests_are_pointed_out() -> None:
-    other: dict[str, Any] = {"other": 1}
+    other: dict[str, Any] = MANIFEST | {"metadata": {"name": "other"}}
     assert "different manifests" in compared(summary(manifest=other))[1]
 
 

@@ -92,3 +92,9 @@ def test_a_run_that_measured_nothing_has_a_summary() -> None:
 def test_the_manifest_hash_ignores_the_order_of_keys() -> None:
     assert manifest_hash({"a": 1, "b": {"c": 2, "d": 3}}) == manifest_hash({"b": {"d": 3, "c": 2}, "a": 1})
     assert manifest_hash({"a": 1}) != manifest_hash({"a": 2})
+
+
+def test_rows_stand_in_the_order_of_the_manifest() -> None:
+    rows = [row.tags for row in summary().metrics if row.metric == "http_reqs"]
+    assert [tags.get("stage") for tags in rows if "stage" in tags] == ["1", "hold"]
+    assert [tags.get("step") for tags in rows if "step" in tags] == ["home", "cart"]

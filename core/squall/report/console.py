@@ -48,9 +48,8 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
     yield ""
     if summary.thresholds and summary.metrics:
         yield threshold_table(summary.thresholds, title="Thresholds")
-    for tier in summary.tiers:
-        mark, style = STATE["pass" if tier.held else "failed"]
-        yield Text(f"{mark} tier {tier.name} {'held' if tier.held else 'did not hold'}", style)
+    if summary.tiers and summary.metrics:
+        yield _tiers(summary)
     if summary.checks:
         yield _checks(summary)
     if any(row.metric == "http_reqs" for row in summary.metrics):
@@ -75,8 +74,8 @@ def _verdict(summary: Summary) -> Panel:
     title = verdict.result + (f" ({verdict.cause})" if verdict.cause else "")
     body = Text()
     body.append(title, RESULT_STYLE[verdict.result])
-    for group, grade in summary.grades.items():
-        body.append(f"   {group or 'grade'}: {grade or 'none'}")
+    if summary.grades.get(""):
+        body.append(f"   grade: {summary.grades['']}")
     if verdict.message:
         body.append(f"\n{verdict.message}")
     return Panel(body, border_style=RESULT_STYLE[verdict.result], expand=False)
@@ -105,6 +104,23 @@ def threshold_table(thresholds: Sequence[ThresholdState], *, title: str) -> Tabl
             fmt.quantity(threshold.value, threshold.unit),
             fmt.quantity(threshold.worst, threshold.unit),
         )
+    return table
+
+
+def _tiers(summary: Summary) -> Table:
+    """Each group's grade, and what kept it from a better one."""
+    table = _table("Grades", "", "grade", "better tiers broke on")
+    for column in table.columns:
+        column.justify = "left"
+    for group, grade in summary.grades.items():
+        missed = Text()
+        for tier in summary.tiers:
+            if tier.group == group and not tier.held:
+                broken = ", ".join(
+                    f"{at.source} {at.expression}" for at in tier.thresholds if at.state != "pass"
+                )
+                missed.append(f"{tier.name}: {broken}  ")
+        table.add_row(group or "run", Text(grade or "none", "green" if grade else "red"), missed)
     return table
 
 

@@ -6,11 +6,12 @@ by scenario, by scenario and stage, by scenario and step.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from squall.metrics.names import Catalogue, Kind
-from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey, merge
+from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey, Tags, merge
 from squall.report.model import CheckSummary, ErrorSummary, MetricSummary
 
 if TYPE_CHECKING:
@@ -42,21 +43,25 @@ def values_of(aggregate: Aggregate, seconds: float) -> dict[str, float]:
 
 
 def metric_summaries(
-    totals: Mapping[SeriesKey, Aggregate], catalogue: Catalogue, seconds: Callable[[dict[str, str]], float]
+    totals: Mapping[SeriesKey, Aggregate],
+    catalogue: Catalogue,
+    seconds: Callable[[dict[str, str]], float],
+    places: Mapping[Tags, int],
 ) -> tuple[MetricSummary, ...]:
-    """The figures of all metrics, cut as `CUTS` says, in the catalogue's order.
+    """The figures of all metrics, cut as `CUTS` says, in the manifest's and the catalogue's order.
 
     Args:
         totals: Every series of the run, merged over all runners.
         catalogue: The metrics of the run, for order, kind and unit.
         seconds: How long the load lasted that these tags select (the run, a scenario, a stage), for rates.
+        places: Where the manifest has a scenario, a stage or a step; what it does not name comes last.
     """
     rows = []
     order = {name: place for place, name in enumerate(catalogue)}
     for cut in CUTS:
         groups = _cut(totals, catalogue, cut)
         for (metric, tags), aggregate in sorted(
-            groups.items(), key=lambda row: (row[0][1], order[row[0][0]])
+            groups.items(), key=lambda row: (_place(row[0][1], places), order[row[0][0]])
         ):
             known = catalogue[metric]
             unit = "share" if known.kind is Kind.RATE else known.unit.value
@@ -71,6 +76,10 @@ def metric_summaries(
                 )
             )
     return tuple(rows)
+
+
+def _place(tags: Tags, places: Mapping[Tags, int]) -> tuple[float, Tags]:
+    return places.get(tags, math.inf), tags
 
 
 _Group = tuple[str, tuple[tuple[str, str], ...]]
@@ -95,18 +104,22 @@ def _cut(
     return groups
 
 
-def check_summaries(totals: Mapping[SeriesKey, Aggregate]) -> tuple[CheckSummary, ...]:
-    """Passes and fails of every check, over all stages."""
+def check_summaries(
+    totals: Mapping[SeriesKey, Aggregate], places: Mapping[Tags, int]
+) -> tuple[CheckSummary, ...]:
+    """Passes and fails of every check, over all stages, in the order of the steps (see `metric_summaries`)."""
     sums: dict[tuple[str, str, str], Rate] = defaultdict(Rate)
     for key, aggregate in totals.items():
         if key.metric == "checks" and isinstance(aggregate, Rate):
             tags = dict(key.tags)
             place = (tags.get("scenario", ""), tags.get("step", ""), tags.get("check", ""))
             sums[place].merge(aggregate)
-    return tuple(
+    found = [
         CheckSummary(name=check, scenario=scenario, step=step, passes=rate.hits, fails=rate.total - rate.hits)
         for (scenario, step, check), rate in sums.items()
-    )
+    ]
+    found.sort(key=lambda row: _place((("scenario", row.scenario), ("step", row.step)), places))
+    return tuple(found)
 
 
 def error_summaries(

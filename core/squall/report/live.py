@@ -96,7 +96,7 @@ class PlainView:
             lines.append(_line(state))
         for place, threshold in enumerate(state.thresholds):
             before = self._states.get(place, "pending")
-            if threshold.state != before and not (before == "pending" and threshold.state == "pass"):
+            if threshold.state != before and {before, threshold.state} & {"violated", "failed"}:
                 seen = fmt.quantity(threshold.value, threshold.unit)
                 lines.append(
                     f"threshold {threshold.source} {threshold.expression}: {threshold.state} at {seen}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import squall
-from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, merge
+from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, Tags, merge
 from squall.report.figures import check_summaries, error_summaries, find, metric_summaries
 from squall.report.model import (
     Event,
@@ -24,7 +24,7 @@ from squall.report.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from squall.metrics.names import Catalogue
@@ -89,7 +89,8 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 
 def build_summary(facts: Facts) -> Summary:
     """All figures of the report."""
-    metrics = metric_summaries(facts.totals, facts.catalogue, partial(_seconds, facts))
+    places = _places(facts.manifest)
+    metrics = metric_summaries(facts.totals, facts.catalogue, partial(_seconds, facts), places)
     return Summary(
         squall_version=squall.__version__,
         run=facts.run,
@@ -106,7 +107,7 @@ def build_summary(facts: Facts) -> Summary:
         tiers=facts.tiers,
         thresholds=facts.thresholds,
         metrics=metrics,
-        checks=check_summaries(facts.totals),
+        checks=check_summaries(facts.totals, places),
         errors=error_summaries(facts.totals, facts.examples),
         load=tuple(_load(facts, scenario) for scenario in facts.plan.scenarios),
         events=facts.events,
@@ -115,6 +116,31 @@ def build_summary(facts: Facts) -> Summary:
         generator=_generator(facts),
         lost_runners=facts.lost_runners,
     )
+
+
+def _places(manifest: dict[str, Any]) -> dict[Tags, int]:
+    """Numbers every scenario, stage and step in the order in which the manifest has them."""
+    places: dict[Tags, int] = {}
+    for scenario in manifest["spec"]["scenarios"]:
+        own = ("scenario", scenario["name"])
+        places[own,] = len(places)
+        for number, stage in enumerate(scenario.get("stages", ()), 1):
+            places[own, ("stage", stage.get("name", str(number)))] = len(places)
+        for step in _named_steps(scenario):
+            places[own, ("step", step)] = len(places)
+    return places
+
+
+def _named_steps(part: object) -> Iterator[str]:
+    """The names of all steps below a part of the manifest, however deeply they stand."""
+    if isinstance(part, list):
+        for item in part:
+            yield from _named_steps(item)
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key in ("steps", "finally", "then", "else"):
+                yield from (step["name"] for step in value if "name" in step)
+            yield from _named_steps(value)
 
 
 def _seconds(facts: Facts, tags: dict[str, str]) -> float:
@@ -187,6 +213,7 @@ def _generator(facts: Facts) -> GeneratorSummary:
         },
         facts.catalogue,
         partial(_seconds, facts),
+        {},
     )
 
     def value(metric: str, figure: str) -> float | None:
