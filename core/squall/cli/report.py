@@ -16,17 +16,20 @@ FORMATS = ("console", "markdown", "junit", "json")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write there instead.")
 def report(directory: Path, form: str, output: Path | None) -> None:
     """Show the report of the finished run in DIRECTORY again."""
+    import sys
+
     import msgspec
     from rich.console import Console
 
     from squall.errors import UsageError
     from squall.report import console, junit, markdown
     from squall.report.folder import read_summary
+    from squall.report.terminal import terminal
 
     summary = read_summary(directory)
     if form == "console":
         if output is None:
-            console.show(summary, Console())
+            console.show(summary, terminal(sys.stdout))
             return
         buffer = io.StringIO()
         console.show(summary, Console(file=buffer, width=120))

@@ -86,7 +86,8 @@ def _table(title: str, *columns: str) -> Table:
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
     for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right", overflow="fold")
+        first = place == 0
+        table.add_column(column, justify="left" if first else "right", overflow="fold", no_wrap=first)
     return table
 
 
