@@ -345,6 +345,19 @@ async def test_name_that_is_never_resolved(network: Network) -> None:
     assert (await HttpClient(network).send(build("GET", "http://slow.example/"))).error == "dns"
 
 
+async def test_idle_connections_are_bounded_in_number(network: Network, base: str) -> None:
+    async def lookup(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+        return [(2, ("127.0.0.1", port))]
+
+    network._resolver = Resolver(network.clock, lookup=lookup)
+    client, port = HttpClient(network), base.rpartition(":")[2]
+    for number in range(80):
+        assert (await get(client, f"http://host{number}.example:{port}/")).status == 200
+    while network.stats.open_sockets > 64:
+        await asyncio.sleep(0.001)
+    client.close()
+
+
 async def test_address_of_the_other_family(network: Network) -> None:
     app = web.Application()
     app.router.add_get("/", echo)

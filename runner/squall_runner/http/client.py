@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 _SETS_COOKIE = b"\nset-cookie:"
+# Redirects and variables in URLs may lead to any number of hosts, and an idle connection is a file descriptor.
+_MAX_ORIGINS = 64
 
 
 class HttpClient:
@@ -136,7 +138,7 @@ class HttpClient:
     ) -> Response:
         """Sends on a connection that may have to be opened, and a body that may have to be streamed."""
         phases = Phases()
-        pool = self._idle.setdefault(request.origin.key, [])
+        pool = self._pool(request.origin.key)
         while connection is not None and connection.closed:
             connection = pool.pop() if pool else None
         if connection is None:
@@ -174,8 +176,19 @@ class HttpClient:
         response.retries = 1
         return response
 
+    def _pool(self, origin: str) -> list[Connection]:
+        """Returns the idle connections to an origin; the oldest origin has to go when there are too many."""
+        pool = self._idle.get(origin)
+        if pool is None:
+            if len(self._idle) >= _MAX_ORIGINS:
+                oldest = next(iter(self._idle))
+                self._close_idle(oldest)
+                del self._idle[oldest]
+            pool = self._idle[origin] = []
+        return pool
+
     def _close_idle(self, origin: str) -> None:
-        pool = self._idle[origin]
+        pool = self._idle.get(origin)
         while pool:
             pool.pop().close()
 
@@ -214,8 +227,7 @@ class HttpClient:
             return b"%b%b\r\n" % (request.head, line)
         if not line:
             return request.wire
-        body = request.body if isinstance(request.body, bytes) else b""
-        return b"%b%b\r\n%b" % (request.head, line, body)
+        return b"".join((request.wire[: request.split], line, request.wire[request.split :]))
 
     def _store_cookies(self, response: Response) -> None:
         request = response.request

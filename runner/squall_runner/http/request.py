@@ -21,6 +21,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 # RFC 9110, section 8.6: these announce an empty body as `Content-Length: 0`.
 _EXPECT_BODY = frozenset({"POST", "PUT", "PATCH"})
+_STARTS = {m: m.encode() + b" " for m in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")}
+_VERSION = b" HTTP/1.1\r\n"
 _OURS = frozenset({"content-length", "transfer-encoding"})
 _USER_AGENT = f"squall/{__version__}"
 # Larger bodies are not copied together with the head into one piece.
@@ -52,12 +54,11 @@ class Request:
         target: Path and query, encoded.
         headers: Rendered header lines, the Host line first, each ending in CRLF.
         body: Bytes, something that is streamed, or nothing.
-        head: Request line and all header lines, without the empty line that ends them.
         wire: Head and body in one piece, or None when the body is too large for that or streamed.
-        idempotent: Whether it may be sent again without asking (RFC 9110, section 9.2.2).
+        split: Where in `wire` another header line can be put in.
     """
 
-    __slots__ = ("body", "head", "headers", "idempotent", "method", "origin", "target", "wire")
+    __slots__ = ("body", "headers", "method", "origin", "split", "target", "wire")
 
     def __init__(
         self,
@@ -72,20 +73,36 @@ class Request:
         self.target = target
         self.headers = headers
         self.body = body
-        self.idempotent = method in _IDEMPOTENT
-        start = b"%b %b HTTP/1.1\r\n%b" % (method.encode("ascii"), target, headers)
+        start = _STARTS.get(method) or method.encode("ascii") + b" "
+        self.wire: bytes | None
         if body is None:
-            self.head = start + b"Content-Length: 0\r\n" if method in _EXPECT_BODY else start
-            self.wire: bytes | None = self.head + b"\r\n"
-        elif isinstance(body, bytes):
-            self.head = b"%bContent-Length: %d\r\n" % (start, len(body))
-            self.wire = b"%b\r\n%b" % (self.head, body) if len(body) <= _ONE_WRITE else None
+            end = b"Content-Length: 0\r\n\r\n" if method in _EXPECT_BODY else b"\r\n"
+            self.wire = wire = b"".join((start, target, _VERSION, headers, end))
+            self.split = len(wire) - 2
+        elif isinstance(body, bytes) and len(body) <= _ONE_WRITE:
+            end = b"Content-Length: %d\r\n\r\n" % len(body)
+            self.wire = wire = b"".join((start, target, _VERSION, headers, end, body))
+            self.split = len(wire) - len(body) - 2
         else:
-            self.head = b"%bContent-Length: %d\r\n" % (start, body.length)
             self.wire = None
+            self.split = 0
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url})"
+
+    @property
+    def head(self) -> bytes:
+        """Request line and all header lines, without the empty line that ends them."""
+        if self.wire is not None:
+            return self.wire[: self.split]
+        length = len(self.body) if isinstance(self.body, bytes) else self.body.length if self.body else 0
+        start = b"%b %b%b%b" % (self.method.encode("ascii"), self.target, _VERSION, self.headers)
+        return b"%bContent-Length: %d\r\n" % (start, length)
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether it may be sent again without asking (RFC 9110, section 9.2.2)."""
+        return self.method in _IDEMPOTENT
 
     @property
     def url(self) -> str:

@@ -42,7 +42,8 @@ class Response:
         connect: TCP connect, all addresses tried included.
         tls: TLS handshake.
         sending: From the first byte handed to the socket until the last one was (a small request: about 0).
-        waiting: From then to the first byte of the response.
+        waiting: From then to the first byte of the response. The event loop writes at the end of its round and reads at
+            the beginning of the next, so a busy generator adds its own loop lag here: that is why it is watched.
         receiving: From then to its last byte; exactly 0 when all came in one piece.
         duration: sending + waiting + receiving; for a failure, as much of it as happened.
         bytes_sent: Bytes handed to the connection, head included, TLS excluded.
