@@ -1,7 +1,7 @@
 """`squall-runner`: one process that carries some shards of a run.
 
 It is started by `squall run`, or as a pod, and given an assignment as one line of JSON on standard input or in a file. It is not
-meant to be typed by people.
+meant to be typed by people. When standard input ends without an assignment, there is nothing to do and it exits 0.
 
 Exit codes: 0 it was told to stop, or all is done; 1 it crashed; 70 nobody was in control any more; 104 the assignment or
 the manifest is wrong. A verdict is never to be read from them.
@@ -21,7 +21,7 @@ import uvloop
 
 from squall.errors import ExitCode
 from squall.hub.protocol import Assignment
-from squall_runner.agent import EXIT_CRASH, Agent
+from squall_runner.agent import EXIT_CRASH, EXIT_OK, Agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,26 +39,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--assignment", metavar="FILE", help="read the assignment from FILE, not standard input"
     )
     options = parser.parse_args(arguments)
+    # Loaded before the assignment is read: whoever is in a hurry starts this process early and decides meanwhile.
+    from squall_runner.engine import Engine  # noqa: PLC0415 - `--help` answers at once
+
+    def engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:
+        return Engine(assignment, attempt=attempt, hooks=hooks)
+
     try:
         assignment = read_assignment(options.assignment)
-    except (OSError, ValueError) as error:
+    except EOFError:
+        return EXIT_OK
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         print(f"squall-runner: no usable assignment: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
         return ExitCode.MANIFEST
-    return run(assignment, _engine)
+    return run(assignment, engine)
 
 
 def read_assignment(path: str | None) -> Assignment:
     """The assignment in a file, or in the first line of standard input, which stays open.
 
     Raises:
+        EOFError: Standard input ended before: there is nothing to do after all.
         OSError: It cannot be read.
-        ValueError: It is none.
+        ValueError: It is too long.
+        msgspec.DecodeError: It is none.
     """
     if path is not None:
         with open(path, "rb") as file:  # noqa: PTH123 - `-` and descriptors in /dev work too
             data = file.read(MAX_ASSIGNMENT + 1)
     else:
         data = _first_line(sys.stdin.fileno())
+        if not data:
+            raise EOFError
     if len(data) > MAX_ASSIGNMENT:
         raise ValueError(f"it is longer than {MAX_ASSIGNMENT} bytes")
     return msgspec.json.decode(data, type=Assignment)
@@ -108,9 +120,3 @@ def _hold_life_line(agent: Agent, descriptor: int) -> None:
             agent.orphaned()
 
     loop.add_reader(descriptor, read)
-
-
-def _engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:
-    from squall_runner.engine import Engine  # noqa: PLC0415 - connecting begins before all of this is loaded
-
-    return Engine(assignment, attempt=attempt, hooks=hooks)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -84,7 +85,8 @@ def _append(path: Path, data: bytes) -> None:
             complete = os.write(fd, data) == len(data)
         finally:
             if not complete:
-                os.ftruncate(fd, before)
+                with suppress(OSError):  # what the disk refused is what is worth telling
+                    os.ftruncate(fd, before)
         if not complete:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     finally:

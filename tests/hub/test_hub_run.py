@@ -1,0 +1,613 @@
+"""The state machine of a run, with a clock of the test's own: every order of events, and no waiting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from support.fakerunner import Numbers, manifest
+
+from squall.hub import protocol
+from squall.hub.ending import CONFIRM_NS
+from squall.hub.judging import Judge
+from squall.hub.limits import SECOND, Limits
+from squall.hub.members import PINGS, Refused
+from squall.hub.model import Close, Log, Record, RunSpec, Send, Stopping
+from squall.hub.outcome import conclude
+from squall.hub.run import RunState
+from squall.metrics.declared import catalogue_of
+from squall.metrics.slots import SlotStore
+from squall.plan.compile import compile_plan
+from squall.spec.loadtest import LoadTest
+
+STEPS = {"steps": [{"name": "login", "http": {"url": "/login"}}]}
+
+
+class Bench:
+    """A run and its runners, in a time that passes only when the test says so."""
+
+    def __init__(self, count: int = 2, *, spec: dict[str, Any] | None = None, **parts: Any) -> None:
+        self.now = 1_000 * SECOND
+        shards = tuple((i,) for i in range(count))
+        self.spec = RunSpec(run="r", manifest=manifest(shards=count, **parts), runners=shards, **(spec or {}))
+        self.sent: list[tuple[int, Any]] = []
+        self.records: list[Record] = []
+        self.order: list[str] = []
+        self.numbers = [Numbers(i, "a") for i in range(count)]
+        self.offsets = [i * 10**12 for i in range(count)]
+        self.state = self.build()
+
+    def build(self) -> RunState:
+        model = LoadTest.model_validate(self.spec.manifest)
+        self.plan = compile_plan(model.spec)
+        self.catalogue = catalogue_of(model.spec)
+        limits = Limits.of(model.spec)
+        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors)
+        judge = Judge(model.spec, self.plan, store)
+        return RunState(
+            self.spec, manifest=model.spec, limits=limits, store=store, judge=judge, now_ns=self.now
+        )
+
+    def act(self) -> None:
+        """Do as the driver does, answering pings with a round trip of 2 ms."""
+        while actions := self.state.take():
+            for action in actions:
+                match action:
+                    case Send(runner, message):
+                        self.sent.append((runner, message))
+                        self.order.append(type(message).__name__)
+                        if (
+                            isinstance(message, protocol.Ping)
+                            and self.state.members[runner].clock.samples < PINGS
+                        ):
+                            self.now += 2_000_000
+                            read = self.now - 1_000_000 + self.offsets[runner]
+                            self.state.received(runner, protocol.Pong(message.sent_ns, read), self.now)
+                    case Record(kind):
+                        self.records.append(action)
+                        self.order.append(f"record {kind}")
+                    case Close() | Log():
+                        pass
+            if self.state.due_ns <= self.now:
+                self.state.tick(self.now)
+
+    def hello(self, index: int, attempt: str = "a", **fields: Any) -> None:
+        read = self.now + self.offsets[index]
+        first = {"version": protocol.VERSION, "shards": (index,), "now_ns": read}
+        self.state.hello(protocol.Hello(runner=index, attempt=attempt, **(first | fields)), self.now)
+        self.act()
+
+    def say(self, index: int, message: Any) -> None:
+        self.state.received(index, message, self.now)
+        self.act()
+
+    def pass_time(self, seconds: float, *, alive: tuple[int, ...] | None = None) -> None:
+        """Let time pass as the driver does; those alive answer pings."""
+        end = self.now + round(seconds * SECOND)
+        while self.state.due_ns <= end and self.state.phase != "finished":
+            self.now = max(self.now, self.state.due_ns)
+            self.state.tick(self.now)
+            for i in range(len(self.numbers)) if alive is None else alive:
+                self.state.members[i].heard_ns = self.now
+            self.act()
+        self.now = max(self.now, end)
+
+    def begin(self) -> None:
+        for i in range(len(self.numbers)):
+            self.hello(i)
+        for i in range(len(self.numbers)):
+            self.say(i, protocol.Ready())
+        self.now = max(self.now, self.state.start_ns or 0)
+
+    def to_end_of(self, slot: int) -> None:
+        assert self.state.start_ns is not None
+        self.pass_time((self.state.start_ns + (slot + 1) * SECOND - self.now) / SECOND)
+
+    def deliver(self, index: int, slot: int, requests: int = 10, **options: Any) -> None:
+        self.say(index, protocol.Measured(self.numbers[index].slot(slot, requests, **options)))
+
+    def slots(self, count: int, first: int = 0, **options: Any) -> None:
+        """Everybody delivers these slots in time."""
+        for slot in range(first, first + count):
+            self.to_end_of(slot)
+            for i in range(len(self.numbers)):
+                if self.state.phase == "running":
+                    self.deliver(i, slot, **options)
+
+    def finish(self, *indices: int) -> None:
+        for i in indices or range(len(self.numbers)):
+            self.say(i, protocol.Finished(self.now + self.offsets[i]))
+
+    def heard(self, index: int, kind: type) -> list[Any]:
+        return [message for runner, message in self.sent if runner == index and isinstance(message, kind)]
+
+    def summary(self):
+        assert self.state.phase == "finished"
+        return conclude(self.spec, self.state, self.plan, self.catalogue, "test").summary
+
+    def restart(self) -> None:
+        """Another hub process takes over: all that remains are the records."""
+        self.state = self.build()
+        self.state.restore([{"kind": each.kind, **each.fields} for each in self.records], self.now)
+        self.act()
+
+    @property
+    def verdict(self):
+        return self.summary().verdict
+
+
+def test_everybody_starts_at_the_same_moment_of_their_own_clocks():
+    bench = Bench(3)
+    bench.begin()
+    starts = [bench.heard(i, protocol.Start)[0].at_ns - bench.offsets[i] for i in range(3)]
+    assert starts == [bench.state.start_ns] * 3
+    assert (
+        bench.order.index("record starting") < bench.order.index("record start") < bench.order.index("Start")
+    )
+
+
+def test_nobody_starts_before_all_are_ready():
+    bench = Bench(2)
+    bench.hello(0)
+    bench.say(0, protocol.Ready())
+    bench.pass_time(10)
+    bench.hello(1)
+    assert bench.state.phase == "connecting"
+    assert not bench.heard(0, protocol.Start)
+    bench.say(1, protocol.Ready())
+    assert bench.state.phase == "running"
+
+
+def test_a_runner_that_never_comes_ends_the_run_by_name():
+    bench = Bench(2)
+    bench.hello(0)
+    bench.say(0, protocol.Ready())
+    bench.pass_time(61)
+    assert (bench.verdict.result, bench.verdict.reason) == ("Error", "StartDeadline")
+    assert bench.verdict.message == "not ready within 60 s: runner 1"
+    assert bench.heard(0, protocol.Goodbye)
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [({"version": 99}, "version"), ({"shards": (5,)}, "shards"), ({"index": 7}, "no runner 7")],
+)
+def test_who_does_not_belong_is_refused(fields, why):
+    bench = Bench(1)
+    hello = {"version": protocol.VERSION, "runner": fields.pop("index", 0), "shards": (0,)} | fields
+    with pytest.raises(Refused, match=why):
+        bench.state.hello(protocol.Hello(attempt="a", now_ns=0, **hello), bench.now)
+
+
+def test_setup_runs_on_one_runner_before_anybody_starts():
+    bench = Bench(2, setup=STEPS)
+    bench.begin()
+    assert bench.state.phase == "setup"
+    assert [len(bench.heard(i, protocol.Setup)) for i in range(2)] == [1, 0]
+    bench.say(1, protocol.SetupDone({"token": "not its business"}))
+    bench.say(0, protocol.SetupDone({"token": "t"}))
+    assert bench.state.phase == "running"
+    for i in range(2):
+        assert bench.heard(i, protocol.SetupValues) == [protocol.SetupValues({"token": "t"})]
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (lambda b: b.say(0, protocol.SetupDone({}, "refused")), "SetupFailed"),
+        (lambda b: b.pass_time(301), "SetupDeadline"),
+        (lambda b: b.state.exited(0, -9, b.now), "RunnerExited"),
+        (lambda b: (b.state.disconnected(0, b.now), b.hello(0, "b")), "SetupLost"),
+        (lambda b: b.say(1, protocol.Failed("RunnerCrashed", "x")), "RunnerCrashed"),
+    ],
+)
+def test_a_setup_that_goes_wrong_ends_the_run(event, reason):
+    bench = Bench(2, setup=STEPS)
+    bench.begin()
+    event(bench)
+    bench.act()
+    assert (bench.verdict.result, bench.verdict.reason) == ("Error", reason)
+    assert not bench.heard(1, protocol.Start)
+
+
+def test_setup_is_asked_again_of_a_runner_that_reconnects():
+    bench = Bench(2, setup=STEPS)
+    bench.begin()
+    bench.state.disconnected(0, bench.now)
+    bench.hello(0)
+    assert len(bench.heard(0, protocol.Setup)) == 2
+    bench.say(0, protocol.Ready())
+    bench.say(0, protocol.SetupDone({}))
+    assert bench.state.phase == "running"
+
+
+def test_a_run_ends_when_all_have_finished_and_torn_down():
+    bench = Bench(2, teardown=STEPS)
+    bench.begin()
+    bench.slots(3)
+    bench.finish(0)
+    assert bench.state.phase == "running"
+    bench.finish(1)
+    assert bench.state.phase == "teardown"
+    assert [len(bench.heard(i, protocol.Teardown)) for i in range(2)] == [1, 0]
+    bench.say(0, protocol.TeardownDone())
+    assert bench.verdict.result == "Passed"
+    assert all(bench.heard(i, protocol.Goodbye) for i in range(2))
+
+
+@pytest.mark.parametrize(
+    ("event", "warning"),
+    [
+        (lambda b: b.say(0, protocol.TeardownDone("no")), "teardown failed: no"),
+        (lambda b: b.pass_time(61), "teardown has not ended within 60 s"),
+        (lambda b: b.state.exited(0, -9, b.now), "teardown failed: runner 0 was killed by signal 9"),
+    ],
+)
+def test_a_teardown_that_goes_wrong_is_said_and_changes_no_verdict(event, warning):
+    bench = Bench(1, teardown=STEPS)
+    bench.begin()
+    bench.slots(1)
+    bench.finish()
+    event(bench)
+    bench.act()
+    assert bench.verdict.result == "Passed"
+    assert bench.summary().warnings == (warning,)
+
+
+def test_a_slot_is_judged_as_soon_as_all_have_delivered_it():
+    bench = Bench(2)
+    bench.begin()
+    bench.to_end_of(0)
+    bench.deliver(0, 0)
+    assert bench.state.judged == -1
+    bench.deliver(1, 0)
+    assert bench.state.judged == 0
+
+
+def test_a_slot_is_judged_without_the_late_who_still_count():
+    bench = Bench(2)
+    bench.begin()
+    bench.to_end_of(0)
+    bench.deliver(0, 0)
+    bench.pass_time(1.6)
+    assert bench.state.judged == 0
+    bench.deliver(1, 0)
+    bench.finish()
+    assert bench.state.late == 1
+    row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
+    assert row.values["count"] == 20
+
+
+ABORTING = {"metric": "http_req_duration", "expression": "p(95)<500ms", "abortOnFail": True, "over": "1s"}
+
+
+def test_a_broken_threshold_stops_everybody_and_is_recorded_first():
+    bench = Bench(2, thresholds=[ABORTING])
+    bench.begin()
+    bench.slots(2)
+    bench.slots(1, first=2, seconds=0.9)
+    assert bench.state.phase == "stopping"
+    assert bench.order.index("record stop") < bench.order.index("Stop")
+    for i in range(2):
+        assert bench.heard(i, protocol.Stop) == [protocol.Stop("ThresholdFailed", 500_000_000)]
+    bench.pass_time(0.3)
+    bench.finish()
+    verdict = bench.verdict
+    assert (verdict.result, verdict.cause, verdict.at_seconds) == ("Aborted", "threshold", 3.0)
+    assert verdict.observed == pytest.approx(0.9, rel=0.006)
+    assert bench.summary().timings.stop_to_last_request_seconds == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_violation_has_to_last_as_long_as_for_says():
+    bench = Bench(1, thresholds=[ABORTING | {"for": "3s"}])
+    bench.begin()
+    bench.slots(2, seconds=0.9)
+    bench.slots(1, first=2)
+    bench.slots(2, first=3, seconds=0.9)
+    assert bench.state.phase == "running"
+    bench.slots(1, first=5, seconds=0.9)
+    assert bench.state.phase == "stopping"
+
+
+def test_safety_warns_and_stops():
+    limits = {"errorRate": {"warn": "5%", "stop": "50%"}, "window": "1s", "minSamples": 1}
+    bench = Bench(1, safety=limits)
+    bench.begin()
+    bench.slots(1, failed=1)
+    assert bench.state.phase == "running"
+    assert any("10.0% of the requests failed" in text for text in bench.state.timeline.warnings)
+    bench.slots(1, first=1, failed=9)
+    bench.finish()
+    assert (bench.verdict.result, bench.verdict.cause, bench.verdict.reason) == (
+        "Aborted",
+        "safety",
+        "ErrorRate",
+    )
+
+
+def test_probes_that_fail_in_a_row_stop_the_run():
+    bench = Bench(1, safety={"connectivity": {"url": "/health", "failures": 2}})
+    bench.begin()
+    for ok in (False, True, False):
+        bench.say(0, protocol.Probe(ok, bench.now, "refused"))
+    assert bench.state.phase == "running"
+    bench.say(0, protocol.Probe(False, bench.now, "refused"))
+    bench.finish()
+    assert (bench.verdict.cause, bench.verdict.reason) == ("safety", "Connectivity")
+    assert "2 times in a row: refused" in bench.verdict.message
+
+
+def test_the_run_never_outlives_max_duration():
+    bench = Bench(1, safety={"maxDuration": "3s"})
+    bench.begin()
+    bench.slots(2)
+    bench.pass_time(1.5)
+    assert bench.state.phase == "stopping"
+    bench.finish()
+    assert (bench.verdict.result, bench.verdict.cause) == ("Aborted", "deadline")
+
+
+def test_who_does_not_confirm_a_stop_cannot_hold_up_the_run():
+    bench = Bench(2)
+    bench.begin()
+    bench.slots(1)
+    bench.state.stop(Stopping(cause="user", reason="Stopped", message="enough"), bench.now)
+    bench.act()
+    bench.finish(0)
+    assert bench.state.phase == "stopping"
+    bench.pass_time(0.5 + CONFIRM_NS / SECOND)
+    assert (bench.verdict.result, bench.verdict.cause) == ("Aborted", "user")
+    assert bench.summary().lost_runners == (1,)
+
+
+@pytest.mark.parametrize("phase", ["connecting", "setup", "running", "stopping", "teardown", "finished"])
+def test_kill_ends_every_phase_at_once(phase):
+    bench = Bench(1, setup=STEPS, teardown=STEPS)
+    if phase != "connecting":
+        bench.begin()
+    if phase in ("running", "stopping", "teardown", "finished"):
+        bench.say(0, protocol.SetupDone({}))
+        bench.slots(1)
+    if phase in ("stopping", "finished"):
+        bench.state.stop(Stopping(cause="user", reason="Stopped", message="enough"), bench.now)
+    if phase in ("teardown", "finished"):
+        bench.finish()
+    if phase == "finished":
+        bench.say(0, protocol.TeardownDone())
+    assert bench.state.phase == phase
+    bench.state.kill(bench.now)
+    assert bench.verdict.cause == "user"
+
+
+class TestLoss:
+    def test_a_broken_connection_may_come_back(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.slots(1)
+        bench.state.disconnected(0, bench.now)
+        bench.pass_time(4.9)
+        bench.hello(0, started_ns=bench.state.start_ns)
+        bench.pass_time(5)
+        assert bench.state.phase == "running"
+        assert bench.heard(0, protocol.Welcome)[-1].last_slot == 0
+
+    def test_a_connection_that_stays_broken_is_a_loss(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.slots(1)
+        bench.state.disconnected(0, bench.now)
+        bench.pass_time(5.1)
+        assert bench.state.phase == "stopping"
+        bench.finish(1)
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerLost")
+        assert bench.summary().lost_runners == (0,)
+
+    def test_a_process_that_ended_is_lost_at_once(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.slots(1)
+        bench.state.exited(0, -9, bench.now)
+        assert bench.state.phase == "stopping"
+
+    def test_a_process_that_ends_after_it_has_finished_is_none(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.slots(1)
+        bench.finish(0)
+        bench.state.exited(0, 0, bench.now)
+        assert bench.state.phase == "running"
+
+    def test_silence_is_a_loss_after_lost_control(self):
+        bench = Bench(2, safety={"lostControl": "10s"})
+        bench.begin()
+        bench.pass_time(9, alive=(1,))
+        assert bench.state.phase == "running"
+        bench.pass_time(3, alive=(1,))
+        assert bench.state.phase == "stopping"
+
+    def test_the_others_go_on_when_told_to(self):
+        bench = Bench(2, safety={"onRunnerLoss": "continue"})
+        bench.begin()
+        bench.slots(2)
+        bench.state.exited(0, -9, bench.now)
+        bench.act()
+        bench.to_end_of(2)
+        bench.deliver(1, 2)
+        assert bench.state.judged == 2, "nobody waits for the lost"
+        bench.finish(1)
+        assert bench.verdict.result == "Passed"
+        assert bench.summary().lost_runners == (0,)
+
+    def test_a_new_attempt_adds_and_joins_at_the_current_moment(self):
+        bench = Bench(2, safety={"onRunnerLoss": "continue"})
+        bench.begin()
+        bench.slots(2)
+        bench.state.exited(0, -9, bench.now)
+        bench.numbers[0] = Numbers(0, "b")
+        bench.hello(0, "b")
+        bench.say(0, protocol.Ready())
+        assert bench.heard(0, protocol.Start)[-1].at_ns - bench.offsets[0] == bench.state.start_ns
+        bench.slots(1, first=3)
+        bench.finish()
+        row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
+        assert row.values["count"] == 60
+
+    def test_when_all_are_lost_there_is_no_verdict_on_the_target(self):
+        bench = Bench(2, safety={"onRunnerLoss": "continue"})
+        bench.begin()
+        bench.slots(1)
+        for i in range(2):
+            bench.state.exited(i, 1, bench.now)
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnersLost")
+
+    def test_a_lost_runner_that_returns_is_told_of_the_stop(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.state.disconnected(0, bench.now)
+        bench.pass_time(5.1)
+        bench.hello(0, started_ns=bench.state.start_ns)
+        assert bench.heard(0, protocol.Stop)
+
+
+class TestNonsense:
+    def test_the_future_is_refused(self):
+        bench = Bench(1)
+        bench.begin()
+        with pytest.raises(ValueError, match="has not begun"):
+            bench.deliver(0, 10**9)
+
+    def test_another_runners_snapshot_is_refused(self):
+        bench = Bench(2)
+        bench.begin()
+        with pytest.raises(ValueError, match="another runner"):
+            bench.say(0, protocol.Measured(bench.numbers[1].slot(0)))
+
+    def test_numbers_that_shrink_are_refused_and_the_run_goes_on(self):
+        bench = Bench(1)
+        bench.begin()
+        bench.slots(1)
+        bench.numbers[0].requests = 3
+        with pytest.raises(ValueError, match="only grow"):
+            bench.deliver(0, 1, 0)
+        assert bench.state.phase == "running"
+
+    def test_unknown_series_are_asked_for_again(self):
+        bench = Bench(1)
+        bench.begin()
+        bench.numbers[0].defined = True
+        bench.to_end_of(0)
+        bench.deliver(0, 0)
+        assert bench.heard(0, protocol.Welcome)[-1].last_slot == -1
+        bench.deliver(0, 0, 0, full=True)
+        bench.finish()
+        row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
+        assert row.values["count"] == 10
+
+    def test_events_that_are_repeated_do_no_harm(self):
+        bench = Bench(1, setup=STEPS, teardown=STEPS)
+        bench.begin()
+        for _ in range(2):
+            bench.say(0, protocol.Ready())
+            bench.say(0, protocol.SetupDone({}))
+        bench.slots(2)
+        for slot in (0, 1, 0):
+            bench.deliver(0, slot, 0)
+        for _ in range(2):
+            bench.say(0, protocol.Finished(bench.now))
+        for _ in range(2):
+            bench.say(0, protocol.TeardownDone())
+        row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
+        assert row.values["count"] == 20
+        assert len([each for each in bench.order if each == "Start"]) == 1
+
+
+class TestRestart:
+    def replay(self, bench: Bench, index: int, slots: range) -> None:
+        bench.hello(index, started_ns=(bench.state.start_ns or 0) + bench.offsets[index])
+        numbers = bench.numbers[index] = Numbers(index, "a")
+        for slot in slots:
+            bench.say(index, protocol.Measured(numbers.slot(slot)))
+
+    def test_what_runners_replay_is_judged_as_if_nothing_had_happened(self):
+        bench = Bench(2, thresholds=[ABORTING])
+        bench.begin()
+        bench.slots(5)
+        bench.restart()
+        assert bench.state.phase == "running"
+        for i in range(2):
+            self.replay(bench, i, range(5))
+        assert bench.state.judged == 4
+        bench.slots(2, first=5)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+        row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
+        assert row.values["count"] == 140
+
+    def test_a_failure_of_long_ago_is_not_forgotten(self):
+        bench = Bench(1, thresholds=[ABORTING | {"abortOnFail": False}])
+        bench.begin()
+        bench.slots(1, seconds=0.9)
+        bench.slots(3, first=1)
+        bench.restart()
+        bench.hello(0, started_ns=bench.state.start_ns)
+        bench.numbers[0] = Numbers(0, "a")
+        bench.say(0, protocol.Measured(bench.numbers[0].slot(3, 40)))
+        bench.slots(1, first=4)
+        bench.finish()
+        assert (bench.verdict.result, bench.verdict.at_seconds) == ("Failed", 1.0)
+
+    def test_nobody_starts_twice(self):
+        bench = Bench(2)
+        bench.begin()
+        before = bench.state.start_ns
+        bench.restart()
+        bench.hello(0, started_ns=(before or 0) + bench.offsets[0])
+        bench.hello(1)  # it was never told
+        bench.say(1, protocol.Ready())
+        assert len(bench.heard(0, protocol.Start)) == 1
+        again = bench.heard(1, protocol.Start)[-1].at_ns - bench.offsets[1]
+        assert again == pytest.approx(before, abs=2_000_000)
+
+    def test_a_runner_knows_a_start_that_was_lost_with_the_disk(self):
+        bench = Bench(1)
+        bench.begin()
+        started = bench.state.start_ns
+        bench.records = [each for each in bench.records if each.kind != "start"]
+        bench.restart()
+        assert bench.state.phase == "connecting"
+        bench.hello(0, started_ns=started)
+        assert bench.state.phase == "running"
+        assert bench.state.start_ns == pytest.approx(started, abs=2_000_000)
+
+    def test_runners_that_do_not_return_are_lost(self):
+        bench = Bench(1)
+        bench.begin()
+        bench.slots(2)
+        bench.restart()
+        bench.pass_time(10)
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerLost")
+
+    def test_a_stop_is_carried_through(self):
+        bench = Bench(1, teardown=STEPS)
+        bench.begin()
+        bench.slots(1)
+        bench.state.stop(Stopping(cause="policy", reason="Halt", message="halted"), bench.now)
+        bench.act()
+        bench.restart()
+        self.replay(bench, 0, range(1))
+        assert bench.heard(0, protocol.Stop)[-1].reason == "Halt"
+        bench.finish()
+        bench.say(0, protocol.TeardownDone())
+        assert (bench.verdict.result, bench.verdict.cause) == ("Aborted", "policy")
+
+    def test_a_teardown_is_asked_for_again(self):
+        bench = Bench(1, teardown=STEPS)
+        bench.begin()
+        bench.slots(1)
+        bench.finish()
+        bench.restart()
+        assert bench.state.phase == "teardown"
+        self.replay(bench, 0, range(1))
+        assert len(bench.heard(0, protocol.Teardown)) == 2
+        bench.say(0, protocol.TeardownDone())
+        assert bench.verdict.result == "Passed"
