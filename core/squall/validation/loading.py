@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from squall.spec.secrets import Secrets
 
 _GROUP_MARK = "squall.dev/"
+_MOST_VARIANTS = 50
+"""As the model allows; more are refused, and must not take minutes to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +212,7 @@ def _variant_problems(root: Node, source: Source, options: Options, known: list[
     plain_options = replace(
         options, vus=None, duration=None, stages=(), scenarios=(), sets=(), time_scale=1.0, complete=False
     )
-    for name in dict.fromkeys(variant_names(root)):
+    for name in list(dict.fromkeys(variant_names(root)))[:_MOST_VARIANTS]:
         for problem in _checked(root, source, replace(plain_options, variants=(name,))).problems:
             place = (problem.file, problem.line, problem.column, problem.message)
             if place not in told:
