@@ -415,6 +415,13 @@ def test_wrong_manifest(name: str) -> None:
     assert problem.render().startswith(f"t.yaml:{problem.line}:{problem.column}: {path}")
 
 
+def test_a_loop_may_look_at_what_its_round_has_set_and_keys_of_json_are_templates() -> None:
+    step = "{repeat: {while: 'more', steps: [{set: {more: false}}]}}"
+    assert load(manifest("", one_step(step))).name == "shop"
+    text = manifest("", one_step('{http: {url: http://h/, method: POST, json: {"${nobody}": 1}}}'))
+    assert "nobody" in problem_of(text).message
+
+
 def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
     wrong = [case for case in CASES.values() if case[1] is SCENARIOS and case[2].startswith("spec.http.")]
     http = {path: spec for spec, _, path, _, _ in wrong}

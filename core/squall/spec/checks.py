@@ -15,7 +15,7 @@ from squall.spec.base import fraction, nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
-from squall.spec.tree import Leaf, Node, Path, find, items_at, leaves, text_at
+from squall.spec.tree import Leaf, Node, Path, find, items_at, leaves, maps, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -86,7 +86,14 @@ class Checks:
 
 
 def _texts(node: Node, path: Path) -> list[tuple[Path, Leaf]]:
-    return [(below, leaf) for below, leaf in leaves(node, path) if isinstance(leaf.value, str)]
+    """The texts of free JSON, keys that are templates included."""
+    keys = [
+        ((*here, key), Leaf(key, node.origin))
+        for here, inner in maps(node, path)
+        for key in inner.items
+        if "${" in key
+    ]
+    return keys + [(below, leaf) for below, leaf in leaves(node, path) if isinstance(leaf.value, str)]
 
 
 def names_of(root: Node, key: str) -> list[str]:

@@ -156,8 +156,10 @@ class _StepChecks:
         self._checks.template((*path, "times"), scope)
         index = self._new_name((*path, "index"), text_at(self._root, *path, "index"))
         inner = scope.with_names(index)
-        self._expression((*path, "while"), inner)
-        return self._steps((*path, "steps"), inner)
+        after = self._steps((*path, "steps"), inner)
+        # Asked before each round, also of what the round before has set.
+        self._expression((*path, "while"), after)
+        return after
 
     def _set(self, path: Path, scope: Scope) -> Scope:
         node = find(self._root, *path)

@@ -190,6 +190,17 @@ def leaves(node: Node, path: Path = ()) -> Iterator[tuple[Path, Leaf]]:
             yield path, node
 
 
+def maps(node: Node, path: Path = ()) -> Iterator[tuple[Path, MapNode]]:
+    """Every mapping with its path, outer ones first."""
+    if isinstance(node, MapNode):
+        yield path, node
+        for key, item in node.items.items():
+            yield from maps(item, (*path, key))
+    elif isinstance(node, ListNode):
+        for index, item in enumerate(node.items):
+            yield from maps(item, (*path, index))
+
+
 def map_leaves(node: Node, change: Callable[[Path, Leaf], Leaf], path: Path = ()) -> Node:
     """The tree with every scalar replaced by what `change` makes of it."""
     match node:

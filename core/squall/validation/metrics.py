@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from squall.spec.loadtest import LoadTestSpec
 
-_DEFAULT_STEP = re.compile(rf"({'|'.join(STEP_KINDS)})-\d+")
+_DEFAULT_STEP = re.compile(rf"({'|'.join(STEP_KINDS)})-\d[\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
