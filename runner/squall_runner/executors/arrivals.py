@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _AT_ONCE = 256
 """After so many starts in a row the loop gets its turn, so that catching up does not delay the answers."""
 
+_LATE_START_NS = 1_000_000_000
+"""A start up to a second late is a stall: its arrivals are started late, not left out. Beyond that a shard comes back."""
+
 
 class ArrivalExecutor:
     """Starts the arrivals of one scenario on one shard.
@@ -40,7 +43,8 @@ class ArrivalExecutor:
         self._queueing = plan.when_saturated == "queue"
         self._numbers = iter(plan.vus_of(shard))
         self._idle: list[Iterating] = [self._make() for _ in range(plan.pre_allocated_vus_of(shard))]
-        self._due = plan.arrivals_of(shard, max(0, timeline.now()))
+        now = timeline.now()
+        self._due = plan.arrivals_of(shard, now if now > _LATE_START_NS else 0)
         self._next = next(self._due, None)
         self._ready: deque[int] = deque()
         """Due, but not looked at by the pacer yet."""

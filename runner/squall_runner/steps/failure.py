@@ -24,5 +24,8 @@ class EndIteration(Exception):  # noqa: N818 - an order, not a mistake
     """A step failed, and the iteration ends here."""
 
 
-class Halted(Exception):  # noqa: N818 - an order, not a mistake
-    """The VU may send nothing more: a stop, or its time is up."""
+class Halted(BaseException):
+    """The VU may send nothing more: a stop, or its time is up.
+
+    Like the cancellation that usually comes with it, it passes through `except Exception` in a user's function.
+    """

@@ -27,7 +27,7 @@ from squall_runner.http import build
 from squall_runner.load import LoadError
 from squall_runner.steps.body import find_file
 from squall_runner.steps.context import Compiled
-from squall_runner.steps.failure import EXPRESSION, PYTHON, EndIteration, Halted
+from squall_runner.steps.failure import EXPRESSION, PYTHON, Halted
 from squall_runner.steps.http import compile_send, default_options
 from squall_runner.steps.values import compile_value
 
@@ -87,6 +87,8 @@ class PythonVu:
         Raises:
             ValueError: The URL or a header is not valid.
         """
+        if self._vu.root.halted:
+            await asyncio.sleep(0)  # whoever catches everything and tries again must not freeze the process
         return await self._http.send(self._vu, method, url, json=json, data=data, headers=headers or {})
 
     def log(self, message: str, **fields: Any) -> None:
@@ -165,8 +167,6 @@ def compile_python(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
                 vu.env[name] = value
                 if observer is not None:
                     observer.value(site, name, value)
-        except (EndIteration, Halted):
-            raise
         except Exception as error:  # noqa: BLE001 - whatever a user's function raises is a result
             late = isinstance(error, TimeoutError) and limit.expired()
             site.fail(vu, PYTHON, f"took longer than {timeout:g} s" if late else _described(error))
