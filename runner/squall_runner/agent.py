@@ -246,8 +246,11 @@ class Agent:
         asyncio.get_running_loop().call_later(patience, self._leave, EXIT_OK, "told to terminate")
 
     def orphaned(self) -> None:
-        """The process that started this one is gone."""
-        self._leave(EXIT_LOST_CONTROL, "the process that started this runner is gone")
+        """The process that started this one is gone, or needs it no longer and its goodbye is still on the way."""
+        if self._finished:
+            self._exit.set()
+        else:
+            self._leave(EXIT_LOST_CONTROL, "the process that started this runner is gone")
 
     # -- what the hub says ------------------------------------------------------------------------------------
 
