@@ -81,6 +81,7 @@ class Run:
         self._silent: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
+        self._planned_ns = 0
         self._news = asyncio.Event()
         self._done = asyncio.Event()
         self._alone = asyncio.Event()
@@ -157,7 +158,7 @@ class Run:
             try:
                 self.state.received(runner, message, self._clock())
             finally:
-                self._act()
+                self._act(seldom=isinstance(message, protocol.Measured | protocol.Pong))
 
     def detach(self, runner: int, connection: Connection) -> None:
         """A connection has ended."""
@@ -222,7 +223,8 @@ class Run:
     async def _tick(self) -> None:
         while not self.is_finished:
             self._wake.clear()
-            pause = (self.state.due_ns - self._clock()) / SECOND
+            self._planned_ns = self.state.due_ns
+            pause = (self._planned_ns - self._clock()) / SECOND
             try:
                 async with asyncio.timeout(max(0.0, pause)):
                     await self._wake.wait()
@@ -232,13 +234,21 @@ class Run:
 
     # -- doing ------------------------------------------------------------------------------------------------
 
-    def _act(self) -> None:
-        """Do what the state machine wants done, then tell those who watch."""
+    def _act(self, *, seldom: bool = False) -> None:
+        """Do what the state machine wants done, then tell those who watch.
+
+        Args:
+            seldom: What has happened comes thousands of times a second and changes little: unless it has made the state
+                machine do something that is seen, nothing is looked at.
+        """
         judged = False
         while actions := self.state.take():
             for action in actions:
                 judged |= isinstance(action, Judged)
+                seldom &= isinstance(action, Send)
                 self._do(action)
+        if seldom:
+            return
         if self.state.phase == "finished" and self.outcome is None:
             self._conclude()
         shown = (
@@ -251,7 +261,8 @@ class Run:
             self.live = live_state(self.state, self.plan, self.name, self._clock())
             self._news.set()
             self._news = asyncio.Event()
-        self._wake.set()
+        if self.state.due_ns < self._planned_ns or self.is_finished:
+            self._wake.set()
 
     def _do(self, action: Action) -> None:
         match action:

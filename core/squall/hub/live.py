@@ -38,7 +38,7 @@ def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveSta
         phase=run.phase,
         elapsed_seconds=max(0.0, elapsed),
         planned_seconds=plan.duration_ns / SECOND,
-        runners=run.members.states({m.index: store.delivered(m.index) for m in run.members}),
+        runners=run.members.states(),
         scenarios=_scenarios(store, plan, slot, round(max(0.0, elapsed) * SECOND)),
         thresholds=run.judge.thresholds(),
         requests_per_second=_count(store.window(_REQUESTS, slot, slot)),

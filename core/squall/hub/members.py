@@ -29,6 +29,8 @@ class Member:
     def __init__(self, index: int, shards: tuple[int, ...]) -> None:
         self.index = index
         self.shards = shards
+        self.slot = -1
+        """The last slot that it has delivered, in any attempt."""
         # Of the attempt:
         self.attempt = ""
         self.ready = False
@@ -105,6 +107,8 @@ class Members:
 
     def __init__(self, shards: tuple[tuple[int, ...], ...]) -> None:
         self._all = [Member(index, carried) for index, carried in enumerate(shards)]
+        self._missing = 0
+        self._unready = 0
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self._all)
@@ -123,12 +127,39 @@ class Members:
         return self._all[index]
 
     def may_start(self) -> bool:
-        """Whether all of them may start."""
-        return all(member.may_start for member in self._all)
+        """Whether all of them may start. As with `complete`, one who may not is looked at first."""
+        if not self._all[self._unready].may_start:
+            return False
+        for member in self._all:
+            if not member.may_start:
+                self._unready = member.index
+                return False
+        return True
 
     def connected(self) -> list[Member]:
         """Those that can be spoken to now."""
         return [member for member in self._all if member.connected]
+
+    def away(self) -> list[int]:
+        """When those left who are live and have no connection any more."""
+        return [m.left_ns for m in self._all if m.left_ns is not None and m.live]
+
+    def any_live(self) -> bool:
+        """Whether anybody still has load to deliver."""
+        return any(member.live for member in self._all)
+
+    def complete(self, slot: int) -> bool:
+        """Whether all who are live have delivered a slot; cheap to ask after each snapshot.
+
+        One who is missing is remembered: until it has delivered, nobody else needs to be looked at.
+        """
+        count = len(self._all)
+        for _ in range(count):
+            member = self._all[self._missing]
+            if member.live and member.slot < slot:
+                return False
+            self._missing = (self._missing + 1) % count
+        return True
 
     def live(self) -> list[Member]:
         """Those that still have load to deliver."""
@@ -147,11 +178,10 @@ class Members:
         """The last request of all runners that have told, in hub time."""
         return max((m.last_request_ns for m in self._all if m.last_request_ns is not None), default=None)
 
-    def states(self, delivered: dict[int, int]) -> tuple[RunnerState, ...]:
-        """For the live view; `delivered` says the last slot of each runner."""
+    def states(self) -> tuple[RunnerState, ...]:
+        """For the live view."""
         return tuple(
-            RunnerState(index=m.index, shards=m.shards, phase=m.phase(), slot=delivered.get(m.index, -1))
-            for m in self._all
+            RunnerState(index=m.index, shards=m.shards, phase=m.phase(), slot=m.slot) for m in self._all
         )
 
 

@@ -52,7 +52,7 @@ class RunState(RunEnding):
             return NEVER
         if self.phase in ("running", "stopping"):
             due.append(self._watermark_ns(self.judged + 1))
-            due.extend(m.left_ns + self.reconnect_ns for m in self.members.live() if m.left_ns is not None)
+            due.extend(left_ns + self.reconnect_ns for left_ns in self.members.away())
         return min(due)
 
     # -- events -----------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class RunState(RunEnding):
             self._begin(now_ns - (hello.now_ns - hello.started_ns))
             self._refined = False
         self._remind(member, new=new, now_ns=now_ns)
-        self._progress(now_ns)
+        self._progress(now_ns, member)
 
     def received(  # noqa: PLR0912 - one branch for each message
         self, runner: int, message: protocol.FromRunner, now_ns: int
@@ -102,6 +102,8 @@ class RunState(RunEnding):
         match message:
             case protocol.Measured(snapshot):
                 self._measured(member, snapshot, now_ns)
+                self._advance(now_ns)
+                return
             case protocol.Pong():
                 self._pong(member, message, now_ns)
             case protocol.Ready():
@@ -126,7 +128,7 @@ class RunState(RunEnding):
                 self.torn_down(member, error, now_ns)
             case protocol.Hello():
                 raise ValueError("a second hello in one connection")
-        self._progress(now_ns)
+        self._progress(now_ns, member)
 
     def disconnected(self, runner: int, now_ns: int) -> None:
         """A runner's connection is gone."""
@@ -160,21 +162,21 @@ class RunState(RunEnding):
 
     # -- what follows -----------------------------------------------------------------------------------------
 
-    def _progress(self, now_ns: int) -> None:
-        """Whatever follows from what is known now."""
+    def _progress(self, now_ns: int, member: Member | None = None) -> None:
+        """Whatever follows from what is known now, `member` having brought the news if anybody has."""
         if self._opening:
             self._opening = False
             if self.phase in ("connecting", "setup"):
                 self._begin(now_ns + START_LEAD_NS + 2 * self.members.round_trip_ns())
                 self.note("info", "Started", "the load begins", self.start_ns or now_ns)
+                for each in self.members.connected():
+                    self._tell_start(each)
         if self.phase == "connecting" and self.members.may_start():
             self._all_ready(now_ns)
         if self.phase == "setup" and self.setup_values is not None:
             self._open(now_ns)
-        if self.phase == "running":
-            for member in self.members.connected():
-                if member.may_start and not member.started:
-                    self._tell_start(member)
+        if self.phase == "running" and member is not None and member.may_start and not member.started:
+            self._tell_start(member)
         if self.phase in ("running", "stopping"):
             self._advance(now_ns)
 
@@ -271,6 +273,7 @@ class RunState(RunEnding):
         self.late += snapshot.slot <= self.judged and not snapshot.folded
         if self.store.add(snapshot):
             self.send(member, protocol.Welcome(-1))
+        member.slot = max(member.slot, snapshot.slot)
         self.send(member, protocol.Ack(snapshot.slot))
 
     def _watermark_ns(self, slot: int) -> int:
@@ -283,17 +286,16 @@ class RunState(RunEnding):
 
     def _advance(self, now_ns: int) -> None:
         """Judge the slots that are complete or overdue; end the load when nobody has any left."""
-        live = [member.index for member in self.members.live()]
-        while live and self.phase in ("running", "stopping"):
+        while self.phase in ("running", "stopping") and self.members.any_live():
             slot = self.judged + 1
-            if not (now_ns >= self._watermark_ns(slot) or self.store.complete(slot, live)):
+            if not (now_ns >= self._watermark_ns(slot) or self.members.complete(slot)):
                 return
             if self.recovered_ns is not None and slot >= self.seconds(self.recovered_ns):
                 self.recovered_ns = None
             why = self._judge(slot)
             if why is not None:
                 self.stop(why, now_ns)
-        if not live and self.phase in ("running", "stopping"):
+        if self.phase in ("running", "stopping"):
             self._judge_rest()
             if self.phase == "running" and all(member.lost for member in self.members):
                 self._decide_stop(

@@ -141,7 +141,10 @@ class _Api:
     async def runner(self, request: web.Request) -> web.StreamResponse:
         run = self._run(request, allowed=self._by_run(request))
         socket = web.WebSocketResponse(max_msg_size=protocol.MAX_FRAME, compress=False)
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:
+            return web.Response()  # the runner has gone while it was being let in: nobody reads this
         try:
             hello = await _hello(socket)
         except (ValueError, msgspec.DecodeError, TimeoutError) as error:
