@@ -72,7 +72,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except SquallError as error:
-        click.echo(f"error: {error.message}", err=True)
+        several = "\n" in error.message  # a list of problems, each with its place
+        click.echo(error.message if several else f"error: {error.message}", err=True)
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         sys.exit(error.exit_code)

@@ -105,7 +105,7 @@ class Model(BaseModel):
         validate_by_name=False,
         validate_by_alias=True,
         serialize_by_alias=True,
-        use_attribute_docstrings=True,
+        defer_build=True,  # only what is used is built, once, and not each nested model for itself
     )
 
     rules: ClassVar[tuple[Rule, ...]] = ()

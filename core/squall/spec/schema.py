@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from squall.spec import KINDS
 from squall.spec.base import Model
+from squall.spec.docstrings import attribute_docs
 
 Node: TypeAlias = dict[str, Any]
 
@@ -44,9 +45,20 @@ class Schema:
 def schema_of(kind: str) -> Schema:
     """The schema of a kind such as `LoadTest`, by the names of the manifest."""
     raw = KINDS[kind].model_json_schema(by_alias=True, mode="validation")
-    models = {name: _normal(node) for name, node in raw.pop("$defs").items()}
     known = {cls.__name__: cls for cls in _subclasses(Model)}
-    return Schema(_normal(raw), models, {name: known[name] for name in (*models, kind)})
+    models = {name: _described(_normal(node), known[name]) for name, node in raw.pop("$defs").items()}
+    root = _described(_normal(raw), known[kind])
+    return Schema(root, models, {name: known[name] for name in (*models, kind)})
+
+
+def _described(node: Node, model: type[Model]) -> Node:
+    """The node of a model, with the meaning of each key."""
+    docs = attribute_docs(model)
+    for name, info in model.model_fields.items():
+        if name in docs:
+            key = info.alias or name
+            node["properties"][key] = {"description": docs[name], **node["properties"][key]}
+    return node
 
 
 def model_name(node: Node) -> str | None:

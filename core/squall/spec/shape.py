@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from squall.spec import steps as _steps
 from squall.spec.base import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN
+from squall.spec.docstrings import attribute_docs
 
 if TYPE_CHECKING:
     from squall.spec.tree import Path
@@ -83,9 +84,17 @@ def below(shape: Shape, segment: str | int) -> Shape | None:
     if info is not None:
         inner = _read(info.annotation)
         _read_metadata(info, inner)
-        inner.description = info.description or ""
+        inner.description = _description(shape, segment)
         return inner
     return None if shape.values is None else _read(shape.values)
+
+
+def _description(shape: Shape, key: str) -> str:
+    for model in shape.models:
+        for name, info in model.model_fields.items():
+            if key == (info.alias or name):
+                return attribute_docs(model).get(name, "")
+    return ""
 
 
 def _read(annotation: Any) -> Shape:

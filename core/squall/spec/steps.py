@@ -2,9 +2,10 @@
 
 A step has exactly one kind (`http`, `think`, `group`, ...) beside fields that every kind shares. Adding a
 kind is adding one model here and one module in the runner's `steps`.
-"""
 
-from __future__ import annotations
+Annotations are evaluated at once here (no `from __future__ import annotations`): steps contain steps, and a whole
+annotation that is a text would hide its alias until pydantic has resolved it.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,9 @@ JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unkno
 def _neither(*keys: str) -> dict[str, Any]:
     """The condition in JSON schema that none of the keys is given."""
     return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
+
+
+NestedSteps = Annotated[list["Step"], Field(min_length=1, max_length=128)]
 
 
 class BasicAuth(Model):
@@ -175,8 +179,8 @@ class If(Model):
 
     condition: Expression
     """An expression; what counts as true in Python counts as true."""
-    then: Steps
-    else_steps: Annotated[Steps | None, Field(alias="else")] = None
+    then: NestedSteps
+    else_steps: Annotated[NestedSteps | None, Field(alias="else")] = None
 
 
 class Choice(Model):
@@ -186,7 +190,7 @@ class Choice(Model):
     """What logs and messages call the choice; by default its place."""
     weight: PositiveInt = 1
     """How often it is taken, relative to the other choices."""
-    steps: Steps
+    steps: NestedSteps
 
 
 class Repeat(Model):
@@ -202,7 +206,7 @@ class Repeat(Model):
     """Never more rounds than this; reaching it with `while` still true is a failed step."""
     index: Identifier | None = None
     """The name under which the steps see the round, from 0."""
-    steps: Steps
+    steps: NestedSteps
 
 
 class Branch(Model):
@@ -210,7 +214,7 @@ class Branch(Model):
 
     name: Label | None = None
     """What logs and messages call the branch; by default its place."""
-    steps: Steps
+    steps: NestedSteps
 
 
 class Parallel(Model):
@@ -222,7 +226,7 @@ class Parallel(Model):
 class Group(Model):
     """Times its steps as one."""
 
-    steps: Steps
+    steps: NestedSteps
 
 
 class Python(Model):
@@ -356,7 +360,3 @@ class StepBlock(Model):
     steps: Steps
     timeout: Duration = "1m"
     """For all of them together."""
-
-
-for _nested in (If, Choice, Repeat, Branch, Parallel, Group, Step):
-    _nested.model_rebuild()
