@@ -18,7 +18,7 @@ from squall.hub.series import row
 from squall.local import run as local
 from squall.metrics.histogram import Histogram
 from squall.metrics.names import BUILT_IN, TAGS
-from squall.metrics.series import Counter, Gauge, Rate, SeriesKey
+from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey
 from squall.report import folder
 from squall.report.figures import values_of
 from squall.report.model import Summary
@@ -134,26 +134,27 @@ def test_the_files_of_the_results_folder() -> None:
     assert folder.SERIES == SERIES_NAME
 
 
-def test_the_values_of_each_kind_of_metric() -> None:
+def _measured() -> dict[str, Aggregate]:
     samples = Histogram()
     samples.record(1.0)
-    kinds = {"counter": Counter(2.0), "gauge": Gauge.at(1.0), "rate": Rate(1, 2), "trend": samples}
+    return {"counter": Counter(2.0), "gauge": Gauge.at(1.0), "rate": Rate(1, 2), "trend": samples}
+
+
+def test_the_values_of_each_kind_of_metric() -> None:
     documented = _rows(RESULTS, "summary.json", "kind")
-    assert set(documented) == set(kinds)
-    for kind, aggregate in kinds.items():
+    assert set(documented) == set(_measured())
+    for kind, aggregate in _measured().items():
         told = [value.split(" ")[0] for value in documented[kind][0].split(", ")]
         assert told == list(values_of(aggregate, 1.0)), kind
 
 
 def test_the_rows_of_the_series_file() -> None:
-    samples = Histogram()
-    samples.record(1.0)
     table = next(each for each in tables(section(RESULTS, "series.jsonl.gz")) if each[0][0] == "key")
     always = {cells[0] for cells in table[1:] if cells[1] == "all"}
     documented = {cells[1]: set(cells[0].split(", ")) for cells in table[1:] if cells[1] != "all"}
     key = SeriesKey.of("m", scenario="s")
-    measured = {"counter": Counter(2.0), "gauge": Gauge.at(1.0), "rate": Rate(1, 2), "trend": samples}
-    assert {kind: set(row(0, key, each)) - always for kind, each in measured.items()} == documented
+    samples = _measured()["trend"]
+    assert {kind: set(row(0, key, each)) - always for kind, each in _measured().items()} == documented
     assert always <= set(row(0, key, samples))
     assert "g" not in row(0, SeriesKey("m"), samples)
     assert row(0, key, samples)["t"] == 1

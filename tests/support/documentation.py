@@ -20,7 +20,7 @@ _FENCE = re.compile(
 )
 _LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-_SIMPLE = {
+_SIMPLE: dict[Any, str] = {
     inspect.StrType: "text",
     inspect.LiteralType: "text",
     inspect.IntType: "whole number",
