@@ -26,6 +26,8 @@ from squall.report.model import Summary
 END_SECONDS = 45.0
 """Longer than any run here may take on a busy machine."""
 _POLL_SECONDS = 0.02
+_TAKE_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+"""A process becomes the leader of its terminal, and then what it was meant to be."""
 
 
 def manifest(url: str | None, **parts: Any) -> dict[str, Any]:
@@ -118,8 +120,7 @@ class SquallRun:
         processes: Runner processes.
         environ: Environment variables besides the test's own.
         stdout: Where standard output goes, when not to a file with standard error.
-        streams: For all three standard streams, such as a terminal.
-        cwd: Where it is started.
+        terminal: A pseudo-terminal's lower end, which becomes its controlling terminal and its standard streams.
     """
 
     def __init__(
@@ -138,7 +139,8 @@ class SquallRun:
         self._output = folder / "output"
         file = folder / "loadtest.yaml"
         file.write_text(yaml.safe_dump(test, sort_keys=False))
-        command = [sys.executable, "-m", "squall.cli.main", "run", str(file), "--processes", str(processes)]
+        command = [] if terminal is None else [sys.executable, "-c", _TAKE_TERMINAL]
+        command += [sys.executable, "-m", "squall.cli.main", "run", str(file), "--processes", str(processes)]
         if "--results" not in arguments:
             command += ["--results", str(self.results)]
         with self._output.open("wb") as output:
@@ -190,6 +192,10 @@ class SquallRun:
     def signal(self, number: int) -> None:
         """Send a signal to the `squall run` process alone."""
         self.process.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to it and its runners, as terminals, shells and `timeout` do."""
+        os.killpg(self.pid, number)
 
     # -- at its end -------------------------------------------------------------------------------------------
 
