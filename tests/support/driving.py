@@ -41,6 +41,7 @@ class Target:
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
     answers: dict[str, Answer] = field(default_factory=dict)
+    answers_all: Any = field(default_factory=dict)
 
     def answer(
         self,
@@ -65,7 +66,7 @@ class Target:
 
 @asynccontextmanager
 async def target() -> AsyncIterator[Target]:
-    """A running `Target`; unknown paths are answered with `{}`."""
+    """A running `Target`; paths without an answer of their own get `answers_all` as JSON."""
     server = Target()
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -74,7 +75,7 @@ async def target() -> AsyncIterator[Target]:
             Seen(request.method, request.path_qs, dict(request.headers), body, time.monotonic())
         )
         known = server.answers.get(request.path)
-        return await known(request) if known else web.json_response({})
+        return await known(request) if known else web.json_response(server.answers_all)
 
     app = web.Application(client_max_size=1 << 26)
     app.router.add_route("*", "/{tail:.*}", handle)

@@ -25,6 +25,7 @@ from squall_runner.engine.once import RequestLog, run_once
 from squall_runner.engine.preflight import Connectivity, check_reachable, raise_file_limit
 from squall_runner.engine.scenario import ScenarioLoad, Shared
 from squall_runner.executors import Executor, make_executor
+from squall_runner.executors.base import OutOfData
 from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 from squall_runner.recording import Recorder
@@ -306,6 +307,40 @@ class Engine:
         self._control.stop(grace_seconds)
         if self._timeline is not None:
             self._timeline.wake()
+
+    # -- for trying a manifest --------------------------------------------------------------------------------
+
+    @property
+    def has_setup(self) -> bool:
+        """Whether the manifest has setup steps."""
+        return self._setup is not None
+
+    @property
+    def has_teardown(self) -> bool:
+        """Whether the manifest has teardown steps."""
+        return self._teardown is not None
+
+    @property
+    def scenario_names(self) -> tuple[str, ...]:
+        """The scenarios that this runner carries, in the manifest's order."""
+        return tuple(scenario.plan.name for scenario in self._scenarios)
+
+    async def iterate_once(self, name: str) -> str:
+        """Run one iteration of a scenario: `completed`, `failed`, `interrupted`, or `no data`."""
+        scenario = next(scenario for scenario in self._scenarios if scenario.plan.name == name)
+        shard = next(s for s in self._assignment.shards if scenario.plan.share_for(s) is not None)
+        vu = scenario.make_vu(shard, scenario.plan.vus_of(shard)[0])
+        vu.task = asyncio.current_task()
+        try:
+            failed = await scenario.iterate(vu)
+        except OutOfData:
+            return "no data"
+        finally:
+            self._control.unregister(vu)
+            vu.client.close()
+        if failed is None:
+            return "interrupted"
+        return "failed" if failed else "completed"
 
     # -- during and after the load ----------------------------------------------------------------------------
 

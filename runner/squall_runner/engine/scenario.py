@@ -161,12 +161,15 @@ class ScenarioLoad:
         """A VU is no longer active."""
         self._active.set(self._active.value - 1)
 
-    async def iterate(self, vu: Vu, due: float | None = None) -> None:
+    async def iterate(self, vu: Vu, due: float | None = None) -> bool | None:
         """One iteration; whatever happens in it is counted, not raised.
 
         Args:
             vu: Who iterates, in its own task.
             due: When it should have started, in seconds of the clock; None for now.
+
+        Returns:
+            Whether it failed; None when it was interrupted.
 
         Raises:
             OutOfData: There is no row for it; it was not started.
@@ -192,6 +195,7 @@ class ScenarioLoad:
         self._count(meters, failed, self.shared.clock() - started)
         if self.shared.reset:
             vu.client.close()
+        return failed
 
     async def _steps(self, vu: Vu, run: StepFn) -> bool | None:
         """Run steps; whether they failed, None when they were interrupted."""

@@ -41,7 +41,7 @@ class Iterations(Protocol):
     def leave(self) -> None:
         """A VU is no longer active."""
 
-    async def iterate(self, vu: Any, due: float | None = None) -> None:
+    async def iterate(self, vu: Any, due: float | None = None) -> object:
         """One iteration; raises OutOfData when there is no data for it."""
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall.expr import CLOCK, RNG, EvaluationError, compile_expression
+from squall.expr import CLOCK, RESPONSE_NAMES, RNG, EvaluationError, compile_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from squall.expr import Env, Expression, Scope
     from squall_runner.engine.vu import Vu
+    from squall_runner.http import Response
     from squall_runner.recording import RateSeries
     from squall_runner.steps.context import Site
-    from squall_runner.steps.view import View
 
-    Check = Callable[[Vu, View | None, str], None]
+    Check = Callable[[Vu, Response | None, str], None]
     """Takes the VU, the response if there is one, and the stage."""
 
 
@@ -34,9 +34,9 @@ def _check(name: str, expression: Expression, site: Site) -> Check:
     series: dict[str, RateSeries] = {}
     measured, own = site.ctx.measured, bool(site.own)
 
-    def check(vu: Vu, view: View | None, stage: str) -> None:
+    def check(vu: Vu, response: Response | None, stage: str) -> None:
         try:
-            held = bool(evaluate(vu.env, view))
+            held = bool(evaluate(vu.env, response))
         except EvaluationError as error:
             held = False
             site.ctx.examples.keep(f"check {name}", site.ctx.scenario, site.name, error.message, error.hint)
@@ -58,25 +58,28 @@ def _observed(name: str, expression: Expression, site: Site) -> Check:
     observer = site.ctx.observer
     assert observer is not None, "compiled for somebody who watches"
 
-    def check(vu: Vu, view: View | None, _: str) -> None:
+    def check(vu: Vu, response: Response | None, _: str) -> None:
         why = ""
         try:
-            held = bool(expression.evaluate(vu.env, view))
+            held = bool(expression.evaluate(vu.env, response))
         except EvaluationError as error:
             held, why = False, error.message
         observer.check(
-            site, name, expression.source, held=held, seen=_seen(expression, vu.env, view), why=why
+            site, name, expression.source, held=held, seen=_seen(expression, vu.env, response), why=why
         )
 
     return check
 
 
-def _seen(expression: Expression, env: Env, view: View | None) -> dict[str, Any]:
+def _seen(expression: Expression, env: Env, response: Response | None) -> dict[str, Any]:
     """The values of the names that an expression uses."""
     seen: dict[str, Any] = {}
     for name in sorted(expression.names - {"var", RNG, CLOCK}):
         try:
-            seen[name] = getattr(view, name) if view is not None and hasattr(type(view), name) else env[name]
+            if name not in RESPONSE_NAMES:
+                seen[name] = env[name]
+            elif response is not None:
+                seen[name] = response.json() if name == "body" else getattr(response, name)
         except (KeyError, ValueError) as error:
             seen[name] = f"({error})"
     return seen

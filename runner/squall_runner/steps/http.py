@@ -14,7 +14,6 @@ from squall_runner.steps.extract import MISSING, ExtractionError, compile_extrac
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, EXTRACT, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.view import NEEDS_BODY, View
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from squall_runner.steps.record import Recording
 
 _BY_DEFAULT = ("200-399",)
+_NEEDS_BODY = frozenset({"body", "text"})
+"""Names whose use in an expression means that the body has to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,7 @@ class Outcome:
             if step.record
             else None
         )
-        keep = bool(names & NEEDS_BODY) or reads_body(step.extract) or site.ctx.observer is not None
+        keep = bool(names & _NEEDS_BODY) or reads_body(step.extract) or site.ctx.observer is not None
         keep = keep or bool(step.record and step.record.value)
         return cls(site, expected, checks, compile_extractors(step.extract), record, keep)
 
@@ -222,14 +223,13 @@ class Outcome:
 
     def take(self, vu: Vu, stage: str, response: Response, duration: float) -> None:
         """Look at a response; raises EndIteration when the iteration is over."""
-        view = View(response)
         for check in self.checks:
-            check(vu, view, stage)
+            check(vu, response, stage)
         error, message = error_of(response, self.expected)
         if not error and self.extractors:
             error, message = self._extract(vu, response)
         if self.record is not None:
-            self.record(vu, view, duration, ok=not error)
+            self.record(vu, response, duration, ok=not error)
         if error:
             self.site.fail(vu, error, message)
 

@@ -18,7 +18,6 @@ from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Options, Outcome, compile_options, error_of
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,10 +121,9 @@ class _Job:
         if error:
             waits = response.status in _ASKED_TO_WAIT and bool(response.header("retry-after"))
             return (_PENDING, "") if waits else (error, message)
-        view = View(response)
-        if self.fail_when is not None and self.fail_when(vu.env, view):
+        if self.fail_when is not None and self.fail_when(vu.env, response):
             return JOB, f"the job has failed: {response.text[:200]}"
-        return ("", "") if self.until(vu.env, view) else (_PENDING, "")
+        return ("", "") if self.until(vu.env, response) else (_PENDING, "")
 
     def _count(
         self, vu: Vu, stage: str, method: str, *, status: str, error: str, sent: int = 0, received: int = 0

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from squall.expr import Scope
     from squall.spec.steps import Record
     from squall_runner.engine.vu import Vu
+    from squall_runner.http import Response
     from squall_runner.steps.context import Site
-    from squall_runner.steps.view import View
 
 
 class Recording(Protocol):
     """Records what a step says."""
 
-    def __call__(self, vu: Vu, view: View | None, duration: float, *, ok: bool) -> None:
+    def __call__(self, vu: Vu, response: Response | None, duration: float, *, ok: bool) -> None:
         """Take the response, if there is one, the step's duration in seconds, and whether it succeeded."""
 
 
@@ -34,12 +34,12 @@ def compile_record(record: Record, site: Site, scope: Scope) -> Recording:
     value = compile_expression(record.value, scope).evaluate if record.value is not None else None
     write = _writer(record, site)
 
-    def run(vu: Vu, view: View | None, duration: float, *, ok: bool) -> None:
+    def run(vu: Vu, response: Response | None, duration: float, *, ok: bool) -> None:
         if value is None:
             write(vu, duration, None, ok=ok)
         elif ok:
             try:
-                write(vu, duration, value(vu.env, view), ok=ok)
+                write(vu, duration, value(vu.env, response), ok=ok)
             except (EvaluationError, ValueError) as error:
                 site.fail(vu, EXPRESSION, f"record: {error}")
 
