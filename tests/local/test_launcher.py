@@ -48,8 +48,8 @@ async def until_up(output: Path, count: int) -> None:
 async def test_a_runner_is_given_its_assignment_and_its_end_is_told(tmp_path: Path) -> None:
     exits = Exits()
     with (tmp_path / "out").open("wb") as out:
-        launcher = Launcher(exits, out, (sys.executable, "-c", ECHO))
-        await launcher.start([assignment()])
+        launcher = Launcher(out, (sys.executable, "-c", ECHO))
+        await launcher.start([assignment()], exits)
         await asyncio.wait_for(exits.news.wait(), 30)
         await launcher.close()
     assert exits.codes == {0: 7}
@@ -57,9 +57,10 @@ async def test_a_runner_is_given_its_assignment_and_its_end_is_told(tmp_path: Pa
 
 
 async def test_no_secret_stands_in_arguments_or_environment(tmp_path: Path) -> None:
+    exits = Exits()
     with (tmp_path / "out").open("wb") as out:
-        launcher = Launcher(Exits(), out, (sys.executable, "-c", WAIT_FOR_END_OF_INPUT))
-        await launcher.start([assignment()])
+        launcher = Launcher(out, (sys.executable, "-c", WAIT_FOR_END_OF_INPUT))
+        await launcher.start([assignment()], exits)
         await until_up(tmp_path / "out", 1)
         process = Path(f"/proc/{launcher.pids[0]}")
         shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
@@ -71,8 +72,8 @@ async def test_no_secret_stands_in_arguments_or_environment(tmp_path: Path) -> N
 async def test_runners_end_when_their_input_ends(tmp_path: Path) -> None:
     exits = Exits()
     with (tmp_path / "out").open("wb") as out:
-        launcher = Launcher(exits, out, (sys.executable, "-c", WAIT_FOR_END_OF_INPUT))
-        await launcher.start([assignment(0), assignment(1)])
+        launcher = Launcher(out, (sys.executable, "-c", WAIT_FOR_END_OF_INPUT))
+        await launcher.start([assignment(0), assignment(1)], exits)
         await until_up(tmp_path / "out", 2)
         await launcher.close()
     assert exits.codes == {0: 0, 1: 0}
@@ -83,8 +84,8 @@ async def test_a_runner_that_does_not_end_is_killed(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("squall.local.launcher.END_SECONDS", 0.1)
     exits = Exits()
     with (tmp_path / "out").open("wb") as out:
-        launcher = Launcher(exits, out, (sys.executable, "-c", STUBBORN))
-        await launcher.start([assignment()])
+        launcher = Launcher(out, (sys.executable, "-c", STUBBORN))
+        await launcher.start([assignment()], exits)
         await until_up(tmp_path / "out", 1)
         await launcher.close()
     assert exits.codes == {0: -signal.SIGKILL}
@@ -95,8 +96,22 @@ async def test_a_runner_that_does_not_end_is_killed(tmp_path: Path, monkeypatch:
 async def test_a_runner_that_cannot_be_started_leaves_the_others_to_be_ended(tmp_path: Path) -> None:
     exits = Exits()
     with (tmp_path / "out").open("wb") as out:
-        launcher = Launcher(exits, out, (str(tmp_path / "nothing"),))
+        launcher = Launcher(out, (str(tmp_path / "nothing"),))
         with pytest.raises(OSError, match="nothing"):
-            await launcher.start([assignment()])
+            await launcher.start([assignment()], exits)
         await launcher.close()
     assert exits.codes == {}
+
+
+async def test_processes_that_wait_are_used_first_and_the_rest_is_let_go(tmp_path: Path) -> None:
+    exits = Exits()
+    with (tmp_path / "out").open("w+b") as out:
+        launcher = Launcher(out, (sys.executable, "-c", WAIT_FOR_END_OF_INPUT))
+        await launcher.warm(3)
+        await launcher.start([assignment(0)], exits)
+        await until_up(tmp_path / "out", 3)
+        assert list(launcher.pids) == [0]
+        assert exits.codes == {}
+        await launcher.close()
+        assert launcher.printed().count("down") == 3
+    assert exits.codes == {0: 0}

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
 from squall.errors import ExitCode
+
+if TYPE_CHECKING:
+    from squall.local.launcher import Launcher
 
 
 @click.command()
@@ -49,12 +55,46 @@ def run(
 
     Ctrl-C once stops, tears down and reports; twice ends at once, and still reports.
     """
-    import sys
-
     import uvloop
 
-    from squall.errors import UsageError
-    from squall.local.run import LocalRun, cores, run_local
+    from squall.local.packing import cores
+
+    if limits and baseline is None:
+        raise click.UsageError(
+            "--max-regression needs --baseline: name the folder of the run to compare with"
+        )
+    settings = Settings(file, results, processes or cores(), prometheus_url, baseline, limits, changes)
+    return uvloop.run(_beside_waiting_runners(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The command line, as given."""
+
+    file: str
+    results: Path
+    processes: int
+    prometheus_url: str
+    baseline: Path | None
+    limits: tuple[str, ...]
+    changes: ManifestChanges
+
+
+async def _beside_waiting_runners(settings: Settings) -> int:
+    """Run; the runners' processes load their code while this one loads its own and reads the manifest."""
+    from squall.local.launcher import Launcher
+
+    with tempfile.TemporaryFile() as output:
+        launcher = Launcher(output)
+        try:
+            await launcher.warm(settings.processes)
+            return await _run(settings, launcher)
+        finally:
+            await launcher.close()
+
+
+async def _run(settings: Settings, launcher: Launcher) -> int:
+    from squall.local.run import LocalRun, run_local
     from squall.report import console as closing
     from squall.report.comparison import check_limits, parse_limits, show
     from squall.report.folder import read_summary
@@ -62,13 +102,11 @@ def run(
     from squall.report.terminal import terminal
     from squall.validation import load_one
 
-    if limits and baseline is None:
-        raise UsageError("--max-regression needs --baseline", "name the folder of the run to compare with")
-    wanted = parse_limits(limits)
-    before = read_summary(baseline) if baseline else None
+    limits = parse_limits(settings.limits)
+    before = read_summary(settings.baseline) if settings.baseline else None
     if before is not None:
-        check_limits(before, wanted)
-    test = load_one(file, changes.options())
+        check_limits(before, limits)
+    test = load_one(settings.file, settings.changes.options())
     console = terminal(sys.stdout)
     for warning in test.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
@@ -79,15 +117,15 @@ def run(
         variables=test.variables,
         secrets=test.secrets,
         files=test.files,
-        results=results,
-        processes=processes or cores(),
-        options=_options(changes),
-        prometheus_url=prometheus_url,
+        results=settings.results,
+        processes=settings.processes,
+        options=_options(settings.changes),
+        prometheus_url=settings.prometheus_url,
         mask=test.secrets.mask,
     )
-    summary, folder, problems = uvloop.run(run_local(request, view_for(console)))
+    summary, folder, problems = await run_local(request, launcher, view_for(console))
     closing.show(summary, console)
-    regressed = before is not None and show(before, summary, wanted, console)
+    regressed = before is not None and show(before, summary, limits, console)
     for problem in problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
     console.print(f"results: {folder.path}", markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from squall.hub.protocol import Assignment
 
 COMMAND = (sys.executable, "-m", "squall_runner")
+MAX_PRINTED = 1024 * 1024
 END_SECONDS = 3.0
 """How long a runner that was asked to end may take before it is killed."""
 
@@ -30,52 +32,75 @@ class Launcher:
     """The runner processes of one run.
 
     Args:
-        on_exit: Told of each process that has ended: index of the runner and exit code (negative for a signal).
-        errors: Where the processes' standard error goes.
+        output: Where what the processes print goes, such as a temporary file.
         command: How a runner is started.
     """
 
-    def __init__(
-        self, on_exit: Callable[[int, int], None], errors: IO[bytes] | int, command: Sequence[str] = COMMAND
-    ) -> None:
-        self._on_exit = on_exit
-        self._errors = errors
+    def __init__(self, output: IO[bytes], command: Sequence[str] = COMMAND) -> None:
+        self._output = output
         self._command = tuple(command)
+        self._waiting: list[Process] = []
         self._processes: dict[int, Process] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
-    async def start(self, assignments: Sequence[Assignment]) -> None:
-        """Start a process for each assignment.
+    async def warm(self, count: int) -> None:
+        """Start processes that load their code and wait for an assignment, while this one reads the manifest.
+
+        Raises:
+            OSError: A process cannot be started; those that were are ended by `close`.
+        """
+        for _ in range(count):
+            self._waiting.append(await self._process())
+
+    async def start(self, assignments: Sequence[Assignment], on_exit: Callable[[int, int], None]) -> None:
+        """Give each assignment to a process, and let those go that nothing is left for.
+
+        Args:
+            assignments: One for each runner.
+            on_exit: Told of each runner that has ended: its index and exit code (negative for a signal).
 
         Raises:
             OSError: A process cannot be started; those that were are ended by `close`.
         """
         for assignment in assignments:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=self._errors, stderr=self._errors
-            )
+            process = self._waiting.pop() if self._waiting else await self._process()
             self._processes[assignment.runner] = process
-            watcher = asyncio.create_task(self._watch(assignment.runner, process))
+            watcher = asyncio.create_task(_watch(assignment.runner, process, on_exit))
             self._watchers.add(watcher)
             assert process.stdin is not None
             process.stdin.write(msgspec.json.encode(assignment) + b"\n")
             with contextlib.suppress(ConnectionError):  # it has ended already: `_watch` tells
                 await process.stdin.drain()
+        for process in self._waiting:
+            _dismiss(process)
+
+    async def _process(self) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=PIPE,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent to understand
+        )
 
     @property
     def pids(self) -> dict[int, int]:
         """Process ids by index of the runner."""
         return {index: process.pid for index, process in self._processes.items()}
 
-    async def _watch(self, index: int, process: Process) -> None:
-        self._on_exit(index, await process.wait())
+    def printed(self) -> str:
+        """What the processes have printed, the end of it when it is long; normally nothing."""
+        end = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, end - MAX_PRINTED))
+        return self._output.read().decode(errors="replace")
 
     async def close(self) -> None:
         """End every process that still runs: by closing its standard input, then by force."""
-        running = [process for process in self._processes.values() if process.returncode is None]
+        running = [
+            process for process in (*self._processes.values(), *self._waiting) if process.returncode is None
+        ]
         for process in running:
-            if process.stdin is not None:
-                process.stdin.close()
+            _dismiss(process)
         try:
             async with asyncio.timeout(END_SECONDS):
                 await asyncio.gather(*(process.wait() for process in running))
@@ -83,4 +108,14 @@ class Launcher:
             for process in running:
                 with contextlib.suppress(ProcessLookupError):
                     process.send_signal(signal.SIGKILL)
+            await asyncio.gather(*(process.wait() for process in running))
         await asyncio.gather(*self._watchers)
+
+
+async def _watch(index: int, process: Process, on_exit: Callable[[int, int], None]) -> None:
+    on_exit(index, await process.wait())
+
+
+def _dismiss(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()

@@ -6,6 +6,14 @@ gives every process some of each.
 
 from __future__ import annotations
 
+import os
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
 
 def pack(shards: int, processes: int) -> tuple[tuple[int, ...], ...]:
     """Deal `shards` to at most `processes` hands; none stays empty.

@@ -7,18 +7,18 @@ sends no load. Whatever happens afterwards, runners are ended before this return
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from squall.errors import UsageError
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
 from squall.local.interrupts import Interrupts
-from squall.local.launcher import Launcher
 from squall.local.log import RunLog
 from squall.local.packing import pack
 from squall.report.folder import LOG, ResultsFolder
@@ -28,19 +28,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squall.hub.driver import Run
+    from squall.local.launcher import Launcher
     from squall.report.live import View
     from squall.report.model import Summary
     from squall.spec.files import LocalFile
 
 HOST = "127.0.0.1"
-RUNNER_LOG = "runners.log"
 FILES = "files"
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +49,7 @@ class LocalRun:
         secrets: Values of its secret variables.
         files: The files of the manifest.
         results: Folder that results folders are made in.
-        processes: Runner processes at most; by default one per core.
+        processes: Runner processes at most.
         options: What the command line changed, for the report.
         prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
         mask: Replaces secrets in a text.
@@ -68,14 +62,21 @@ class LocalRun:
     secrets: Mapping[str, str]
     files: Mapping[str, LocalFile]
     results: Path
-    processes: int = field(default_factory=cores)
+    processes: int
     options: dict[str, Any] = field(default_factory=dict)
     prometheus_url: str = ""
     mask: Callable[[str], str] = str
 
 
-async def run_local(request: LocalRun, view: View) -> tuple[Summary, ResultsFolder, list[str]]:
+async def run_local(
+    request: LocalRun, launcher: Launcher, view: View
+) -> tuple[Summary, ResultsFolder, list[str]]:
     """Carry out a run.
+
+    Args:
+        request: What to run.
+        launcher: Starts the runners, or has started them to wait; closed when this returns.
+        view: Shows the run.
 
     Returns:
         The summary, the folder that holds it, and what could not be written.
@@ -88,15 +89,26 @@ async def run_local(request: LocalRun, view: View) -> tuple[Summary, ResultsFold
     folder = ResultsFolder.create(request.results, request.name, run_id, datetime.now(UTC))
     problems = folder.write_manifest(request.manifest)
     with Interrupts() as interrupts, contextlib.closing(RunLog(folder.path / LOG, request.mask)) as log:
-        summary = await _carry_out(request, run_id, folder, log=log, view=view, interrupts=interrupts)
+        launched = _Launched(run_id, folder, launcher)
+        summary = await _carry_out(request, launched, log=log, view=view, interrupts=interrupts)
         problems += folder.write(summary)
+        problems += folder.write_runner_log(request.mask(launcher.printed()))
     if log.failed:
         problems.append(log.failed)
     return summary, folder, problems
 
 
+@dataclass(frozen=True, slots=True)
+class _Launched:
+    """A run that has a place and processes."""
+
+    run: str
+    folder: ResultsFolder
+    launcher: Launcher
+
+
 async def _carry_out(
-    request: LocalRun, run_id: str, folder: ResultsFolder, *, log: RunLog, view: View, interrupts: Interrupts
+    request: LocalRun, launched: _Launched, *, log: RunLog, view: View, interrupts: Interrupts
 ) -> Summary:
     hub = Hub(secrets.token_bytes(32), log=log)
     runners = pack(request.shards, request.processes)
@@ -104,34 +116,34 @@ async def _carry_out(
         url = await hub.start(HOST, 0)
         run = hub.add_run(
             RunSpec(
-                run=run_id,
+                run=launched.run,
                 manifest=request.manifest,
                 runners=runners,
                 options=request.options,
-                folder=str(folder.path),
+                folder=str(launched.folder.path),
                 prometheus_url=request.prometheus_url,
             )
         )
-        files = _laid_out(request.files, folder)
+        template = Assignment(
+            run=launched.run,
+            hub=url,
+            token=hub.token(launched.run),
+            runner=0,
+            shards=(),
+            manifest=request.manifest,
+            variables=dict(request.variables),
+            secrets=dict(request.secrets),
+            files=_laid_out(request.files, launched.folder),
+            exit_with_parent=True,
+        )
         assignments = [
-            Assignment(
-                run=run_id,
-                hub=url,
-                token=hub.token(run_id),
-                runner=index,
-                shards=shards,
-                manifest=request.manifest,
-                variables=dict(request.variables),
-                secrets=dict(request.secrets),
-                files=files,
-                exit_with_parent=True,
-            )
+            msgspec.structs.replace(template, runner=index, shards=shards)
             for index, shards in enumerate(runners)
         ]
         interrupts.attach(run)
-        with (folder.path / RUNNER_LOG).open("ab") as errors:
-            await _watch(run, Launcher(run.runner_exited, errors), assignments, view)
+        await _watch(run, launched.launcher, assignments, view)
     finally:
+        await launched.launcher.close()
         await hub.close()
     assert run.outcome is not None
     return run.outcome.summary
@@ -161,10 +173,9 @@ def _laid_out(files: Mapping[str, LocalFile], folder: ResultsFolder) -> dict[str
 async def _watch(run: Run, launcher: Launcher, assignments: list[Assignment], view: View) -> None:
     view.begin()
     try:
-        await launcher.start(assignments)
+        await launcher.start(assignments, run.runner_exited)
         async for state in run.watch():
             view.update(state)
         await run.finished()
     finally:
         view.end()
-        await launcher.close()

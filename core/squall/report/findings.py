@@ -48,10 +48,10 @@ def _thresholds(summary: Summary) -> Iterator[Finding]:
                 threshold.worst if threshold.worst is not None else threshold.value, threshold.unit
             )
             yield Finding(f"{threshold.source} broke `{threshold.expression}`: {seen} was measured.")
-        elif threshold.state == "noData" and summary.metrics:
+        elif threshold.state == "noData" and threshold.no_data == "fail" and summary.metrics:
             yield Finding(
-                f"{threshold.source} was never measured, so `{threshold.expression}` could not be judged.",
-                advice="Check that the selector names what the run really does, or set `noData: pass`.",
+                f"{threshold.source}: `{threshold.expression}` could not be judged: {threshold.message}.",
+                advice="Check that it names what the run really does, and long enough, or set `noData: pass`.",
             )
 
 

@@ -6,6 +6,7 @@
     manifest.yaml     the effective manifest, as run
     log.jsonl         what happened, a JSON object a line
     series.jsonl.gz   a row per second and series
+    runners.log       what runner processes printed, if anything: a defect, or a python step's own output
 
 Each file is written for itself and atomically: a full disk costs that file, never the verdict.
 """
@@ -32,6 +33,7 @@ SUMMARY = "summary.json"
 SERIES = "series.jsonl.gz"
 LOG = "log.jsonl"
 MANIFEST = "manifest.yaml"
+RUNNER_LOG = "runners.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class ResultsFolder:
     def write_manifest(self, manifest: dict[str, Any]) -> list[str]:
         """Keep the effective manifest. Returns what could not be written."""
         return self._write({MANIFEST: lambda: yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)})
+
+    def write_runner_log(self, text: str) -> list[str]:
+        """Keep what runners have printed, if anything. Returns what could not be written."""
+        return self._write({RUNNER_LOG: lambda: text}) if text else []
 
     def write(self, summary: Summary) -> list[str]:
         """Write summary, report and JUnit. Returns what could not be written, for the user."""

@@ -69,11 +69,11 @@ def _verdict(root: ET.Element, summary: Summary) -> None:
 
 def _threshold(threshold: ThresholdState) -> ET.Element:
     name = f"{threshold.source} {threshold.expression}"
-    broken = threshold.state in {"failed", "noData"} and threshold.severity == "fail"
-    if not broken:
+    missing = threshold.state == "noData" and threshold.no_data == "fail"
+    if threshold.severity != "fail" or not (missing or threshold.state == "failed"):
         return _case(name)
-    if threshold.state == "noData":
-        return _case(name, "never measured")
+    if missing:
+        return _case(name, f"could not be judged: {threshold.message or 'never measured'}")
     seen = threshold.worst if threshold.worst is not None else threshold.value
     return _case(name, f"{fmt.quantity(seen, threshold.unit)} was measured")
 

@@ -64,6 +64,9 @@ class ThresholdState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The furthest value on the wrong side, when windowed."""
     failed_at_seconds: float | None = None
     message: str = ""
+    """Why there was nothing to judge."""
+    no_data: Literal["fail", "pass"] = "fail"
+    """What it means when there was nothing to judge."""
 
 
 class LiveState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
