@@ -231,6 +231,8 @@ class Agent:
 
     def _halt(self, grace_ns: int) -> None:
         self._ended.set()
+        if self._setup is not None:
+            self._setup.cancel()  # without effect when it is done
         if self._load is not None:
             self._load.stop(grace_ns / SECOND)
 

@@ -29,7 +29,12 @@ class Bench:
         self.reapers: list[asyncio.Task[None]] = []
 
     async def start(
-        self, count: int = 2, *, duration: str = "60s", annotations: dict[str, str] | None = None, **parts: Any
+        self,
+        count: int = 2,
+        *,
+        duration: str = "60s",
+        annotations: dict[str, str] | None = None,
+        **parts: Any,
     ) -> None:
         made = manifest(shards=count, **parts)
         made["metadata"]["annotations"] = annotations or {}

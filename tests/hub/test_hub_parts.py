@@ -53,9 +53,9 @@ def test_a_ping_is_not_answered_before_it_is_sent():
 def test_a_token_is_of_one_run_and_one_key():
     assert run_token(b"k", "a") != run_token(b"k", "b")
     assert run_token(b"k", "a") != run_token(b"l", "a")
-    assert bears(f"Bearer {run_token(b'k', 'a')}", run_token(b"k", "a"))
+    assert bears(f"Bearer {run_token(b'k', 'a')}", run_token(b"k", "a").encode())
     for wrong in (None, "", "Bearer ", "Basic x", run_token(b"k", "a"), "Bearer é"):
-        assert not bears(wrong, run_token(b"k", "a"))
+        assert not bears(wrong, run_token(b"k", "a").encode())
 
 
 def test_a_journal_survives_being_cut_anywhere(tmp_path):

@@ -611,3 +611,53 @@ class TestRestart:
         assert len(bench.heard(0, protocol.Teardown)) == 2
         bench.say(0, protocol.TeardownDone())
         assert bench.verdict.result == "Passed"
+
+
+ENOUGH = {"metric": "http_reqs", "expression": "rate>15", "over": "2s", "abortOnFail": True}
+
+
+class TestTheEndOfTheLoad:
+    """Where there is little because nobody asked for more, no limit is broken."""
+
+    def test_the_slot_in_which_the_load_ends_breaks_no_limit(self):
+        bench = Bench(2, thresholds=[ENOUGH], safety={"throughput": {"stop": 15}, "window": "2s"})
+        bench.begin()
+        bench.slots(4)
+        bench.pass_time(0.1)
+        for i in range(2):
+            bench.deliver(i, 4, 1)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+
+    def test_nor_do_those_after_the_planned_end(self):
+        scenario = manifest()["spec"]["scenarios"][0] | {"duration": "3s"}
+        bench = Bench(
+            2,
+            scenarios=[scenario],
+            thresholds=[ENOUGH],
+            safety={"throughput": {"stop": 15}, "window": "2s"},
+        )
+        bench.begin()
+        bench.slots(3)
+        bench.slots(5, first=3, requests=0)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+
+    def test_nor_that_of_a_scenario_which_ends_before_the_others(self):
+        scenario = manifest()["spec"]["scenarios"][0] | {"duration": "3s"}
+        limit = ENOUGH | {"metric": "http_reqs{scenario:s}"}
+        bench = Bench(
+            2, scenarios=[scenario, scenario | {"name": "t", "duration": "60s"}], thresholds=[limit]
+        )
+        bench.begin()
+        bench.slots(3)
+        bench.slots(5, first=3, requests=0)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+
+    def test_but_within_the_plan_it_is_broken(self):
+        bench = Bench(2, thresholds=[ENOUGH])
+        bench.begin()
+        bench.slots(3)
+        bench.slots(2, first=3, requests=0)
+        assert (bench.state.stopping.slot, bench.state.stopping.observed) == (3, 10)

@@ -127,7 +127,9 @@ class HubProcess:
         headers = {"Authorization": f"Bearer {KEY.decode()}"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.request(method, self.url + path, data=None if body is None else msgspec.json.encode(body)) as answer,
+            session.request(
+                method, self.url + path, data=None if body is None else msgspec.json.encode(body)
+            ) as answer,
         ):
             return answer.status, await answer.json()
 

@@ -50,6 +50,7 @@ class Run:
     Args:
         spec: What to run.
         clock: Unix time in nanoseconds.
+        folder: Where the journal goes, so that another process can take the run up; None for nowhere.
         log: Called with what belongs to the log.
 
     Raises:
@@ -57,7 +58,14 @@ class Run:
         ValueError: The manifest is not one.
     """
 
-    def __init__(self, spec: RunSpec, *, clock: Callable[[], int], log: LogLine | None = None) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        *,
+        clock: Callable[[], int],
+        folder: Path | None = None,
+        log: LogLine | None = None,
+    ) -> None:
         self.spec = spec
         model = LoadTest.model_validate(spec.manifest)
         self.name = model.name
@@ -73,9 +81,10 @@ class Run:
         """Everything about the run, once it has finished."""
         self._clock = clock
         self._log = log
-        self._folder = Path(spec.folder) if spec.folder else None
-        self._journal = Journal(self._folder / JOURNAL_NAME) if self._folder else None
-        self._series = SeriesFile(self._folder / SERIES_NAME) if self._folder else None
+        results = Path(spec.folder) if spec.folder else folder
+        self._folders = [each for each in (folder, results) if each is not None]
+        self._journal = Journal(folder / JOURNAL_NAME) if folder else None
+        self._series = SeriesFile(results / SERIES_NAME) if results else None
         self._connections: dict[int, Connection] = {}
         self._prometheus = Prometheus(spec.prometheus_url) if spec.prometheus_url else None
         self._silent: set[str] = set()
@@ -184,11 +193,9 @@ class Run:
 
     def open(self) -> None:
         """Begin to watch the clock; needs a running event loop."""
-        if self._folder is not None:
-            try:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                self._cannot_keep(error)
+        for folder in self._folders:
+            with suppress(OSError):  # writing into it will say what is wrong
+                folder.mkdir(parents=True, exist_ok=True)
         if not self._restored:
             self._do(Record("run", {"spec": msgspec.to_builtins(self.spec)}, durable=True))
         if self.outcome is not None:
@@ -290,8 +297,9 @@ class Run:
 
     def _cannot_keep(self, error: OSError) -> None:
         """The disk refuses the journal: said once, then the run goes on without."""
-        self._journal = None
-        text = f"{self._folder} could not be written ({error.strerror or error}); a restarted hub would not know this run"
+        assert self._journal is not None, "only what is there can be refused"
+        path, self._journal = self._journal.path, None
+        text = f"{path} could not be written ({error.strerror or error}); a restarted hub would not know this run"
         self.state.note("warning", "JournalLost", text, self._clock())
 
     def _keep_series(self, slot: int) -> None:

@@ -103,16 +103,20 @@ class RunEnding(RunBase):
     # -- judging what is left ---------------------------------------------------------------------------------
 
     def _judge_rest(self) -> None:
-        """All that was delivered and not yet judged; too late to stop anything."""
-        while self.judged < self.store.latest:
-            self._judge(self.judged + 1)
+        """All that was delivered and not yet judged; too late to stop anything.
 
-    def _judge(self, slot: int) -> Stopping | None:
+        The last slot was cut short when the load ended, and those after a stop were.
+        """
+        while self.judged < self.store.latest:
+            slot = self.judged + 1
+            self._judge(slot, full=slot < self.store.latest and self.stopping is None)
+
+    def _judge(self, slot: int, *, full: bool) -> Stopping | None:
         """Judge a slot; returns why the run should stop, if it should."""
         assert self.start_ns is not None, "slots exist once the run has begun"
         self.judged = slot
         end_ns = self.start_ns + (slot + 1) * SECOND
-        why = self.judge.slot(slot)
+        why = self.judge.slot(slot, full=full)
         for level, event, text in self.judge.remarks():
             self.note(level, event, text, end_ns)
         for fields in self.judge.records():

@@ -54,7 +54,7 @@ class Hub:
 
     Args:
         key: The installation's key: who has it may add, stop and read all runs.
-        folder: Where runs are kept; None to keep nothing but what a run's own `folder` says.
+        folder: Where runs are kept, to be taken up by another process; None when that is not wanted.
         log: Called with run, level, event and fields of everything that belongs to a run's log.
         clock: Unix time in nanoseconds.
     """
@@ -116,12 +116,13 @@ class Hub:
             if known.spec.manifest != spec.manifest or known.spec.runners != spec.runners:
                 raise UsageError(f"run {spec.run!r} exists, and is another")
             return known
-        if self._folder is not None and not spec.folder:
-            spec = msgspec.structs.replace(spec, folder=str(self._folder / spec.run))
-        run = Run(spec, clock=self._clock, log=self._log)
+        run = Run(spec, clock=self._clock, folder=self._kept(spec), log=self._log)
         self.runs[spec.run] = run
         run.open()
         return run
+
+    def _kept(self, spec: RunSpec) -> Path | None:
+        return self._folder / spec.run if self._folder is not None else None
 
     def forget(self, run: str) -> bool:
         """Let go of a run that has finished; its files stay. False when it has not finished.
@@ -144,7 +145,7 @@ class Hub:
                 spec = _spec_of(records)
                 if spec is None or spec.run in self.runs:
                     continue
-                run = Run(spec, clock=self._clock, log=self._log)
+                run = Run(spec, clock=self._clock, folder=self._kept(spec), log=self._log)
                 run.restore(records)
             except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, SquallError) as error:
                 if self._log is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.hub.limits import SECOND
 from squall.hub.model import Stopping
 from squall.metrics.series import Counter, Gauge, Selector
 from squall.report.model import ThresholdState, TierSummary
@@ -45,8 +46,11 @@ class Judge:
     def __init__(self, spec: LoadTestSpec, plan: TestPlan, store: SlotStore) -> None:
         self._plan = plan
         self._store = store
-        self._watches = [Watch(threshold) for threshold in thresholds_of(spec)]
-        self._grading = Grading(tiers_of(spec))
+        self._watches = [Watch(_placed(threshold, plan)) for threshold in thresholds_of(spec)]
+        self._grading = Grading(
+            replace(tier, thresholds=tuple(_placed(each, plan) for each in tier.thresholds))
+            for tier in tiers_of(spec)
+        )
         # The deadline is the hub's own timer's, which needs no slot to pass it.
         self._safety = SafetyWatch(replace(safety_of(spec), max_duration=None))
         self._limits = saturation_of(spec)
@@ -68,21 +72,34 @@ class Judge:
 
     # -- while it runs ----------------------------------------------------------------------------------------
 
-    def slot(self, slot: int) -> Stopping | None:
-        """Judge a slot; returns why the run should stop, if it should."""
+    def slot(self, slot: int, *, full: bool = True) -> Stopping | None:
+        """Judge a slot; returns why the run should stop, if it should.
+
+        Args:
+            slot: The one after the last.
+            full: There was load until its end, as far as anybody wanted some. Else it only counts in the totals: what
+                is few because nobody asked for more must break no limit.
+        """
+        saturated = self._saturation.step(slot, self._store) and full
+        if slot > self._earlier[0]:
+            self._saturated.append(saturated)
+        failed, stop = self._judge(slot) if full else ([], None)
+        self._records.append(
+            {"slot": slot, "saturated": saturated, "peaks": self._peaks(slot), "failed": failed}
+        )
+        return stop
+
+    def _judge(self, slot: int) -> tuple[list[dict[str, Any]], Stopping | None]:
+        """Judge a slot by thresholds, tiers and safety; returns what has failed now, and why to stop."""
         answers = {q: value for q, (at, value) in self._answers.items() if at > slot - FRESH_SLOTS}
         failed = [
             found for found in (self._step(i, slot, answers) for i in range(len(self._watches))) if found
         ]
         self._grading.step(slot, self._store, answers)
-        saturated = self._saturation.step(slot, self._store)
-        if slot > self._earlier[0]:
-            self._saturated.append(saturated)
-        peaks = self._peaks(slot)
-        self._records.append({"slot": slot, "saturated": saturated, "peaks": peaks, "failed": failed})
-        stop = self._by_safety(slot)
+        ending = (slot + 1) * SECOND > self._plan.duration_ns
+        stop = None if ending else self._by_safety(slot)
         aborting = next((watch for watch in self._watches if watch.aborts), None)
-        return _by_threshold(aborting, slot) if aborting else stop
+        return failed, _by_threshold(aborting, slot) if aborting else stop
 
     def _step(self, index: int, slot: int, answers: dict[str, float | None]) -> dict[str, Any] | None:
         """Step one threshold; returns what must be kept if it has failed now."""
@@ -159,13 +176,16 @@ class Judge:
             self.peaks[name] = max(peak, self.peaks.get(name, 0.0))
         for failed in record["failed"]:
             watch = self._watches[failed["index"]]
-            watch.last = replace(
-                watch.last,
-                slot=failed["slot"],
-                state=State.FAILED,
-                value=failed["value"],
-                worst=failed["worst"],
-                failed_at=failed["slot"],
+            watch.resume(
+                replace(
+                    watch.last,
+                    slot=failed["slot"],
+                    state=State.FAILED,
+                    value=failed["value"],
+                    worst=failed["worst"],
+                    failed_at=failed["slot"],
+                    judged=True,
+                )
             )
 
     # -- how it stands ----------------------------------------------------------------------------------------
@@ -205,6 +225,17 @@ class Judge:
         return replace(own, share=share, invalid=share >= self._limits.tolerated, message=text)
 
 
+def _placed(threshold: Threshold, plan: TestPlan) -> Threshold:
+    """The threshold with the slots for which the scenarios that it selects are planned."""
+    wanted = dict(threshold.selector.tags).get("scenario") if threshold.selector else None
+    scenarios = [each for each in plan.scenarios if wanted in (None, each.name)]
+    if not scenarios:
+        return threshold
+    first = -(-min(each.start_ns for each in scenarios) // SECOND)
+    last = max(each.end_ns for each in scenarios) // SECOND - 1
+    return replace(threshold, span=(first, last))
+
+
 def actual_load(store: SlotStore, scenario: ScenarioPlan, slot: int) -> float:
     """What a scenario did in one slot: iterations started (open model), or VUs at its end."""
     metric = "iterations_started" if scenario.is_open else "vus"
@@ -229,6 +260,7 @@ def threshold_state(threshold: Threshold, last: Evaluation) -> ThresholdState:
         worst=last.worst,
         failed_at_seconds=None if last.failed_at is None else last.failed_at + 1.0,
         message=last.message,
+        no_data=threshold.no_data,
     )
 
 

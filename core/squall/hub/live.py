@@ -39,7 +39,7 @@ def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveSta
         elapsed_seconds=max(0.0, elapsed),
         planned_seconds=plan.duration_ns / SECOND,
         runners=run.members.states(),
-        scenarios=_scenarios(store, plan, slot, round(max(0.0, elapsed) * SECOND)),
+        scenarios=_scenarios(store, plan, slot),
         thresholds=run.judge.thresholds(),
         requests_per_second=_count(store.window(_REQUESTS, slot, slot)),
         error_rate=failed.value if isinstance(failed, Rate) and failed.total else 0.0,
@@ -64,12 +64,12 @@ def _count(found: object) -> float:
     return found.value if isinstance(found, Counter) else 0.0
 
 
-def _scenarios(store: SlotStore, plan: TestPlan, slot: int, now_ns: int) -> tuple[ScenarioState, ...]:
+def _scenarios(store: SlotStore, plan: TestPlan, slot: int) -> tuple[ScenarioState, ...]:
     done, dropped, failed = (
         {_name(tags): _count(value) for tags, value in store.totals(metric, ("scenario",)).items()}
         for metric in ("iterations", "dropped_iterations", "iterations_failed")
     )
-    at_ns = min(max(now_ns, 0), plan.stop_ns)
+    at_ns = max(0, (slot + 1) * SECOND - 1)  # of the slot that is shown, as the next may be in another stage
     return tuple(
         ScenarioState(
             name=scenario.name,

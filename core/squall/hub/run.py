@@ -30,6 +30,8 @@ START_LEAD_NS: Final = 100_000_000
 """From the decision to start until the start, besides two round trips: enough for every runner to be told before."""
 AHEAD_SLOTS: Final = 2
 """A runner may be ahead of the hub by this much; what claims to be from later is nonsense."""
+CLOCK_SLACK_NS: Final = 50_000_000
+"""A runner's slot may end this much before the hub's, as clocks are known to half a round trip only."""
 EXIT_MANIFEST: Final = 104
 
 
@@ -152,7 +154,8 @@ class RunState(RunEnding):
     def tick(self, now_ns: int) -> None:
         """Time has passed."""
         if now_ns >= self._next_ping_ns:
-            self._next_ping_ns = now_ns + SECOND
+            # Often enough for runners that are told to stop after a short silence.
+            self._next_ping_ns = now_ns + min(SECOND, self.limits.lost_control_ns // 4 + 1)
             for member in self.members.connected():
                 self.send(member, protocol.Ping(now_ns))
         self.look_for_lost(now_ns)
@@ -284,15 +287,21 @@ class RunState(RunEnding):
             end_ns = max(end_ns, self.recovered_ns + self.reconnect_ns)
         return end_ns + round(self.spec.watermark_seconds * SECOND)
 
+    def _is_complete(self, slot: int, now_ns: int) -> bool:
+        """Whether all have delivered a slot that has ended; one delivered long before is the end of a load."""
+        assert self.start_ns is not None, "slots exist once the run has begun"
+        ended = now_ns >= self.start_ns + (slot + 1) * SECOND - CLOCK_SLACK_NS
+        return ended and self.members.complete(slot)
+
     def _advance(self, now_ns: int) -> None:
         """Judge the slots that are complete or overdue; end the load when nobody has any left."""
         while self.phase in ("running", "stopping") and self.members.any_live():
             slot = self.judged + 1
-            if not (now_ns >= self._watermark_ns(slot) or self.members.complete(slot)):
+            if now_ns < self._watermark_ns(slot) and not self._is_complete(slot, now_ns):
                 return
             if self.recovered_ns is not None and slot >= self.seconds(self.recovered_ns):
                 self.recovered_ns = None
-            why = self._judge(slot)
+            why = self._judge(slot, full=self.stopping is None)
             if why is not None:
                 self.stop(why, now_ns)
         if self.phase in ("running", "stopping"):

@@ -76,10 +76,12 @@ class _Api:
     # -- who is asking ----------------------------------------------------------------------------------------
 
     def _by_operator(self, request: web.Request) -> bool:
-        return bears(request.headers.get("Authorization"), self._hub.key.decode())
+        return bears(request.headers.get("Authorization"), self._hub.key)
 
     def _by_run(self, request: web.Request) -> bool:
-        return bears(request.headers.get("Authorization"), self._hub.token(request.match_info["run"]))
+        return bears(
+            request.headers.get("Authorization"), self._hub.token(request.match_info["run"]).encode()
+        )
 
     def _run(self, request: web.Request, *, allowed: bool) -> Run:
         if not allowed:
@@ -102,7 +104,8 @@ class _Api:
             spec = msgspec.json.decode(await request.read(), type=RunSpec)
             if spec.run != request.match_info["run"]:
                 raise _refusal(web.HTTPBadRequest, "the run has another id than the URL")
-            run = self._hub.add_run(spec)
+            # Files lie where the hub keeps its runs, not where a request says.
+            run = self._hub.add_run(msgspec.structs.replace(spec, folder=""))
         except SquallError as error:
             raise _refusal(web.HTTPBadRequest, error.message) from error
         except (ValueError, msgspec.DecodeError) as error:

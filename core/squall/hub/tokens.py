@@ -17,7 +17,7 @@ def run_token(key: bytes, run: str) -> str:
     return hmac.new(key, run.encode(), hashlib.sha256).hexdigest()
 
 
-def bears(header: str | None, token: str) -> bool:
+def bears(header: str | None, token: bytes) -> bool:
     """Whether an `Authorization` header bears this token; takes the same time whatever is wrong with it."""
     given = header[len(_SCHEME) :] if header and header.startswith(_SCHEME) else ""
-    return hmac.compare_digest(given.encode(), token.encode())
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), token)

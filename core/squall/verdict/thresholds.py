@@ -7,7 +7,8 @@ at the end, and in between only to show how it stands, or to abort. These rules 
 - A window is judged once it is full; a run shorter than the window is judged at its end by what there is.
 - A slot without data, or with less than `minSamples`, is no violation and ends a violation's time.
 - A count over a whole run only grows. So it is judged before the end only where growing can break it (`<`, `<=`).
-- A counter of one stage is judged by windows that lie within the stage, as outside it there is nothing to count.
+- A counter of one stage is judged by windows that lie within the stage, as outside it there is nothing to count; any
+  counter by windows that lie within the time for which load is planned (`span`).
 - Nothing at all to judge is a result of its own, `noData`, and `noData: fail | pass` says what it means. A counter
   always has a value: what never happened has happened 0 times.
 
@@ -78,6 +79,7 @@ class Threshold:
         severity: `fail` fails the run, `warn` only says so.
         no_data: What it means when there never was anything to judge.
         unit: Of its value, for people: s, bytes, 1, or empty for a query.
+        span: First and last slot in which what it selects is planned to happen; None when nobody has said.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Threshold:
     severity: Literal["fail", "warn"] = "fail"
     no_data: Literal["fail", "pass"] = "fail"
     unit: str = ""
+    span: tuple[int, int] | None = None
 
     @property
     def source(self) -> str:
@@ -167,6 +170,10 @@ class Watch:
         value, samples = self._observe(slot, figures, answer)
         if threshold.over and threshold.selector and slot - threshold.after + 1 < threshold.over:
             return self._keep(slot, State.PENDING, value, message="its window is not full yet")
+        if not self._planned(slot):
+            return self._keep(
+                slot, State.PENDING, value, message="its window reaches beyond the planned load"
+            )
         if (
             not threshold.momentary
             and threshold.expression.grows
@@ -174,6 +181,14 @@ class Watch:
         ):
             return self._keep(slot, State.PENDING, value, message="judged at the end")
         return self._judge(slot, value, samples, figures)
+
+    def _planned(self, slot: int) -> bool:
+        """Whether the window of a counter lies within the time for which load is planned."""
+        threshold = self.threshold
+        if threshold.span is None or threshold.over is None or threshold.kind is not Kind.COUNTER:
+            return True
+        first, last = threshold.span
+        return first <= slot - threshold.over + 1 and slot <= last
 
     def resume(self, last: Evaluation) -> None:
         """Go on from an evaluation that another watch of the same threshold made."""
