@@ -92,6 +92,16 @@ def test_a_threshold_that_only_warns_fails_no_pipeline() -> None:
     assert next(suite for suite in root if suite.get("name") == "shop.thresholds").get("failures") == "0"
 
 
+@pytest.mark.parametrize(("meaning", "failures"), [("fail", 1), ("pass", 0)])
+def test_what_could_not_be_judged_fails_only_where_that_is_asked(meaning: Any, failures: int) -> None:
+    missing = threshold("noData", message="1 samples, fewer than minSamples (50)", no_data=meaning)
+    told = summary(thresholds=(missing,))
+    root = ET.fromstring(junit.render(told))
+    suite = next(suite for suite in root if suite.get("name") == "shop.thresholds")
+    assert suite.get("failures") == str(failures)
+    assert any("fewer than minSamples" in finding.text for finding in findings(told)) == bool(failures)
+
+
 def test_findings_follow_from_the_figures() -> None:
     texts = [finding.text for finding in findings(summary())]
     assert any("broke `p(95)<100ms`: 400 ms" in text for text in texts)
