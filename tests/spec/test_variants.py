@@ -188,3 +188,15 @@ thresholds:
     assert test.warnings == (
         "threshold http_req_failed{stage:hold} rate<1% is left out: stage hold is not in this run",
     )
+
+
+def test_a_tier_that_asks_for_nothing_any_more_is_left_out_with_its_thresholds() -> None:
+    spec = """
+tiers:
+  - name: good
+    thresholds: [{metric: http_req_failed, expression: rate<1%}, {metric: "http_reqs{stage:hold}", expression: count>1}]
+  - {name: held, group: hold, thresholds: [{metric: "http_req_failed{stage:hold}", expression: rate<1%}]}
+"""
+    test = load(manifest(spec + VARIANTS, SCENARIOS), variants=("smoke",))
+    assert [(tier.name, len(tier.thresholds)) for tier in test.model.spec.tiers] == [("good", 1)]
+    assert len(test.warnings) == 2

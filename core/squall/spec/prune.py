@@ -45,7 +45,9 @@ def prune_thresholds(before: Node, after: Node) -> tuple[Node, list[str]]:
     spec = _filtered(spec, keep)
     tiers = find(spec, "tiers")
     if isinstance(tiers, ListNode):
-        items = tuple(_filtered(tier, keep) if isinstance(tier, MapNode) else tier for tier in tiers.items)
+        left = [(tier, _filtered(tier, keep) if isinstance(tier, MapNode) else tier) for tier in tiers.items]
+        # A tier that asks for nothing any more would hold whatever happens, and be a grade that means nothing.
+        items = tuple(kept for tier, kept in left if kept == tier or items_at(kept, "thresholds"))
         spec = spec.with_item("tiers", replace(tiers, items=items))
     return (after.with_item("spec", spec) if warnings else after), warnings
 
