@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Loaded before the assignment is read: whoever is in a hurry starts this process early and decides meanwhile.
     from squall_runner.engine import Engine  # noqa: PLC0415 - `--help` answers at once
+
+    gc.freeze()  # what is loaded stays: no collection needs to look at it again
+    gc.enable()
 
     def engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:
         return Engine(assignment, attempt=attempt, hooks=hooks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ async def _beside_waiting_runners(settings: Settings) -> int:
     """Run; the runners' processes load their code while this one loads its own and reads the manifest."""
     from squall.local.launcher import Launcher
 
+    gc.disable()  # loading makes no garbage, and looking for it takes a tenth of the start; `_run` enables it
     with tempfile.TemporaryFile() as output:
         launcher = Launcher(output)
         try:
@@ -102,6 +104,8 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
     from squall.report.terminal import terminal
     from squall.validation import load_one
 
+    gc.freeze()
+    gc.enable()
     limits = parse_limits(settings.limits)
     before = read_summary(settings.baseline) if settings.baseline else None
     if before is not None:
