@@ -1,1 +1,1 @@
-"""TODO-cli"""
+"""The `squall` command: one module a command, imported when it is asked for."""
