@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := build/uv/bin/uv
 export UV_LINK_MODE ?= copy
+# Compiled code is kept: every `squall run` starts several processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo test lint format generate bench-local clean
 
