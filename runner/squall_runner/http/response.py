@@ -157,7 +157,9 @@ class Response:
         if self._decoded is None:
             if self._body is None:
                 raise RuntimeError("the body was discarded: send the request with keep_body=True")
-            encoding = self.header("content-encoding") if self._body else ""
+            # Taking the header apart costs more than all the rest, and most responses are not encoded.
+            encoded = self._body and b"\ncontent-encoding:" in self.head.lower()
+            encoding = self.header("content-encoding") if encoded else ""
             self._decoded = decode(self._body, encoding, self._limit) if encoding else self._body
         return self._decoded
 
