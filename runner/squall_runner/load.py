@@ -80,7 +80,7 @@ class Load(Protocol):
         """
 
     def stop(self, grace_seconds: float) -> None:
-        """No new request from now on; what is in flight is cancelled after the grace. May be called repeatedly."""
+        """No new request from now on; what is in flight is cancelled after the grace, of several the shortest."""
 
     async def teardown(self) -> None:
         """Run the teardown steps.

@@ -127,6 +127,23 @@ async def test_a_stop_before_the_start_sends_nothing():
     assert server.seen == []
 
 
+async def test_a_second_stop_can_be_in_more_of_a_hurry():
+    async with target() as server:
+        server.answer("/slow", delay=30)
+        test = manifest(
+            server.url, [{"http": {"url": "/slow"}}], executor="constant-vus", vus=2, duration="1h"
+        )
+        async with prepared(test, Told()) as engine:
+            run = asyncio.create_task(engine.drive(time.monotonic_ns()))
+            while len(server.seen) < 2:
+                await asyncio.sleep(0.01)
+            engine.stop(30)
+            engine.stop(0)
+            await asyncio.wait_for(run, 10)
+            measured = Measured().take(engine.measure(0))
+    assert measured.count("http_reqs", error="cancelled") == 2
+
+
 async def test_the_planned_end_interrupts_what_outlives_graceful_stop():
     async with target() as server:
         server.answer("/slow", delay=30)

@@ -8,7 +8,7 @@ import pytest
 from support.fakerunner import Numbers, manifest
 
 from squall.hub import protocol
-from squall.hub.ending import CONFIRM_NS
+from squall.hub.ending import CONFIRM_NS, LAST_WORD_NS
 from squall.hub.judging import Judge
 from squall.hub.limits import SECOND, Limits
 from squall.hub.members import PINGS, Refused
@@ -376,7 +376,32 @@ def test_kill_ends_every_phase_at_once(phase):
         bench.say(0, protocol.TeardownDone())
     assert bench.state.phase == phase
     bench.state.kill(bench.now)
+    bench.act()
+    if phase in ("running", "stopping"):
+        bench.pass_time(LAST_WORD_NS / SECOND)
     assert bench.verdict.cause == "user"
+    assert not bench.heard(0, protocol.Teardown) or phase in ("teardown", "finished")
+
+
+def test_who_is_killed_at_once_may_still_say_what_was_measured():
+    bench = Bench(2, teardown=STEPS)
+    bench.begin()
+    bench.slots(1)
+    bench.state.kill(bench.now)
+    bench.act()
+    assert bench.state.phase == "stopping"
+    bench.finish()
+    assert (bench.verdict.result, bench.verdict.reason) == ("Aborted", "Killed")
+    assert bench.summary().lost_runners == ()
+
+
+def test_who_is_killed_twice_waits_for_nobody():
+    bench = Bench(1)
+    bench.begin()
+    bench.slots(1)
+    bench.state.kill(bench.now)
+    bench.state.kill(bench.now)
+    assert (bench.verdict.result, bench.verdict.reason) == ("Aborted", "Killed")
 
 
 class TestLoss:

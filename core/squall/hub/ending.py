@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 CONFIRM_NS: Final = 5 * SECOND
 """How long after the grace of a stop runners may take to confirm it."""
+LAST_WORD_NS: Final = SECOND
+"""How long runners may take, when a run is ended at once, to deliver what they have measured since their last snapshot."""
 
 
 class RunEnding(RunBase):
     """The end of a run."""
+
+    _killed = False
+    """Somebody has asked for the end at once: no teardown, no patience."""
 
     def stop(self, why: Stopping, now_ns: int) -> None:
         """End the load now, then tear down. Without effect on a run that is ending already."""
@@ -44,18 +49,26 @@ class RunEnding(RunBase):
         self.note("info" if why.cause == "user" else "error", why.reason, why.message, now_ns)
 
     def kill(self, now_ns: int) -> None:
-        """End the run at once, without teardown; what was measured is still judged."""
+        """End the run at once, without teardown; what was measured is still judged.
+
+        Runners that have load get a moment to deliver the rest of what they have measured; asked again, not even that.
+        """
         if self.phase == "finished":
             return
+        again, self._killed = self._killed, True
         if self.stopping is None:
             self._decide_stop(Stopping(cause="user", reason="Killed", message="stopped at once"), now_ns)
         assert self.stopping is not None, "decided above"
-        if self.manifest.teardown is not None:
+        if self.manifest.teardown is not None and not again:
             self.note("warning", "TeardownSkipped", "ended at once, without teardown", now_ns)
         for member in self.members.connected():
             self.send(member, protocol.Stop(self.stopping.reason, 0))
-        self._judge_rest()
-        self._finish(now_ns)
+        if self.phase in ("running", "stopping") and not again:
+            self.phase = "stopping"
+            self.deadline_ns = now_ns + LAST_WORD_NS
+        else:
+            self._judge_rest()
+            self._finish(now_ns)
 
     def lose(self, member: Member, text: str, now_ns: int) -> None:
         """A runner is lost while there is load."""
@@ -90,6 +103,9 @@ class RunEnding(RunBase):
             case "running":
                 text = f"the run has reached safety.maxDuration, {self.manifest.safety.max_duration}"
                 self.stop(Stopping(cause="deadline", reason="Deadline", message=text), now_ns)
+            case "stopping" if self._killed:
+                self._judge_rest()
+                self._finish(now_ns)
             case "stopping":
                 for member in self.members.live():
                     self.lose(member, f"runner {member.index} did not confirm the stop", now_ns)
@@ -129,7 +145,7 @@ class RunEnding(RunBase):
     def _end_load(self, now_ns: int) -> None:
         """There is no load any more, and will be none: tear down if there is something to tear down."""
         begun = self.start_ns is not None or self.setup_runner is not None
-        if not begun or self.manifest.teardown is None:
+        if not begun or self.manifest.teardown is None or self._killed:
             self._finish(now_ns)
             return
         present = [member for member in self.members.connected() if not member.exited]

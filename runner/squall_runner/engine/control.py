@@ -107,17 +107,19 @@ class Control:
         self._vus.pop(id(vu), None)
 
     def stop(self, grace_seconds: float) -> None:
-        """Halt all VUs now; those with requests in flight have `grace_seconds` to finish them."""
-        if self.stopped:
-            return
-        self.stopped = True
-        vus = list(self._vus.values())
-        for vu in vus:
-            vu.halt()
-        for vu in vus:
-            if not vu.in_flight:
-                vu.interrupt()
-        self.on_stop.set()
+        """Halt all VUs now; those with requests in flight have `grace_seconds` to finish them.
+
+        Said again, it can only shorten that time.
+        """
+        if not self.stopped:
+            self.stopped = True
+            vus = list(self._vus.values())
+            for vu in vus:
+                vu.halt()
+            for vu in vus:
+                if not vu.in_flight:
+                    vu.interrupt()
+            self.on_stop.set()
         asyncio.get_running_loop().call_later(grace_seconds, self._interrupt_all)
 
     def _interrupt_all(self) -> None:

@@ -301,7 +301,7 @@ class Engine:
 
     def stop(self, grace_seconds: float) -> None:
         """No new request from now on; see `Load.stop`."""
-        if self._control.stopped:
+        if self._control.stopped and grace_seconds >= self._grace:
             return
         self._grace = grace_seconds
         self._control.stop(grace_seconds)
