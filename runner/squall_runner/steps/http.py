@@ -221,12 +221,14 @@ class Outcome:
         """Whether only a failure has to be looked at."""
         return not (self.checks or self.extractors or self.record)
 
-    def take(self, vu: Vu, stage: str, response: Response, duration: float) -> None:
-        """Look at a response; raises EndIteration when the iteration is over."""
+    def take(self, vu: Vu, stage: str, response: Response, duration: float, *, failed: bool) -> None:
+        """Look at a response, of which is known whether it failed; raises EndIteration when the iteration is over."""
         for check in self.checks:
             check(vu, response, stage)
-        error, message = error_of(response, self.expected)
-        if not error and self.extractors:
+        error = message = ""
+        if failed:
+            error, message = error_of(response, self.expected)
+        elif self.extractors:
             error, message = self._extract(vu, response)
         if self.record is not None:
             self.record(vu, response, duration, ok=not error)
@@ -266,7 +268,7 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
         stage = vu.scenario.stage
         response, failed = await send(vu, request, stage)
         if failed or not nothing:
-            take(vu, stage, response, response.duration)
+            take(vu, stage, response, response.duration, failed=failed)
 
     return Compiled(run, frozenset(step.extract or ()))
 

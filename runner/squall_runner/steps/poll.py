@@ -78,7 +78,7 @@ class _Job:
         if error:
             self.site.fail(vu, error, message)
         else:
-            self.outcome.take(vu, stage, response, latency)
+            self.outcome.take(vu, stage, response, latency, failed=False)
 
     async def _ask(self, vu: Vu, stage: str, end: float) -> Response:
         ctx, root = self.site.ctx, vu.root
