@@ -12,7 +12,6 @@ from support.manifests import ROOT
 from squall.cli import pages
 from squall.cli.generate import generated_files
 from squall.expr import Scope, compile_expression
-from squall.hub import journal
 from squall.hub.series import NAME as SERIES_NAME
 from squall.hub.series import row
 from squall.local import run as local
@@ -129,7 +128,7 @@ def test_the_schema_has_no_more_than_the_summary() -> None:
 
 def test_the_files_of_the_results_folder() -> None:
     names = {folder.SUMMARY, folder.MANIFEST, folder.LOG, folder.SERIES, "report.md", "junit.xml"}
-    names |= {journal.NAME, local.RUNNER_LOG, f"{local.FILES}/"}
+    names |= {folder.RUNNER_LOG, f"{local.FILES}/"}
     assert set(_rows(RESULTS, "Results", "file")) == names
     assert folder.SERIES == SERIES_NAME
 
