@@ -27,7 +27,7 @@ def of_shard(target: CountingTarget, shard: int) -> int:
 def begun(run: SquallRun, target: CountingTarget) -> list[int]:
     """The runners' process ids, once both of them send."""
     pids = run.runners(2)
-    target.wait_until(lambda: min(of_shard(target, 0), of_shard(target, 1)) > 20, "load of both runners")
+    run.wait_until(lambda: min(of_shard(target, 0), of_shard(target, 1)) > 20, "load of both runners")
     return pids
 
 
@@ -57,7 +57,7 @@ def test_a_run_may_go_on_without_a_killed_runner(squall: Squall, target: Countin
     test = manifest(target.url, scenarios=[arrivals], safety={"onRunnerLoss": "continue"})
     run = squall(test, processes=2)
     pids = run.runners(2)
-    target.wait_until(lambda: of_shard(target, 0) > 25, "load of the first runner")
+    run.wait_until(lambda: of_shard(target, 0) > 25, "load of the first runner")
     os.kill(pids[0], signal.SIGKILL)
     ended = run.ended()
     code, result, *_ = ended.outcome()
@@ -152,7 +152,7 @@ def test_a_frozen_hub_goes_on_where_it_was(squall: Squall, target: CountingTarge
     begun(run, target)
     freeze(run.pid, run)
     sent = target.count()
-    target.wait_for(sent + 100)  # the load does not wait for it
+    run.wait_for_requests(target, sent + 100)  # the load does not wait for it
     run.signal(signal.SIGCONT)
     ended = run.ended()
     assert ended.outcome()[0] in (0, 103)

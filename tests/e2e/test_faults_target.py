@@ -158,7 +158,7 @@ STOPS: dict[str, tuple[Callable[[CountingTarget], None], dict[str, Any], str, st
 def test_a_safety_limit_ends_the_load(squall: Squall, target: CountingTarget, kind: str) -> None:
     fault, safety, reason, message = STOPS[kind]
     run = squall(manifest(target.url, duration=LONG, safety={"window": "1s", "minSamples": 5, **safety}))
-    target.wait_for(60, "/")
+    run.wait_for_requests(target, 60, "/")
     fault(target)
     ended = run.ended()
     assert ended.outcome() == (106, "Aborted", "safety", reason)
@@ -187,7 +187,7 @@ def test_the_load_ends_soon_after_an_aborting_threshold_is_broken(
         "abortOnFail": True,
     }
     run = squall(manifest(target.url, duration=LONG, thresholds=[limit]), processes=2)
-    target.wait_for(60, "/")
+    run.wait_for_requests(target, 60, "/")
     target.delay = 0.3
     ended = run.ended()
     assert ended.outcome() == (99, "Aborted", "threshold", "ThresholdFailed")

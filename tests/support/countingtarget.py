@@ -62,14 +62,6 @@ class CountingTarget:
         """How many requests have come, of all or for one path."""
         return len(self.seen) if path is None else sum(each.path == path for each in self.seen)
 
-    def wait_for(self, count: int, path: str | None = None) -> None:
-        """Wait until so many requests have come.
-
-        Raises:
-            AssertionError: They did not come in time.
-        """
-        self.wait_until(lambda: self.count(path) >= count, f"{count} requests, {self.count(path)} came")
-
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that the target can see.
 

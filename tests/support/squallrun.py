@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import msgspec
 import yaml
+from support.countingtarget import CountingTarget
 
 from squall.report.model import Summary
 
@@ -163,6 +164,10 @@ class SquallRun:
     def wait_for_output(self, text: str) -> None:
         """Wait until it has printed something."""
         self.wait_until(lambda: text in self.output(), f"{text!r} in its output")
+
+    def wait_for_requests(self, target: CountingTarget, count: int, path: str | None = None) -> None:
+        """Wait until the target has seen so many requests, of all or for one path."""
+        self.wait_until(lambda: target.count(path) >= count, f"{count} requests for {path or 'anything'}")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that happens while it runs.
