@@ -140,6 +140,8 @@ class Hub:
         if self._folder is None or not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob(f"*/{journal.NAME}")):
+            if not path.is_file():
+                continue
             try:
                 records = list(journal.read(path))
                 spec = _spec_of(records)
