@@ -73,3 +73,17 @@ async def test_the_failure_streak_counts_failures_in_a_row():
     assert measured.count("iterations_failed") == 4
     assert measured.count("iterations") == 2
     assert measured.trend("iteration_duration").count == 2
+
+
+async def test_the_run_is_asked_to_end_once_and_without_secrets():
+    told = Told()
+    async with target() as server:
+        server.answer("/bad/hunter2", status=500)
+        steps = [{"name": "a", "http": {"url": "/bad/${var.key}"}, "onError": "abortRun"}]
+        spec = {"variables": [{"name": "key", "secret": {"name": "s", "key": "k"}}]}
+        given = {"secrets": {"key": "hunter2"}}
+        await drive_steps(server, steps, told, spec=spec, vus=5, iterations=5, given=given)
+    ((reason, message),) = told.aborts
+    assert reason == "StepFailed"
+    assert "/bad/***" in message
+    assert "hunter2" not in message

@@ -120,7 +120,6 @@ _ITERATIONS: Final = (
     _counter("iterations", "Iterations carried through to their end.", reported=True),
     _counter("iterations_failed", "Iterations ended early by a failed step.", reported=True),
     _counter("iterations_interrupted", "Iterations cut short by the end of the plan, a ramp or a stop."),
-    _gauge("failure_streak", "Failed iterations one after the other, in a runner.", Merge.MAX),
     _counter("step_failures", "Failed steps, by the tag `error` (class of the failure)."),
     _trend("iteration_duration", "One iteration, think time included.", reported=True),
     _trend("group_duration", "One pass through a group of steps; tag `step`."),

@@ -11,12 +11,14 @@ import asyncio
 import gc
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from squall.expr import CLOCK, RNG, compile_template
 from squall.spec.base import seconds
+from squall.spec.secrets import Secrets
 from squall_runner.engine.build import Builder, base_scope, make_network, read_manifest
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.examples import Examples
@@ -71,6 +73,8 @@ class Engine:
         self._clock_ns = clock
         self._clock = time.monotonic if clock is time.monotonic_ns else lambda: clock() / 1e9
         self._observer = observer
+        self._mask = Secrets(assignment.secrets).mask
+        self._aborted = False
         self._recorder = Recorder(assignment.runner, attempt)
         self._control = Control()
         self._grace = 0.0
@@ -93,9 +97,15 @@ class Engine:
 
     async def prepare(self) -> None:
         """Compile, open data and files, see whether the target is there; see `Load.prepare`."""
+        try:
+            await self._prepare()
+        except LoadError as error:
+            raise LoadError(error.reason, self._mask(error.message), self._mask(error.hint)) from error
+
+    async def _prepare(self) -> None:
         self._manifest = manifest = read_manifest(self._assignment)
         self._network = make_network(manifest, self._clock)
-        mask = manifest.secrets.mask
+        mask = self._mask
         self._examples = Examples(self._hooks.note, mask)
         self._once_examples = Examples(self._hooks.note, mask)
         builder = Builder(
@@ -103,7 +113,7 @@ class Engine:
             recorder=self._recorder,
             control=self._control,
             examples=self._examples,
-            hooks=self._hooks,
+            hooks=replace(self._hooks, abort=self._abort),
             clock=self._clock,
             observer=self._observer,
         )
@@ -119,12 +129,18 @@ class Engine:
         gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
         self._observation.start()
 
+    def _abort(self, reason: str, message: str) -> None:
+        """Ask to end the run, once: thousands of VUs may meet the same failure before the answer comes."""
+        if not self._aborted:
+            self._aborted = True
+            self._hooks.abort(reason, self._mask(message))
+
     def _make_scenarios(self, builder: Builder) -> None:
         manifest = self._manifest
         shared = Shared(
             run=self._assignment.run,
             attempt=self._attempt,
-            base=self._base(),
+            base=dict(self._manifest.base),
             recorder=self._recorder,
             control=self._control,
             examples=self._examples,
@@ -133,7 +149,7 @@ class Engine:
             wall=time.time,
             cookies=manifest.spec.http.cookies,
             reset=manifest.spec.http.reset_between_iterations,
-            abort=self._hooks.abort,
+            abort=self._abort,
         )
         self._shared = shared
         feeders = {shard: builder.feeders(shard) for shard in self._assignment.shards}
@@ -154,9 +170,6 @@ class Engine:
                     else {},
                 )
             )
-
-    def _base(self) -> dict[str, Any]:
-        return dict(self._manifest.base)
 
     def _need_network(self) -> Network:
         assert self._network is not None, "prepare comes first"
@@ -191,7 +204,7 @@ class Engine:
             timeout=seconds(spec.timeout),
             interval=seconds(spec.interval),
             probe=self._hooks.probe,
-            mask=manifest.secrets.mask,
+            mask=self._mask,
         )
         await self._connectivity.require()
 
@@ -216,7 +229,7 @@ class Engine:
         block = self._manifest.spec.setup if name == "setup" else self._manifest.spec.teardown
         assert block is not None, "it was compiled from this"
         env = {
-            **self._base(),
+            **dict(self._manifest.base),
             **self._setup_values,
             "vu": 0,
             "iter": 0,

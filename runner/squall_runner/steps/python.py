@@ -58,7 +58,7 @@ class PythonVu:
 
     def __init__(self, vu: Vu, http: _Http) -> None:
         self.id = vu.id
-        self.iteration = vu.iteration - 1
+        self.iteration = vu.env["iter"]
         self.shard = vu.shard
         self.variables: Mapping[str, Any] = MappingProxyType(vu.env)
         self._vu = vu
