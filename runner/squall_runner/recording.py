@@ -11,21 +11,29 @@ Values are cumulative since the recorder was made, which is what a `Snapshot` wa
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import numpy as np
 
 from squall.metrics.histogram import Histogram
-from squall.metrics.names import Kind
-from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, pack
+from squall.metrics.snapshot import Snapshot
+from squall_runner.series import Collector, CounterSeries, GaugeSeries, RateSeries, Source, Tags, TrendSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-Tags = tuple[tuple[str, str], ...]
-"""Names and values, sorted by name, without empty values."""
+__all__ = [
+    "CounterSeries",
+    "GaugeSeries",
+    "RateSeries",
+    "Recorder",
+    "RequestSeries",
+    "Tags",
+    "TrendSeries",
+    "make_tags",
+]
 
 MAX_SERIES: Final = 2_000
 """Distinct sets of tags per runner; what comes beyond goes to overflow series, counted in `series_dropped`."""
@@ -45,169 +53,7 @@ def make_tags(*, own: Tags = (), **tags: str) -> Tags:
     return tuple(sorted((name, value[:MAX_TAG_VALUE]) for name, value in merged.items() if value))
 
 
-class _Source(Protocol):
-    """Something that has measured and can say so."""
-
-    def collect(self, out: _Collector) -> None:
-        """Put what has changed into a snapshot."""
-
-    def values(self) -> int:
-        """How many values it has taken."""
-
-
-_S = TypeVar("_S", bound=_Source)
-
-
-class _Collector:
-    """Builds one snapshot: numbers the series as they first appear."""
-
-    __slots__ = ("counters", "defs", "gauges", "ids", "rates", "trends")
-
-    def __init__(self, ids: dict[tuple[str, Tags], int]) -> None:
-        self.ids = ids
-        self.defs: list[SeriesDef] = []
-        self.counters: list[tuple[int, float]] = []
-        self.rates: list[tuple[int, int, int]] = []
-        self.gauges: list[tuple[int, float, float, float]] = []
-        self.trends: list[tuple[int, TrendWire]] = []
-
-    def id(self, metric: str, kind: Kind, tags: Tags) -> int:
-        known = self.ids.get((metric, tags))
-        if known is None:
-            known = self.ids[metric, tags] = len(self.ids)
-            self.defs.append(SeriesDef(known, metric, kind, tags))
-        return known
-
-    def counter(self, metric: str, tags: Tags, value: float) -> None:
-        self.counters.append((self.id(metric, Kind.COUNTER, tags), value))
-
-    def rate(self, metric: str, tags: Tags, hits: int, total: int) -> None:
-        self.rates.append((self.id(metric, Kind.RATE, tags), hits, total))
-
-    def trend(self, metric: str, tags: Tags, histogram: Histogram) -> None:
-        self.trends.append((self.id(metric, Kind.TREND, tags), pack(histogram)))
-
-
-class TrendSeries:
-    """A trend: append values, in the metric's base unit, to `pending`."""
-
-    __slots__ = ("_sent", "histogram", "metric", "pending", "tags")
-
-    def __init__(self, metric: str, tags: Tags) -> None:
-        self.metric = metric
-        self.tags = tags
-        self.pending: list[float] = []
-        self.histogram = Histogram()
-        self._sent = 0
-
-    def add(self, value: float) -> None:
-        """Count one finite value."""
-        pending = self.pending
-        pending.append(value)
-        if len(pending) >= 4096:
-            self.flush()
-
-    def flush(self) -> None:
-        """Account for what is pending."""
-        if self.pending:
-            self.histogram.record_many(np.array(self.pending, dtype=np.float64))
-            self.pending.clear()
-
-    def values(self) -> int:
-        """How many values it has taken."""
-        return self.histogram.count + len(self.pending)
-
-    def collect(self, out: _Collector) -> None:
-        """Put what has changed into a snapshot."""
-        self.flush()
-        if self.histogram.count != self._sent:
-            self._sent = self.histogram.count
-            out.trend(self.metric, self.tags, self.histogram)
-
-
-class CounterSeries:
-    """A counter: add to `value`."""
-
-    __slots__ = ("_sent", "metric", "tags", "value")
-
-    def __init__(self, metric: str, tags: Tags) -> None:
-        self.metric = metric
-        self.tags = tags
-        self.value: float = 0
-        self._sent: float = 0
-
-    def values(self) -> int:
-        """The number of values is not known; its sum stands for it."""
-        return int(self.value)
-
-    def collect(self, out: _Collector) -> None:
-        """Put what has changed into a snapshot."""
-        if self.value != self._sent:
-            self._sent = self.value
-            out.counter(self.metric, self.tags, self.value)
-
-
-class RateSeries:
-    """A rate: add 1 to `total`, and 1 to `hits` when it was one."""
-
-    __slots__ = ("_sent", "hits", "metric", "tags", "total")
-
-    def __init__(self, metric: str, tags: Tags) -> None:
-        self.metric = metric
-        self.tags = tags
-        self.hits = 0
-        self.total = 0
-        self._sent = 0
-
-    def add(self, *, hit: bool) -> None:
-        """Count one value."""
-        self.total += 1
-        if hit:
-            self.hits += 1
-
-    def values(self) -> int:
-        """How many values it has taken."""
-        return self.total
-
-    def collect(self, out: _Collector) -> None:
-        """Put what has changed into a snapshot."""
-        if self.total != self._sent:
-            self._sent = self.total
-            out.rate(self.metric, self.tags, self.hits, self.total)
-
-
-class GaugeSeries:
-    """A gauge; in every snapshot, with the extremes it had since the one before."""
-
-    __slots__ = ("_high", "_low", "_set", "metric", "tags", "value")
-
-    def __init__(self, metric: str, tags: Tags, value: float | None = None) -> None:
-        self.metric = metric
-        self.tags = tags
-        self._set = value is not None
-        self.value = self._low = self._high = value or 0.0
-
-    def set(self, value: float) -> None:
-        """Take a new value."""
-        if not self._set:
-            self._low = self._high = value
-            self._set = True
-        self.value = value
-        if value < self._low:
-            self._low = value
-        elif value > self._high:
-            self._high = value
-
-    def values(self) -> int:
-        """A gauge has one value."""
-        return int(self._set)
-
-    def collect(self, out: _Collector) -> None:
-        """Put it into a snapshot."""
-        if self._set:
-            number = out.id(self.metric, Kind.GAUGE, self.tags)
-            out.gauges.append((number, self.value, self._low, self._high))
-            self._low = self._high = self.value
+_S = TypeVar("_S", bound=Source)
 
 
 class RequestSeries:
@@ -322,7 +168,7 @@ class RequestSeries:
         """How many requests it has taken."""
         return self.count + self._at // _ROW.size
 
-    def collect(self, out: _Collector) -> None:
+    def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
         self.flush()
         if self.count == self._collected:
@@ -372,8 +218,8 @@ class Recorder:
         self._runner = runner
         self._attempt = attempt
         self._max = max_series
-        self._sources: dict[tuple[str, Tags], _Source] = {}
-        self._overflow: dict[tuple[str, Tags], _Source] = {}
+        self._sources: dict[tuple[str, Tags], Source] = {}
+        self._overflow: dict[tuple[str, Tags], Source] = {}
         self._ids: dict[tuple[str, Tags], int] = {}
         self._dropped = CounterSeries("series_dropped", ())
 
@@ -412,7 +258,7 @@ class Recorder:
 
     def measure(self, slot: int) -> Snapshot:
         """Everything until now, cumulative; of the series that changed since the call before."""
-        out = _Collector(self._ids)
+        out = Collector(self._ids)
         for source in list(self._sources.values()):
             source.collect(out)
         for source in self._overflow.values():
