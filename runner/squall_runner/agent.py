@@ -40,8 +40,6 @@ LINGER_SECONDS: Final = 5.0
 NOTES: Final = 200
 """Notes kept while there is no connection; of more, the oldest are dropped."""
 
-MakeLoad = "Callable[[protocol.Assignment, str, Hooks], Load]"
-
 
 class Agent:
     """One runner process.

@@ -12,7 +12,7 @@ from squall.hub.ending import CONFIRM_NS, LAST_WORD_NS
 from squall.hub.judging import Judge
 from squall.hub.limits import SECOND, Limits
 from squall.hub.members import PINGS, Refused
-from squall.hub.model import Close, Log, Record, RunSpec, Send, Stopping
+from squall.hub.model import Log, Record, RunSpec, Send, Stopping
 from squall.hub.outcome import conclude
 from squall.hub.run import RunState
 from squall.metrics.declared import catalogue_of
@@ -66,7 +66,7 @@ class Bench:
                     case Record(kind):
                         self.records.append(action)
                         self.order.append(f"record {kind}")
-                    case Close() | Log():
+                    case Log():
                         pass
             if self.state.due_ns <= self.now:
                 self.state.tick(self.now)

@@ -21,7 +21,7 @@ from squall.hub.journal import Journal
 from squall.hub.judging import Judge
 from squall.hub.limits import SECOND, Limits
 from squall.hub.live import live_state
-from squall.hub.model import Close, Judged, Log, Record, Send, Stopping
+from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.promql import Prometheus, PrometheusError
 from squall.hub.run import RunState
 from squall.hub.series import NAME as SERIES_NAME
@@ -276,9 +276,6 @@ class Run:
             case Send(runner, message):
                 if runner in self._connections:
                     self._connections[runner].send(message)
-            case Close(runner, code, reason):
-                if runner in self._connections:
-                    self._connections[runner].close(code, reason)
             case Record(kind, fields, durable):
                 self._keep(kind, fields, durable=durable)
             case Log(level, event, fields):

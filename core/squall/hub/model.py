@@ -77,14 +77,6 @@ class Send(msgspec.Struct, frozen=True):
     message: protocol.FromHub
 
 
-class Close(msgspec.Struct, frozen=True):
-    """Close a runner's connection with a code of `protocol` and a reason."""
-
-    runner: int
-    code: int
-    reason: str
-
-
 class Record(msgspec.Struct, frozen=True):
     """Write to the journal before anything that follows is done."""
 
@@ -107,4 +99,4 @@ class Judged(msgspec.Struct, frozen=True):
     slot: int
 
 
-Action: TypeAlias = Send | Close | Record | Log | Judged
+Action: TypeAlias = Send | Record | Log | Judged
