@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall.errors import InfrastructureError
+from squall.local.environment import of_runners
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,9 @@ def try_assignment(assignment: Assignment, show: Callable[[dict[str, Any]], None
     Raises:
         InfrastructureError: The process crashed.
     """
-    with subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own module
+    with subprocess.Popen(  # noqa: S603 - our own module
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=of_runners(os.environ)
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:

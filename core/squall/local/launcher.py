@@ -1,7 +1,7 @@
 """Runner processes on this machine: started, watched, and never left behind.
 
-A runner gets its assignment through standard input, so that no secret ever stands in an argument or a file, and standard
-input stays open: when this process ends, however it ends, the kernel closes it, and the runner stops its load at once.
+A runner gets its assignment through standard input, so that no secret ever stands in an argument, a file or its environment, and
+standard input stays open: when this process ends, however it ends, the kernel closes it, and the runner stops its load at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from asyncio.subprocess import PIPE, Process
 from typing import TYPE_CHECKING
 
 import msgspec
+
+from squall.local.environment import of_runners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +82,7 @@ class Launcher:
             stdin=PIPE,
             stdout=self._output,
             stderr=self._output,
+            env=of_runners(os.environ),
             start_new_session=True,  # Ctrl-C in a terminal is for the parent to understand
         )
 

@@ -53,6 +53,7 @@ class LocalRun:
         options: What the command line changed, for the report.
         prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
         mask: Replaces secrets in a text.
+        judge: Has the last word on the summary, such as a comparison with a baseline.
     """
 
     name: str
@@ -66,6 +67,7 @@ class LocalRun:
     options: dict[str, Any] = field(default_factory=dict)
     prometheus_url: str = ""
     mask: Callable[[str], str] = str
+    judge: Callable[[Summary], Summary] = lambda summary: summary
 
 
 async def run_local(
@@ -86,11 +88,15 @@ async def run_local(
         SquallError: The manifest cannot be run; nothing was started.
     """
     run_id = secrets.token_hex(8)
-    folder = ResultsFolder.create(request.results, request.name, run_id, datetime.now(UTC))
-    problems = folder.write_manifest(request.manifest)
-    with Interrupts() as interrupts, contextlib.closing(RunLog(folder.path / LOG, request.mask)) as log:
+    with contextlib.ExitStack() as stack:
+        interrupts = stack.enter_context(Interrupts())
+        folder = ResultsFolder.create(request.results, request.name, run_id, datetime.now(UTC))
+        problems = folder.write_manifest(request.manifest)
+        log = stack.enter_context(contextlib.closing(RunLog(folder.path / LOG, request.mask)))
         launched = _Launched(run_id, folder, launcher)
-        summary = await _carry_out(request, launched, log=log, view=view, interrupts=interrupts)
+        summary = request.judge(
+            await _carry_out(request, launched, log=log, view=view, interrupts=interrupts)
+        )
         problems += folder.write(summary)
         problems += folder.write_runner_log(request.mask(launcher.printed()))
     if log.failed:
