@@ -10,8 +10,8 @@ from support.summaries import MANIFEST, summary, totals
 
 from squall.errors import UsageError
 from squall.metrics.series import Counter, Rate
-from squall.report.comparison import check_limits, figures, parse_limits, show
-from squall.report.model import MetricSummary, Summary
+from squall.report.comparison import check_limits, figures, judged, parse_limits, show
+from squall.report.model import MetricSummary, Summary, VerdictSummary
 from squall.verdict.baseline import FigureKey
 
 
@@ -86,3 +86,15 @@ def test_directions_of_figures() -> None:
     assert known[FigureKey("iterations_failed", "rate")].better == "lower"
     kinds = {type(aggregate) for key, aggregate in totals().items() if key.metric in {"http_reqs", "checks"}}
     assert kinds == {Counter, Rate}
+
+
+def test_a_run_that_got_worse_than_its_baseline_does_not_pass() -> None:
+    passed = msgspec.structs.replace(
+        summary(), verdict=VerdictSummary(result="Passed", message="every threshold held")
+    )
+    worse = msgspec.structs.replace(changed("http_req_total", "p95", 2.0), verdict=passed.verdict)
+    limits = parse_limits(["http_req_total:p95=10%"])
+    verdict = judged(passed, worse, limits).verdict
+    assert (verdict.result, verdict.reason, verdict.exit_code) == ("Failed", "Regression", 110)
+    assert judged(passed, passed, limits) == passed
+    assert judged(passed, summary(), limits).verdict.exit_code == 99, "what failed already keeps its reason"

@@ -12,7 +12,7 @@ from squall.verdict.baseline import Difference, FigureKey, RegressionLimit
 from squall.verdict.grammar import compile_expression
 from squall.verdict.saturation import Saturation
 from squall.verdict.thresholds import Evaluation, State, Threshold
-from squall.verdict.verdict import Ending, Result, decide
+from squall.verdict.verdict import Ending, Result, decide, regressed
 
 SATURATED = Saturation(
     0.5, invalid=True, message="too busy", observed=0.2, expression="p99 of loop_lag <= 0.05 s"
@@ -124,11 +124,10 @@ def test_what_decides_nothing(harmless):
 
 
 def test_a_regression_fails_a_run_whose_thresholds_hold():
-    verdict = decide(regressions=[REGRESSION])
+    verdict = regressed([REGRESSION])
     assert (verdict.result, verdict.reason, verdict.exit_code) == (
         Result.FAILED,
         "Regression",
         ExitCode.REGRESSION,
     )
     assert "0.1 -> 0.2, 100.0% worse" in verdict.message
-    assert decide(regressions=[REGRESSION], thresholds=[outcome()]).exit_code is ExitCode.THRESHOLDS

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
-from squall.errors import ExitCode
 
 if TYPE_CHECKING:
     from squall.local.launcher import Launcher
@@ -98,7 +97,7 @@ async def _beside_waiting_runners(settings: Settings) -> int:
 async def _run(settings: Settings, launcher: Launcher) -> int:
     from squall.local.run import LocalRun, run_local
     from squall.report import console as closing
-    from squall.report.comparison import check_limits, parse_limits, show
+    from squall.report.comparison import check_limits, judged, parse_limits, show
     from squall.report.folder import read_summary
     from squall.report.live import view_for
     from squall.report.terminal import terminal
@@ -126,15 +125,15 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
         options=_options(settings.changes),
         prometheus_url=settings.prometheus_url,
         mask=test.secrets.mask,
+        judge=(lambda after: judged(before, after, limits)) if before is not None else (lambda after: after),
     )
     summary, folder, problems = await run_local(request, launcher, view_for(console))
     closing.show(summary, console)
-    regressed = before is not None and show(before, summary, limits, console)
+    if before is not None:
+        show(before, summary, limits, console)
     for problem in problems:
         console.print(f"warning: {problem}", style="yellow", markup=False)
     console.print(f"results: {folder.path}", markup=False, soft_wrap=True)
-    if regressed and summary.verdict.exit_code == ExitCode.PASSED:
-        return ExitCode.REGRESSION
     return summary.verdict.exit_code
 
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
 from rich.table import Table
 from rich.text import Text
 
 from squall.errors import UsageError
+from squall.metrics.names import BUILT_IN
 from squall.metrics.series import SeriesKey
 from squall.report import format as fmt
+from squall.report.model import VerdictSummary
 from squall.verdict.baseline import Difference, Figure, FigureKey, RegressionLimit, compare
+from squall.verdict.verdict import regressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,9 +27,8 @@ if TYPE_CHECKING:
     from squall.report.model import MetricSummary, Summary
 
 _HIGHER_IS_BETTER: Final = frozenset({"checks", "http_reqs", "iterations"})
-_NEUTRAL: Final = frozenset(
-    {"vus", "vus_max", "data_sent", "data_received", "poll_count", "schedule_lag", "loop_lag"}
-)
+_NEITHER: Final = frozenset({"data_sent", "data_received", "loop_lag", "schedule_lag"})
+"""More or less of these is neither better nor worse, or says nothing about the target."""
 _TREND_FIGURES: Final = ("avg", "med", "p90", "p95", "p99", "max")
 _SHOWN: Final = frozenset(
     {
@@ -46,9 +49,16 @@ def figures(summary: Summary) -> dict[FigureKey, Figure]:
     return {
         FigureKey(str(SeriesKey.of(row.metric, **row.tags)), name): figure
         for row in summary.metrics
-        if set(row.tags) <= {"scenario"} and row.metric not in _NEUTRAL
+        if set(row.tags) <= {"scenario"} and _compared(row)
         for name, figure in _figures(row)
     }
+
+
+def _compared(row: MetricSummary) -> bool:
+    """Whether its figures say something about the target: the main ones of requests and iterations, and the user's own."""
+    return row.custom or (
+        row.metric in BUILT_IN and BUILT_IN[row.metric].reported and row.metric not in _NEITHER
+    )
 
 
 def _figures(row: MetricSummary) -> Iterable[tuple[str, Figure]]:
@@ -102,6 +112,23 @@ def regressions(found: Iterable[Difference]) -> list[Difference]:
         if difference.regression
         or (difference.limit is not None and difference.before is not None and difference.after is None)
     ]
+
+
+def judged(before: Summary, after: Summary, limits: Sequence[RegressionLimit]) -> Summary:
+    """The later run with its verdict against the earlier one: it fails when it passed otherwise and got worse."""
+    broken = regressions(compare(figures(before), figures(after), limits))
+    if not broken or after.verdict.result != "Passed":
+        return after
+    found = regressed(broken)
+    verdict = VerdictSummary(
+        result="Failed",
+        reason=found.reason,
+        message=found.message,
+        expression=found.expression,
+        observed=found.observed,
+        exit_code=int(found.exit_code),
+    )
+    return msgspec.structs.replace(after, verdict=verdict)
 
 
 def show(before: Summary, after: Summary, limits: Sequence[RegressionLimit], console: Console) -> bool:

@@ -104,7 +104,7 @@ def _breaking_stage(summary: Summary) -> Iterator[Finding]:
                     f"{load.scenario} began to break in stage {row.tags['stage']}: "
                     f"{fmt.share(rate)} of its requests failed"
                     + (f", {fmt.share(before.values['rate'])} in the stage before." if before else "."),
-                    advice="The load of the stage before is what the target carried.",
+                    advice="The load of the stage before is what the target carried." if before else "",
                 )
                 break
 

@@ -14,6 +14,7 @@ Each file is written for itself and atomically: a full disk costs that file, nev
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 SERIES = "series.jsonl.gz"
 LOG = "log.jsonl"
+PROBE_BYTES = 16 * 1024
+"""A disk that does not even take so much before a run would take none of its results."""
 MANIFEST = "manifest.yaml"
 RUNNER_LOG = "runners.log"
 
@@ -54,9 +57,10 @@ class ResultsFolder:
         try:
             path.mkdir(parents=True)
             probe = path / ".writable"
-            probe.write_bytes(b"")
+            probe.write_bytes(bytes(PROBE_BYTES))
             probe.unlink()
         except OSError as error:
+            _give_back(path)
             raise UsageError(
                 f"cannot write results below {parent}: {error.strerror}",
                 "choose another folder with --results, or make this one writable",
@@ -100,6 +104,13 @@ class ResultsFolder:
             UsageError: There is none, or it is of a kind that this version does not know.
         """
         return read_summary(self.path / SUMMARY)
+
+
+def _give_back(path: Path) -> None:
+    """Leave no folder behind that holds no run."""
+    _remove(path / ".writable")
+    with suppress(OSError):
+        path.rmdir()
 
 
 def _remove(path: Path) -> None:

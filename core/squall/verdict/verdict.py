@@ -104,7 +104,6 @@ def decide(
     endings: Iterable[Ending] = (),
     saturation: Saturation | None = None,
     thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
-    regressions: Sequence[Difference] = (),
 ) -> Verdict:
     """The verdict of a run that has ended.
 
@@ -112,7 +111,6 @@ def decide(
         endings: What ended it early, in the order in which it happened. An error stands before all; of the others the first.
         saturation: What is known of the generator.
         thresholds: Each with how it ended and whether it held. Those of severity `warn` decide nothing.
-        regressions: Figures that are worse than the baseline allows.
     """
     known = list(endings)
     error = next((ending for ending in known if ending.cause == "error"), None)
@@ -127,12 +125,12 @@ def decide(
             expression=saturation.expression,
             observed=saturation.observed,
         )
-    broken = [(t, e) for t, e, held in thresholds if not held and t.severity == "fail"]
+    judged = list(thresholds)
+    broken = [(t, e) for t, e, held in judged if not held and t.severity == "fail"]
     if broken:
         return _failed(broken)
-    if regressions:
-        return _regressed(regressions)
-    return Verdict(Result.PASSED, "ThresholdsHeld", "every threshold held", ExitCode.PASSED)
+    message = "every threshold held" if judged else "there are no thresholds to break"
+    return Verdict(Result.PASSED, "ThresholdsHeld", message, ExitCode.PASSED)
 
 
 def _ended(ending: Ending) -> Verdict:
@@ -175,7 +173,8 @@ def _failed_at(evaluation: Evaluation) -> float:
     return float("inf") if evaluation.failed_at is None else evaluation.failed_at
 
 
-def _regressed(regressions: Sequence[Difference]) -> Verdict:
+def regressed(regressions: Sequence[Difference]) -> Verdict:
+    """The verdict of a run that would have passed, but for figures that are worse than its baseline allows."""
     first = regressions[0]
     more = f" (and {len(regressions) - 1} more)" if len(regressions) > 1 else ""
     return Verdict(
