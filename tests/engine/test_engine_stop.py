@@ -181,3 +181,17 @@ async def test_setup_can_be_stopped_too():
             await asyncio.wait_for(running, 2)
         await engine.close()
     assert caught.value.reason == "SetupStopped"
+
+
+async def test_after_a_standstill_a_stop_comes_before_any_request():
+    async with target() as server:
+        test = manifest(server.url, [{"http": {"url": "/a"}}], executor="constant-vus", vus=5, duration="1h")
+        async with prepared(test, Told()) as engine:
+            run = asyncio.create_task(engine.drive(time.monotonic_ns()))
+            await asyncio.sleep(0.2)
+            # The next turn of the loop begins with the watchdog, as the agent's does; the VUs are in the middle of this.
+            asyncio.get_running_loop().call_later(0.005, engine.stop, 0)
+            time.sleep(0.8)  # noqa: ASYNC251 - frozen, on purpose
+            thawed = time.monotonic()
+            await asyncio.wait_for(run, 3)
+            assert engine.last_request_ns / 1e9 < thawed

@@ -8,7 +8,8 @@ request, and the flags are set at once.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+import math
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,16 +86,31 @@ class Control:
         stopped: No request may be sent.
         last_request: When the last request was sent, in seconds of the monotonic clock; 0 before any.
         failure_streak: Iterations that failed one after the other, until now.
+        beat: When the event loop was last seen to turn, in seconds of the same clock; infinite while nobody looks.
     """
 
-    __slots__ = ("_vus", "failure_streak", "last_request", "on_stop", "stopped")
+    standstill: ClassVar[float] = 0.5
+    """Seconds; an event loop that has not turned for this long was frozen, or may as well have been."""
+
+    __slots__ = ("_vus", "beat", "failure_streak", "last_request", "on_stop", "stopped")
 
     def __init__(self) -> None:
         self.stopped = False
         self.last_request = 0.0
         self.failure_streak = 0
+        self.beat = math.inf
         self.on_stop: asyncio.Event = asyncio.Event()
         self._vus: dict[int, Haltable] = {}
+
+    async def thaw(self) -> None:
+        """Wait until the event loop has turned once after a long standstill.
+
+        A process that was frozen goes on in the middle of a turn. Whoever has to decide whether it may go on at all
+        gets its turn first.
+        """
+        before = self.beat
+        while self.beat == before and not self.stopped:
+            await asyncio.sleep(0.001)
 
     def register(self, vu: Haltable) -> None:
         """A VU that a stop has to reach."""

@@ -122,7 +122,7 @@ class Engine:
         self._setup = builder.setup(self._once_examples, log)
         self._make_scenarios(builder)
         self._teardown = builder.teardown(self._once_examples, log)
-        self._observation = SelfObservation(self._recorder, self._network)
+        self._observation = SelfObservation(self._recorder, self._network, self._control)
         self._raise_limits()
         await self._preflight()
         gc.collect()

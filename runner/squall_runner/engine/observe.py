@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import os
 import resource
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from squall_runner.engine.control import Control
     from squall_runner.http import Network
     from squall_runner.recording import Recorder
 
@@ -32,10 +34,12 @@ class SelfObservation:
     Args:
         recorder: Where they are recorded.
         network: Knows the open sockets.
+        control: Is told that the event loop turns.
     """
 
-    def __init__(self, recorder: Recorder, network: Network) -> None:
+    def __init__(self, recorder: Recorder, network: Network, control: Control) -> None:
         self._network = network
+        self._control = control
         self._lag = recorder.trend("loop_lag")
         self._gc = recorder.trend("gc_pause")
         self._cpu = recorder.gauge("cpu_usage")
@@ -62,6 +66,7 @@ class SelfObservation:
             self._ticker.cancel()
             await asyncio.wait([self._ticker])
             self._ticker = None
+        self._control.beat = math.inf
 
     def read(self) -> None:
         """Take the readings that belong to the slot which ends now."""
@@ -83,7 +88,8 @@ class SelfObservation:
             due = clock() + _TICK
             await asyncio.sleep(_TICK)
             # A late answer stands for all the ticks that it swallowed, as each of them would have been late.
-            lag = max(0.0, clock() - due - _RESOLUTION)
+            self._control.beat = now = clock()
+            lag = max(0.0, now - due - _RESOLUTION)
             self._lag.add(lag)
             while lag > _TICK and loop.is_running():
                 lag -= _TICK

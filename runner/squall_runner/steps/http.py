@@ -279,6 +279,7 @@ def compile_send(
     """What sends a request of a step, records it, and says whether it has failed."""
     ctx = site.ctx
     control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
+    standstill = control.standstill
     meter = Meter(site, options.expected)
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
@@ -287,8 +288,13 @@ def compile_send(
         root = vu.root
         if root.halted:
             raise Halted
+        now = clock()
+        if now - control.beat > standstill:
+            await control.thaw()
+            if root.halted:
+                raise Halted
         root.in_flight += 1
-        control.last_request = clock()
+        control.last_request = now
         try:
             response = await vu.client.send(
                 request, timeout=timeout, keep_body=keep_body, max_redirects=redirects

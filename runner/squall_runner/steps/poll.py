@@ -85,8 +85,13 @@ class _Job:
         if root.halted:
             raise Halted
         request = self.build(vu)
+        now = ctx.clock()
+        if now - ctx.control.beat > ctx.control.standstill:
+            await ctx.control.thaw()
+            if root.halted:
+                raise Halted
         root.in_flight += 1
-        ctx.control.last_request = now = ctx.clock()
+        ctx.control.last_request = now
         timeout = max(0.001, min(self.options.timeout, end - now))
         redirects = self.options.max_redirects
         try:
