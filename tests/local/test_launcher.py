@@ -115,3 +115,15 @@ async def test_processes_that_wait_are_used_first_and_the_rest_is_let_go(tmp_pat
         await launcher.close()
         assert launcher.printed().count("down") == 3
     assert exits.codes == {0: 0}
+
+
+async def test_a_runner_that_has_died_while_it_waited_is_told_as_ended(tmp_path: Path) -> None:
+    exits = Exits()
+    with (tmp_path / "out").open("w+b") as out:
+        launcher = Launcher(out, (sys.executable, "-c", "raise SystemExit(7)"))
+        await launcher.warm(1)
+        await asyncio.wait_for(launcher._waiting[0].wait(), 30)
+        await launcher.start([assignment()], exits)
+        await asyncio.wait_for(exits.news.wait(), 30)
+        await launcher.close()
+    assert exits.codes == {0: 7}

@@ -70,8 +70,10 @@ class Launcher:
             watcher = asyncio.create_task(_watch(assignment.runner, process, on_exit))
             self._watchers.add(watcher)
             assert process.stdin is not None
-            process.stdin.write(msgspec.json.encode(assignment) + b"\n")
-            with contextlib.suppress(ConnectionError):  # it has ended already: `_watch` tells
+            if process.stdin.is_closing():
+                continue  # it has ended while it waited: `_watch` tells
+            with contextlib.suppress(ConnectionError):  # it ends just now: `_watch` tells
+                process.stdin.write(msgspec.json.encode(assignment) + b"\n")
                 await process.stdin.drain()
         for process in self._waiting:
             _dismiss(process)
