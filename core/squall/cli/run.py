@@ -132,7 +132,7 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
     if before is not None:
         show(before, summary, limits, console)
     for problem in problems:
-        console.print(f"warning: {problem}", style="yellow", markup=False)
+        console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {folder.path}", markup=False, soft_wrap=True)
     return summary.verdict.exit_code
 
