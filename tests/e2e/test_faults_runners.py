@@ -37,12 +37,12 @@ def test_a_killed_runner_ends_the_run_at_once(squall: Squall, target: CountingTa
     killed = time.time()
     ended = run.ended()
     assert ended.outcome() == (109, "Error", "", "RunnerLost")
-    assert "runner 0 was killed by signal 9" in ended.said
-    assert ended.summary.lost_runners == (0,)
+    (lost,) = ended.summary.lost_runners
+    assert f"runner {lost} was killed by signal 9" in ended.said
     left_alone(target)
     assert target.seen[-1].at - killed < 5
     # What the survivor has sent is in the report, whole; of the dead one at most what it had not yet delivered is missing.
-    assert of_shard(target, 1) <= ended.count() <= target.count()
+    assert of_shard(target, 1 - lost) <= ended.count() <= target.count()
 
 
 def test_a_run_may_go_on_without_a_killed_runner(squall: Squall, target: CountingTarget) -> None:
@@ -57,16 +57,16 @@ def test_a_run_may_go_on_without_a_killed_runner(squall: Squall, target: Countin
     test = manifest(target.url, scenarios=[arrivals], safety={"onRunnerLoss": "continue"})
     run = squall(test, processes=2)
     pids = run.runners(2)
-    run.wait_until(lambda: of_shard(target, 0) > 25, "load of the first runner")
+    run.wait_until(lambda: min(of_shard(target, 0), of_shard(target, 1)) > 25, "load of both runners")
     os.kill(pids[0], signal.SIGKILL)
     ended = run.ended()
     code, result, *_ = ended.outcome()
     assert (code, result) in [(0, "Passed"), (103, "Invalid")]
-    assert ended.summary.lost_runners == (0,)
-    assert "runner 0 was killed by signal 9" in ended.said
+    (lost,) = ended.summary.lost_runners
+    assert f"runner {lost} was killed by signal 9" in ended.said
     left_alone(target)
-    assert of_shard(target, 1) == 80, "the other runner has done all that was its own"
-    assert of_shard(target, 1) <= ended.count() <= target.count() < 160
+    assert of_shard(target, 1 - lost) == 80, "the other runner has done all that was its own"
+    assert of_shard(target, 1 - lost) <= ended.count() <= target.count() < 160
     (load,) = ended.summary.load
     assert load.planned == 160
     assert load.iterations == ended.count()
@@ -104,7 +104,7 @@ def test_a_short_freeze_loses_and_doubles_nothing(squall: Squall, target: Counti
     frozen = begun(run, target)[0]
     freeze(frozen, run)
     time.sleep(3)  # the length of the freeze is what is tested
-    before = of_shard(target, 0)
+    before = of_shard(target, 0), of_shard(target, 1)
     os.kill(frozen, signal.SIGCONT)
     ended = run.ended()
     code, result, *_ = ended.outcome()
@@ -112,7 +112,7 @@ def test_a_short_freeze_loses_and_doubles_nothing(squall: Squall, target: Counti
     assert (code, result) in [(0, "Passed"), (103, "Invalid")]
     assert ended.summary.lost_runners == ()
     left_alone(target)
-    assert of_shard(target, 0) > before, "it has gone on"
+    assert min(of_shard(target, shard) - before[shard] for shard in (0, 1)) > 20, "both have gone on"
     assert ended.count() == target.count()
 
 
@@ -123,16 +123,16 @@ def test_a_runner_frozen_for_too_long_is_lost_and_sends_nothing_when_it_thaws(
     run = squall(manifest(target.url, steps=MARKED, duration="8s", safety=safety), processes=2)
     frozen = begun(run, target)[0]
     freeze(frozen, run)
-    run.wait_for_output("runner 0 has been silent for too long")
-    sent, others = of_shard(target, 0), of_shard(target, 1)
+    run.wait_for_output("has been silent for too long")
+    before = of_shard(target, 0), of_shard(target, 1)
     os.kill(frozen, signal.SIGCONT)
     run.wait_until(lambda: frozen not in run.members(), "the end of the runner that nobody controlled")
     ended = run.ended()
     assert ended.outcome()[0] in (0, 103)
-    assert ended.summary.lost_runners == (0,)
+    (lost,) = ended.summary.lost_runners
     left_alone(target)
-    assert of_shard(target, 0) == sent
-    assert of_shard(target, 1) > others
+    assert of_shard(target, lost) == before[lost]
+    assert of_shard(target, 1 - lost) > before[1 - lost]
     assert ended.count() <= target.count()
 
 
@@ -143,7 +143,7 @@ def test_a_runner_that_stays_frozen_does_not_keep_the_run_from_ending(
     freeze(begun(run, target)[1], run)
     ended = run.ended()
     assert ended.outcome() == (109, "Error", "", "RunnerLost")
-    assert "runner 1 has been silent for too long" in ended.said
+    assert "has been silent for too long" in ended.said
     left_alone(target)
 
 

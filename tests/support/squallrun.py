@@ -1,7 +1,8 @@
 """`squall run` as its users have it: a process of its own, with its runners, its results folder and its exit code.
 
-Each gets a session of its own, by which everything it ever starts is found again, also after it has died itself: so a test can
-prove that nothing is left, and whatever a defect does leave behind is ended with the test.
+Each gets a folder for temporary files of its own, and the environment variable that names it marks everything it ever starts,
+also after it has died itself: so a test can prove that nothing is left, and whatever a defect does leave behind is
+ended with the test.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,8 @@ class SquallRun:
         self.folder = folder
         self.results = folder / "results"
         self._output = folder / "output"
+        self._temporary = folder / "temporary"
+        self._temporary.mkdir()
         file = folder / "loadtest.yaml"
         file.write_text(yaml.safe_dump(test, sort_keys=False))
         command = [] if terminal is None else [sys.executable, "-c", _TAKE_TERMINAL]
@@ -150,8 +153,9 @@ class SquallRun:
                 stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=terminal if terminal is not None else (output if stdout is None else stdout),
                 stderr=output if terminal is None else terminal,
-                env=os.environ | (environ or {}),
+                env=os.environ | {"TMPDIR": str(self._temporary)} | (environ or {}),
                 start_new_session=True,
+                preexec_fn=_mind_signals,  # noqa: PLW1509 - two calls of C, before any thread exists
             )
         self.pid = self.process.pid
 
@@ -182,7 +186,7 @@ class SquallRun:
             time.sleep(_POLL_SECONDS)
 
     def runners(self, count: int) -> list[int]:
-        """The process ids of its runners, as soon as there are so many; runner 0 first."""
+        """The process ids of its runners, as soon as there are so many, in no particular order."""
 
         def found() -> list[int]:
             return [pid for pid in self.members() if b"squall_runner" in _command_line(pid)]
@@ -191,15 +195,15 @@ class SquallRun:
         return found()
 
     def members(self) -> list[int]:
-        """All living processes of its session, the oldest first."""
-        return [pid for pid in session_members(self.pid) if pid != self.pid]
+        """All living processes that it has started."""
+        return [pid for pid in marked(f"TMPDIR={self._temporary}".encode()) if pid != self.pid]
 
     def signal(self, number: int) -> None:
         """Send a signal to the `squall run` process alone."""
         self.process.send_signal(number)
 
     def signal_group(self, number: int) -> None:
-        """Send a signal to it and its runners, as terminals, shells and `timeout` do."""
+        """Send a signal to its process group, as terminals, shells and `timeout` do."""
         os.killpg(self.pid, number)
 
     # -- at its end -------------------------------------------------------------------------------------------
@@ -260,27 +264,26 @@ class Squall:
             run.close()
 
 
-def session_members(session: int) -> list[int]:
-    """The living processes of a session, by the time of their start; zombies are none."""
+def _mind_signals() -> None:
+    """Whoever runs the tests may ignore signals, which children inherit; a user's shell does not."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def marked(variable: bytes) -> list[int]:
+    """The living processes that were started with this variable in their environment; zombies are none."""
     found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
         with suppress(OSError):
-            fields = _stat_fields(int(entry.name))
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                found.append((int(fields[19]), int(entry.name)))
-    return [pid for _, pid in sorted(found)]
+            if entry.name.isdigit() and variable in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
 
 
 def stopped(pid: int) -> bool:
     """Whether a process has been stopped by a signal."""
-    return _stat_fields(pid)[0] == "T"
-
-
-def _stat_fields(pid: int) -> Sequence[str]:
-    """The fields of /proc/PID/stat from the state on; the name before them may hold anything."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    # The name before the state may hold anything.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 def _command_line(pid: int) -> bytes:
