@@ -109,7 +109,7 @@ class Control:
         gets its turn first.
         """
         before = self.beat
-        while self.beat == before and not self.stopped:
+        while self.beat == before and not self.stopped:  # noqa: ASYNC110 - an event set in every turn would cost every turn
             await asyncio.sleep(0.001)
 
     def register(self, vu: Haltable) -> None:
