@@ -195,7 +195,7 @@ def test_setup_runs_on_one_runner_before_anybody_starts():
     ("event", "reason"),
     [
         (lambda b: b.say(0, protocol.SetupDone({}, "refused")), "SetupFailed"),
-        (lambda b: b.pass_time(301), "SetupDeadline"),
+        (lambda b: b.pass_time(71), "SetupDeadline"),
         (lambda b: b.state.exited(0, -9, b.now), "RunnerExited"),
         (lambda b: (b.state.disconnected(0, b.now), b.hello(0, "b")), "SetupLost"),
         (lambda b: b.say(1, protocol.Failed("RunnerCrashed", "x")), "RunnerCrashed"),
@@ -208,6 +208,18 @@ def test_a_setup_that_goes_wrong_ends_the_run(event, reason):
     bench.act()
     assert (bench.verdict.result, bench.verdict.reason) == ("Error", reason)
     assert not bench.heard(1, protocol.Start)
+
+
+def test_a_manifest_may_allow_setup_and_teardown_more_time():
+    bench = Bench(1, setup={**STEPS, "timeout": "10m"}, teardown={**STEPS, "timeout": "20m"})
+    bench.begin()
+    bench.pass_time(9 * 60)
+    assert bench.state.phase == "setup"
+    bench.say(0, protocol.SetupDone({}))
+    bench.slots(1)
+    bench.finish(0)
+    bench.pass_time(19 * 60)
+    assert bench.state.phase == "teardown"
 
 
 def test_setup_is_asked_again_of_a_runner_that_reconnects():
@@ -239,7 +251,7 @@ def test_a_run_ends_when_all_have_finished_and_torn_down():
     ("event", "warning"),
     [
         (lambda b: b.say(0, protocol.TeardownDone("no")), "teardown failed: no"),
-        (lambda b: b.pass_time(61), "teardown has not ended within 60 s"),
+        (lambda b: b.pass_time(71), "teardown has not ended within 70 s"),
         (lambda b: b.state.exited(0, -9, b.now), "teardown failed: runner 0 was killed by signal 9"),
     ],
 )

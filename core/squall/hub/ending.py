@@ -98,7 +98,7 @@ class RunEnding(RunBase):
                 text = f"not ready within {self.spec.start_deadline_seconds:g} s: runner {', '.join(waiting)}"
                 self.stop(Stopping(cause="error", reason="StartDeadline", message=text), now_ns)
             case "setup":
-                text = f"setup has not ended within {self.spec.setup_seconds:g} s"
+                text = f"setup has not ended within {self.limits.setup_ns / SECOND:g} s"
                 self.stop(Stopping(cause="error", reason="SetupDeadline", message=text), now_ns)
             case "running":
                 text = f"the run has reached safety.maxDuration, {self.manifest.safety.max_duration}"
@@ -110,7 +110,7 @@ class RunEnding(RunBase):
                 for member in self.members.live():
                     self.lose(member, f"runner {member.index} did not confirm the stop", now_ns)
             case "teardown":
-                text = f"teardown has not ended within {self.spec.teardown_seconds:g} s"
+                text = f"teardown has not ended within {self.limits.teardown_ns / SECOND:g} s"
                 self.note("warning", "TeardownDeadline", text, now_ns)
                 self._finish(now_ns)
             case "finished":
@@ -156,7 +156,7 @@ class RunEnding(RunBase):
         runner = next((member for member in present if member.index == self.setup_runner), present[0])
         self.phase = "teardown"
         self.teardown_runner = runner.index
-        self.deadline_ns = now_ns + round(self.spec.teardown_seconds * SECOND)
+        self.deadline_ns = now_ns + self.limits.teardown_ns
         self.record("teardown", {"runner": runner.index})
         self.send(runner, protocol.Teardown())
 

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.spec.loadtest import LoadTestSpec, Threshold
+    from squall.spec.steps import StepBlock
 
 SECOND: Final = 1_000_000_000
+BLOCK_MARGIN_NS: Final = 10 * SECOND
+"""Setup and teardown end themselves at their timeout; the hub waits this much longer for the word of it."""
 LIVE_WINDOW_SLOTS: Final = 10
 """The live view shows percentiles over so many slots."""
 SLACK_SLOTS: Final = 5
@@ -33,6 +36,8 @@ class Limits:
         lost_control_ns: A runner that has not heard from the hub for this long stops for good.
         max_duration_ns: Nothing is sent later than this after the start.
         stop_grace_ns: What is in flight at a stop may take this long to end.
+        setup_ns: How long setup may take, until the hub gives it up; the runner has ended it before.
+        teardown_ns: Likewise for teardown.
         keep_slots: How many of the latest slots have to be known one by one.
         anchors: Last slots whose totals have to be known, see `squall.metrics.retention`.
     """
@@ -40,6 +45,8 @@ class Limits:
     lost_control_ns: int
     max_duration_ns: int
     stop_grace_ns: int
+    setup_ns: int
+    teardown_ns: int
     keep_slots: int
     anchors: tuple[int, ...]
 
@@ -59,9 +66,15 @@ class Limits:
             lost_control_ns=lost_control,
             max_duration_ns=nanoseconds(safety.max_duration),
             stop_grace_ns=nanoseconds(safety.stop_grace),
+            setup_ns=_block(spec.setup),
+            teardown_ns=_block(spec.teardown),
             keep_slots=max(windows) + math.ceil(lost_control / SECOND) + SLACK_SLOTS,
             anchors=tuple(sorted({start - 1 for start in starts if start > 0})),
         )
+
+
+def _block(block: StepBlock | None) -> int:
+    return (nanoseconds(block.timeout) if block else 0) + BLOCK_MARGIN_NS
 
 
 def _thresholds(spec: LoadTestSpec) -> Iterator[Threshold]:

@@ -27,8 +27,6 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
         launched_unix: When the runners were launched, Unix time in seconds; 0 for now.
         start_deadline_seconds: By then every runner must be ready.
-        setup_seconds: How long setup may take.
-        teardown_seconds: How long teardown may take.
         reconnect_seconds: A runner whose connection has broken may come back for this long before it counts as lost. A
             process that is known to have ended is lost at once.
         watermark_seconds: A slot is judged without the runners that have not delivered it this long after its end.
@@ -42,8 +40,6 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     prometheus_url: str = ""
     launched_unix: float = 0.0
     start_deadline_seconds: float = 60.0
-    setup_seconds: float = 300.0
-    teardown_seconds: float = 60.0
     reconnect_seconds: float = 5.0
     watermark_seconds: float = 1.5
 

@@ -207,7 +207,7 @@ class RunState(RunEnding):
             return
         first = self.members[0]
         self.phase = "setup"
-        self.deadline_ns = now_ns + round(self.spec.setup_seconds * SECOND)
+        self.deadline_ns = now_ns + self.limits.setup_ns
         self.setup_runner = first.index
         self.record("setup", {"runner": first.index, "attempt": first.attempt}, durable=True)
         self.send(first, protocol.Setup())
@@ -343,9 +343,9 @@ class RunState(RunEnding):
             self._end_load(now_ns)
         lengths = {
             "connecting": round(self.spec.start_deadline_seconds * SECOND),
-            "setup": round(self.spec.setup_seconds * SECOND),
+            "setup": self.limits.setup_ns,
             "stopping": self.reconnect_ns + self.limits.stop_grace_ns + CONFIRM_NS,
-            "teardown": round(self.spec.teardown_seconds * SECOND),
+            "teardown": self.limits.teardown_ns,
         }
         self.deadline_ns = now_ns + lengths.get(self.phase, NEVER)
         if self.phase == "running":
