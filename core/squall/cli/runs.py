@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+_PIPED_WIDTH = 10_000
+
 
 @click.command()
 @click.option(
@@ -19,6 +21,8 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="A JSON object a line.")
 def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT001 - click passes it so
     """List finished runs, oldest first."""
+    import sys
+
     import msgspec
     from rich.console import Console
     from rich.table import Table
@@ -64,6 +68,7 @@ def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT00
     if as_json:
         return
     if table.row_count:
-        Console().print(table)
+        # Where nobody looks but a program, a row is a line and a path is whole.
+        Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
     else:
         click.echo(f"no runs below {results}")

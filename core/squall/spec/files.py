@@ -134,7 +134,7 @@ def _take(files: Files, name: str, path: Path, place: Problem) -> None:
         with path.open("rb"):
             files.found[name] = LocalFile(name, path, None, path.stat().st_size)
     except FileNotFoundError:
-        refuse(f"there is no file {path}", _similar(path))
+        refuse(f"there is no file {path}", _similar(path, name))
     except IsADirectoryError:
         refuse(f"{path} is a directory", "name a file in it")
     except (OSError, ValueError) as error:
@@ -142,9 +142,11 @@ def _take(files: Files, name: str, path: Path, place: Problem) -> None:
         refuse(f"{path} cannot be read: {reason}", "check its permissions")
 
 
-def _similar(path: Path) -> str:
+def _similar(path: Path, name: str) -> str:
     try:
         close = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
     except OSError:
-        return "paths begin at the manifest's directory"
-    return f"did you mean {path.parent / close}?" if close else "paths begin at the manifest's directory"
+        close = None
+    if close:
+        return f"did you mean {path.parent / close}?"
+    return f"paths begin at the manifest's directory; --file {name}=PATH takes it from elsewhere"
