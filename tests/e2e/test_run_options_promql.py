@@ -117,7 +117,7 @@ def test_a_value_below_the_limit_passes(tmp_path: Path) -> None:
 def test_an_unreachable_prometheus_is_no_data_and_says_so(tmp_path: Path) -> None:
     with logging_target() as target:
         ran = run(
-            MANIFEST.replace("DURATION", "1s"),
+            MANIFEST.replace("DURATION", "2500ms"),
             f"--prometheus-url=http://127.0.0.1:{free_ports(1)[0]}",
             cwd=tmp_path,
             url=target.url,
