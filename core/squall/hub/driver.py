@@ -204,7 +204,7 @@ class Run:
             return
         self._tasks = [asyncio.create_task(self._tick())]
         if self.state.judge.queries and self._prometheus is None:
-            text = "thresholds on queries cannot be judged: no Prometheus is known"
+            text = "thresholds on queries cannot be judged: no Prometheus is known (`squall run --prometheus-url`)"
             self.state.note("warning", "NoPrometheus", text, self._clock())
         elif self.state.judge.queries and self._prometheus is not None:
             self._tasks.append(asyncio.create_task(self._ask_prometheus(self._prometheus)))
