@@ -6,6 +6,8 @@ travel to the place where requests are made in an object that cannot be printed 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 
 MASK = "***"
@@ -16,10 +18,13 @@ _SHORTEST = 3
 class Secrets(Mapping[str, str]):
     """Secret variables by name. Its `repr` and `str` show names only."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_pattern", "_values")
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
+        shown = {value for value in self._values.values() if len(value) >= _SHORTEST}
+        longest_first = sorted(shown, key=len, reverse=True)
+        self._pattern = re.compile("|".join(_spellings(value) for value in longest_first)) if shown else None
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -34,8 +39,31 @@ class Secrets(Mapping[str, str]):
         return f"Secrets({', '.join(f'{name}={MASK}' for name in self._values)})"
 
     def mask(self, text: str) -> str:
-        """`text` with every secret value replaced by `***`, longer values first."""
-        for value in sorted(set(self._values.values()), key=len, reverse=True):
-            if len(value) >= _SHORTEST:
-                text = text.replace(value, MASK)
-        return text
+        """`text` with every secret value replaced by `***`, longer values first.
+
+        A value is also found as it is written within a URL, within JSON, or within the `repr` of bytes.
+        """
+        return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+
+def _spellings(value: str) -> str:
+    """A pattern of all the ways to write a value, each character for itself: URLs quote some and not others."""
+    return "".join(_spelled(char) for char in value)
+
+
+def _spelled(char: str) -> str:
+    raw = char.encode(errors="surrogatepass")
+    ways = {
+        char,
+        "".join(f"%{byte:02X}" for byte in raw),
+        "".join(f"%{byte:02x}" for byte in raw),
+        json.dumps(char)[1:-1],
+        json.dumps(char, ensure_ascii=False)[1:-1],
+        repr(raw)[2:-1],
+    }
+    if char == " ":
+        ways.add("+")
+    if char in "'\"":
+        ways.add(f"\\{char}")
+    # The longest first: a backslash stands for itself, and begins the other ways to write it.
+    return f"(?:{'|'.join(re.escape(way) for way in sorted(ways, key=len, reverse=True))})"
