@@ -9,7 +9,7 @@ import time
 
 import pytest
 from support.countingtarget import CountingTarget
-from support.squallrun import Ended, Squall, SquallRun, manifest, step
+from support.squallrun import Ended, Squall, SquallRun, manifest, step, stopped
 
 LONG = "40s"
 NEVER = 60.0
@@ -124,6 +124,18 @@ def test_ctrl_c_once_lets_a_teardown_end(squall: Squall, target: CountingTarget)
     ended = run.ended()
     assert ended.outcome()[:2] in [(0, "Passed"), (103, "Invalid")], "the load had been done"
     assert not [text for text in ended.summary.warnings if "teardown" in text]
+    all_over(target, ended)
+
+
+def test_ctrl_z_suspends_the_load_too(squall: Squall, target: CountingTarget) -> None:
+    run = squall(manifest(target.url, duration="3s"), processes=2)
+    run.wait_for_requests(target, 40, "/")
+    pids = run.runners(2)
+    run.signal(signal.SIGTSTP)
+    run.wait_until(lambda: all(stopped(pid) for pid in (run.pid, *pids)), "the end of all motion")
+    run.signal(signal.SIGCONT)
+    ended = run.ended()
+    assert ended.outcome()[0] in (0, 103)
     all_over(target, ended)
 
 

@@ -24,6 +24,9 @@ class FakeRun:
     def kill(self) -> None:
         self.told.append("kill")
 
+    def suspend(self) -> None:
+        self.told.append("suspend")
+
 
 async def send(number: signal.Signals) -> None:
     """Deliver a signal to this process and let the event loop see it."""
@@ -38,6 +41,7 @@ async def send(number: signal.Signals) -> None:
         ([signal.SIGINT], ["stop user Interrupted"]),
         ([signal.SIGINT, signal.SIGINT], ["stop user Interrupted", "kill"]),
         ([signal.SIGTERM], ["stop user Terminated"]),
+        ([signal.SIGTSTP, signal.SIGTSTP], ["suspend", "suspend"]),
         ([signal.SIGHUP], ["stop user TerminalClosed"]),
         ([signal.SIGHUP, signal.SIGINT], ["stop user TerminalClosed", "stop user Interrupted"]),
     ],
@@ -45,7 +49,7 @@ async def send(number: signal.Signals) -> None:
 async def test_what_signals_mean(signals: list[signal.Signals], told: list[str]) -> None:
     run = FakeRun()
     with Interrupts() as interrupts:
-        interrupts.attach(cast("Run", run))
+        interrupts.attach(cast("Run", run), run.suspend)
         for number in signals:
             await send(number)
     assert run.told == told
@@ -55,7 +59,7 @@ async def test_a_signal_before_the_run_exists_is_made_up_for() -> None:
     run = FakeRun()
     with Interrupts() as interrupts:
         await send(signal.SIGINT)
-        interrupts.attach(cast("Run", run))
+        interrupts.attach(cast("Run", run), run.suspend)
     assert run.told == ["stop user Interrupted"]
 
 

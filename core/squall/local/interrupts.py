@@ -1,7 +1,7 @@
 """What Ctrl-C and its kin mean, at every moment of a run.
 
 Ctrl-C once: stop, tear down, report. Twice: end all at once, and still report what was measured. SIGTERM and a closed
-terminal are like Ctrl-C once. The handlers stand from before anything is started until the last file is written, so a signal at
+terminal are like Ctrl-C once. Ctrl-Z suspends the whole run, load included, until it is let go on. The handlers stand from before anything is started until the last file is written, so a signal at
 any moment ends the run, and none ends this process before its work is done.
 """
 
@@ -12,6 +12,8 @@ import signal
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall.hub.driver import Run
 
 _MEANINGS: Final = {
@@ -37,12 +39,13 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:
         """Give the signals back."""
-        for number in _MEANINGS:
+        for number in (*_MEANINGS, signal.SIGTSTP):
             asyncio.get_running_loop().remove_signal_handler(number)
 
-    def attach(self, run: Run) -> None:
-        """What the signals end; what came before this is made up for."""
+    def attach(self, run: Run, suspend: Callable[[], None]) -> None:
+        """What the signals end, and what suspends it; what came before this is made up for."""
         self._run = run
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, suspend)
         if self._asked is not None:
             self._end(self._asked)
 

@@ -93,6 +93,17 @@ class Launcher:
         """Process ids by index of the runner."""
         return {index: process.pid for index, process in self._processes.items()}
 
+    def suspend(self) -> None:
+        """Stand still until somebody lets this process go on, and the runners with it: nobody else would stop their load."""
+        self._tell_all(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        self._tell_all(signal.SIGCONT)
+
+    def _tell_all(self, number: signal.Signals) -> None:
+        for process in (*self._processes.values(), *self._waiting):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)
+
     def printed(self) -> str:
         """What the processes have printed, the end of it when it is long; normally nothing."""
         end = self._output.seek(0, os.SEEK_END)

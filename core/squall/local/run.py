@@ -146,7 +146,7 @@ async def _carry_out(
             msgspec.structs.replace(template, runner=index, shards=shards)
             for index, shards in enumerate(runners)
         ]
-        interrupts.attach(run)
+        interrupts.attach(run, launched.launcher.suspend)
         await _watch(run, launched.launcher, assignments, view)
     finally:
         await launched.launcher.close()
