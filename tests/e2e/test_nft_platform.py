@@ -82,6 +82,18 @@ def test_what_the_target_stored_is_what_the_summary_says(full: tuple[Ran, dict[s
     )
 
 
+def test_thresholds_and_tables_have_the_same_figures(full: tuple[Ran, dict[str, int]]) -> None:
+    ran, _ = full
+    judged = {
+        (threshold.source, threshold.expression): threshold.value
+        for tier in ran.summary.tiers
+        for threshold in tier.thresholds
+    }
+    assert judged["http_reqs", "rate>10/s"] == pytest.approx(ran.values("http_reqs")["rate"])
+    assert judged["signup_duration", "p(95)<2s"] == ran.values("signup_duration")["p95"]
+    assert judged["checks{scenario:minting}", "rate>99%"] == ran.values("checks", scenario="minting")["rate"]
+
+
 def test_own_metrics_stages_and_report_are_there(full: tuple[Ran, dict[str, int]]) -> None:
     ran, _ = full
     for metric in ("signup_duration", "mint_duration", "gallery_load_duration"):

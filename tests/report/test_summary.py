@@ -8,7 +8,7 @@ from squall.metrics.histogram import Histogram
 from squall.metrics.series import SeriesKey
 from squall.report.figures import find
 from squall.report.model import Summary, Timings
-from squall.report.summary import build_summary, manifest_hash
+from squall.report.summary import build_summary, loaded, manifest_hash
 
 
 def test_percentiles_of_the_whole_come_from_merged_histograms() -> None:
@@ -98,3 +98,20 @@ def test_rows_stand_in_the_order_of_the_manifest() -> None:
     rows = [row.tags for row in summary().metrics if row.metric == "http_reqs"]
     assert [tags.get("stage") for tags in rows if "stage" in tags] == ["1", "hold"]
     assert [tags.get("step") for tags in rows if "step" in tags] == ["home", "cart"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "end", "spans"),
+    [
+        ({}, 20.0, ((0.0, 20.0),)),
+        ({"step": "home"}, 20.0, ((0.0, 20.0),)),
+        ({"scenario": "browse"}, 20.0, ((0.0, 20.0),)),
+        ({"scenario": "browse", "stage": "hold"}, 20.0, ((10.0, 20.0),)),
+        ({"stage": "hold"}, 99.0, ((10.0, 60.0),)),
+        ({"stage": "hold"}, 5.0, ()),
+    ],
+)
+def test_when_there_was_load_of_a_scenario_and_a_stage(
+    tags: dict[str, str], end: float, spans: tuple[tuple[float, float], ...]
+) -> None:
+    assert loaded(facts().plan, end, tags) == spans

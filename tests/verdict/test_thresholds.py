@@ -160,6 +160,25 @@ def test_counts_over_the_run_are_judged_when_they_can_be(expression, options, st
     assert watch.holds is holds
 
 
+@pytest.mark.parametrize(
+    ("loaded", "after", "value"),
+    [
+        ((), 0, 10.0),  # nobody has said: all slots
+        (((0.0, 1.5),), 0, 20.0),  # the rest was spent waiting for what was in flight
+        (((0.0, 0.5), (2.0, 9.0)), 0, 20.0),  # several spans, and never beyond the last slot
+        (((0.0, 2.5),), 1, 40 / 3),
+        (((0.0, 0.5),), 1, 10.0),  # no load after `after`
+    ],
+)
+def test_a_rate_over_the_run_is_over_the_time_in_which_there_was_load(loaded, after, value):
+    store = SlotStore(keep=100, anchors=[after - 1])
+    runner = Runner()
+    for slot in range(3):
+        store.add(runner.add("http_reqs", 10).snapshot(slot))
+    watch = Watch(threshold("http_reqs", "rate>1/s", after=after))
+    assert watch.finish(2, store, loaded).value == pytest.approx(value)
+
+
 def test_a_stalled_target_breaks_a_rate_though_nothing_comes_in():
     store, runner = counts([10, 10]), Runner(1)
     for slot in range(4):

@@ -7,12 +7,14 @@ of Prometheus, probes of the target, and what an earlier hub process had found o
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.hub.limits import SECOND
 from squall.hub.model import Stopping
 from squall.metrics.series import Counter, Gauge, Selector
 from squall.report.model import ThresholdState, TierSummary
+from squall.report.summary import loaded
 from squall.spec.base import whole
 from squall.verdict.build import safety_of, saturation_of, thresholds_of, tiers_of
 from squall.verdict.safety import SafetyWatch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from squall.metrics.slots import SlotStore
     from squall.plan.model import ScenarioPlan, TestPlan
     from squall.spec.loadtest import LoadTestSpec
+    from squall.verdict.thresholds import Spans
 
 FRESH_SLOTS: Final = 3
 """An answer of Prometheus counts for so many slots; one that is older is no data."""
@@ -196,13 +199,21 @@ class Judge:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def verdict(self, slot: int, ending: Ending | None) -> Verdict:
-        """The verdict of a run whose last slot this is; asked once."""
-        ended = [(w.threshold, w.finish(slot, self._store), w.holds) for w in self._watches]
+    def verdict(self, slot: int, ending: Ending | None, load_seconds: float) -> Verdict:
+        """The verdict of a run whose last slot this is, and whose load lasted so long; asked once."""
+        when = partial(self._loaded, load_seconds)
+        ended = [
+            (w.threshold, w.finish(slot, self._store, when(w.threshold)), w.holds) for w in self._watches
+        ]
         return decide(endings=[ending] if ending else [], saturation=self.saturation(), thresholds=ended)
 
-    def tiers(self, slot: int) -> tuple[TierSummary, ...]:
-        """Which tiers hold over the run whose last slot this is; asked once."""
+    def _loaded(self, load_seconds: float, threshold: Threshold) -> Spans:
+        """When there was load of the kind that a threshold selects."""
+        tags = dict(threshold.selector.tags) if threshold.selector else {}
+        return loaded(self._plan, load_seconds, tags)
+
+    def tiers(self, slot: int, load_seconds: float) -> tuple[TierSummary, ...]:
+        """Which tiers hold over the run whose last slot this is, and whose load lasted so long; asked once."""
         return tuple(
             TierSummary(
                 name=outcome.tier.name,
@@ -210,7 +221,7 @@ class Judge:
                 held=outcome.held,
                 thresholds=tuple(threshold_state(t, e) for t, e, _ in outcome.outcomes),
             )
-            for outcome in self._grading.finish(slot, self._store)
+            for outcome in self._grading.finish(slot, self._store, partial(self._loaded, load_seconds))
         )
 
     def saturation(self) -> Saturation:

@@ -34,7 +34,8 @@ class Outcome(msgspec.Struct, frozen=True):
 def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogue, name: str) -> Outcome:
     """The outcome of a run that has finished; asked once."""
     last = state.judged
-    verdict = state.judge.verdict(last, _ending(state))
+    times = timings(state, plan)
+    verdict = state.judge.verdict(last, _ending(state), times.load_seconds)
     assert state.ended_ns is not None, "the run has finished"
     facts = Facts(
         run=spec.run,
@@ -59,11 +60,11 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
             exit_code=int(verdict.exit_code),
         ),
         thresholds=state.judge.thresholds(),
-        tiers=state.judge.tiers(last),
+        tiers=state.judge.tiers(last, times.load_seconds),
         events=tuple(state.timeline.events),
         warnings=state.timeline.warnings,
         examples=state.timeline.examples,
-        timings=timings(state, plan),
+        timings=times,
         saturated_share=state.judge.saturation().share,
         lost_runners=tuple(state.lost),
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from squall.metrics.names import Catalogue
     from squall.plan.model import ScenarioPlan, TestPlan
+    from squall.verdict.thresholds import Spans
 
 _NS = 1_000_000_000
 
@@ -145,14 +146,30 @@ def _named_steps(part: object) -> Iterator[str]:
 
 def _seconds(facts: Facts, tags: dict[str, str]) -> float:
     """How long the load lasted that the tags select: a counter's rate is over the time in which it could count."""
-    end = facts.timings.load_seconds
-    if "scenario" not in tags:
-        return end
-    scenario = facts.plan.scenario(tags["scenario"])
-    spans = [(span.start_ns, span.end_ns) for span in scenario.stages if span.name == tags.get("stage")]
-    if not spans:
-        spans = [(scenario.start_ns, scenario.end_ns)]
-    return sum(max(0.0, min(last / _NS, end) - first / _NS) for first, last in spans)
+    return sum(last - first for first, last in loaded(facts.plan, facts.timings.load_seconds, tags))
+
+
+def loaded(plan: TestPlan, end: float, tags: Mapping[str, str]) -> Spans:
+    """When there was load of the scenario and the stage that tags may select, in seconds since the start.
+
+    Args:
+        plan: What was planned.
+        end: When the load ended.
+        tags: Others than `scenario` and `stage` are of no matter.
+    """
+    if not {"scenario", "stage"} & tags.keys():
+        return ((0.0, end),)
+    scenarios = [each for each in plan.scenarios if tags.get("scenario") in (None, each.name)]
+    stages = [stage for each in scenarios for stage in each.stages if stage.name == tags.get("stage")]
+    parts = [(each.start_ns, each.end_ns) for each in (stages or scenarios)]
+    spans: list[tuple[float, float]] = []
+    for start_ns, end_ns in sorted(parts):
+        first, last = start_ns / _NS, min(end_ns / _NS, end)
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], last))
+        elif first < last:
+            spans.append((first, last))
+    return tuple(spans)
 
 
 def _grades(tiers: tuple[TierSummary, ...]) -> dict[str, str]:

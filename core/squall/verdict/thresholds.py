@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from squall.verdict.grammar import Expression
 
 
+Spans = tuple[tuple[float, float], ...]
+"""Times from one moment to another, in seconds since the start of the load."""
+
+
 class Figures(Protocol):
     """Where measurements come from; `squall.metrics.slots.SlotStore` is one."""
 
@@ -195,10 +199,16 @@ class Watch:
         self.last = last
         self._since = last.since
 
-    def finish(self, slot: int, figures: Figures) -> Evaluation:
+    def finish(self, slot: int, figures: Figures, loaded: Spans = ()) -> Evaluation:
         """Evaluate the run as a whole, after its last slot; the result is `pass`, `failed` or `noData`.
 
         `holds` tells what it means.
+
+        Args:
+            slot: The last one.
+            figures: The measurements.
+            loaded: When there was load of the kind that it selects: a rate per second is over that time, as waiting
+                for what is still in flight makes no target slower. Without it, over all slots.
         """
         threshold = self.threshold
         if self.last.failed_at is not None:
@@ -206,7 +216,7 @@ class Watch:
         if not threshold.momentary or (threshold.selector and not self.last.judged):
             if slot < threshold.after:
                 return self._keep(slot, State.NO_DATA, message="the run ended before `after`")
-            value, samples = self._observe(slot, figures, None)
+            value, samples = self._observe(slot, figures, None, loaded)
             found = self._judge(slot, value, samples, figures, last=True)
         else:
             found = self.last
@@ -232,7 +242,9 @@ class Watch:
         """Whether it has failed and asks to stop the run."""
         return self.threshold.abort_on_fail and self.last.state is State.FAILED
 
-    def _observe(self, slot: int, figures: Figures, answer: float | None) -> tuple[float | None, int]:
+    def _observe(
+        self, slot: int, figures: Figures, answer: float | None, loaded: Spans = ()
+    ) -> tuple[float | None, int]:
         """The value at the end of a slot, and how many samples it is made of."""
         threshold = self.threshold
         if threshold.selector is None:
@@ -247,7 +259,9 @@ class Watch:
             found = found or Counter()
         elif found is None or threshold.kind is Kind.COUNTER:
             return None, 0
-        return threshold.expression.value(found, slot - first + 1), _samples(found)
+        end = slot + 1.0
+        seconds = sum(max(0.0, min(until, end) - max(since, first)) for since, until in loaded)
+        return threshold.expression.value(found, seconds or end - first), _samples(found)
 
     def _within_stage(self, first: int, last: int, figures: Figures) -> bool:
         """Whether a counter's window lies within the stage that it selects, as far as what was counted tells."""

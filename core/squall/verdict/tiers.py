@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from squall.verdict.thresholds import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from squall.verdict.thresholds import Evaluation, Figures, Threshold
+    from squall.verdict.thresholds import Evaluation, Figures, Spans, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,16 @@ class Grading:
                 if watch.threshold.momentary:
                     watch.step(slot, figures, answers.get(watch.threshold.query))
 
-    def finish(self, slot: int, figures: Figures) -> list[TierOutcome]:
-        """Which tiers hold over the run that ended with this slot, in their order."""
+    def finish(
+        self, slot: int, figures: Figures, loaded: Callable[[Threshold], Spans] = lambda _: ()
+    ) -> list[TierOutcome]:
+        """Which tiers hold over the run that ended with this slot, in their order; see `Watch.finish`."""
         outcomes = []
         for tier, watches in self._watched:
-            ended = tuple((watch.threshold, watch.finish(slot, figures), watch.holds) for watch in watches)
+            ended = tuple(
+                (watch.threshold, watch.finish(slot, figures, loaded(watch.threshold)), watch.holds)
+                for watch in watches
+            )
             outcomes.append(TierOutcome(tier, all(held for *_, held in ended), ended))
         return outcomes
 
