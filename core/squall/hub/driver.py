@@ -79,6 +79,7 @@ class Run:
         )
         self.outcome: outcome.Outcome | None = None
         """Everything about the run, once it has finished."""
+        self._defect: Exception | None = None
         self._clock = clock
         self._log = log
         results = Path(spec.folder) if spec.folder else folder
@@ -108,8 +109,14 @@ class Run:
         return self._done.is_set()
 
     async def finished(self) -> None:
-        """Wait until all is over, teardown included, and `outcome` is there."""
+        """Wait until all is over, teardown included, and `outcome` is there.
+
+        Raises:
+            Exception: What has broken in the hub itself, and so has ended the run without an outcome.
+        """
         await self._done.wait()
+        if self._defect is not None:
+            raise self._defect
 
     async def watch(self) -> AsyncIterator[LiveState]:
         """The run's states as they change; a slow reader misses some, never the last."""
@@ -166,6 +173,10 @@ class Run:
         if self._connections.get(runner) is connection:
             try:
                 self.state.received(runner, message, self._clock())
+            except ValueError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a run must not hang because of a defect
+                self._break_off(error)
             finally:
                 self._act(seldom=isinstance(message, protocol.Measured | protocol.Pong))
 
@@ -236,8 +247,25 @@ class Run:
                 async with asyncio.timeout(max(0.0, pause)):
                     await self._wake.wait()
             except TimeoutError:
-                self.state.tick(self._clock())
+                try:
+                    self.state.tick(self._clock())
+                except Exception as error:  # noqa: BLE001 - a run must not hang because of a defect
+                    self._break_off(error)
                 self._act()
+
+    def _break_off(self, error: Exception) -> None:
+        """The hub itself is broken: no load may go on without it, and whoever waits for the run must hear of it."""
+        if self.is_finished:
+            return
+        self._defect = error
+        if self._log is not None:
+            self._log(self.spec.run, "error", "HubDefect", {"message": f"{type(error).__name__}: {error}"})
+        for connection in self._connections.values():
+            connection.send(protocol.Stop("HubDefect", 0))
+            connection.send(protocol.Goodbye())
+        self._done.set()
+        self._news.set()
+        self._wake.set()
 
     # -- doing ------------------------------------------------------------------------------------------------
 
@@ -248,6 +276,13 @@ class Run:
             seldom: What has happened comes thousands of times a second and changes little: unless it has made the state
                 machine do something that is seen, nothing is looked at.
         """
+        if self._defect is None:
+            try:
+                self._do_all(seldom=seldom)
+            except Exception as error:  # noqa: BLE001 - a run must not hang because of a defect
+                self._break_off(error)
+
+    def _do_all(self, *, seldom: bool) -> None:
         judged = False
         while actions := self.state.take():
             for action in actions:
