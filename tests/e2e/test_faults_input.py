@@ -35,42 +35,42 @@ def test_all_problems_are_listed_at_once(squall: Squall, target: CountingTarget)
     assert "http_req_duration" in said
 
 
-def _no_such_variable(test: dict[str, Any]) -> None:
+def _nothing(test: dict[str, Any]) -> None:
+    del test
+
+
+def _not_given(test: dict[str, Any]) -> None:
     test["spec"]["scenarios"][0]["steps"][0]["http"]["url"] = "/${var.shop}"
-
-
-def _malformed_row(test: dict[str, Any]) -> None:
-    test["spec"]["files"] = [{"name": "users.csv", "inline": "name,mail\na,b\nc\n"}]
-    test["spec"]["data"] = [{"name": "users", "csv": "users.csv"}]
-
-
-def _empty_file(test: dict[str, Any]) -> None:
-    test["spec"]["files"] = [{"name": "users.csv", "inline": ""}]
-    test["spec"]["data"] = [{"name": "users", "csv": "users.csv"}]
-
-
-def _secret_not_given(test: dict[str, Any]) -> None:
     test["spec"]["variables"] = [
         {"name": "password", "secret": {"name": "shop", "key": "password"}, "env": "FAULT_PASSWORD"}
     ]
+
+
+def _bad_data(test: dict[str, Any]) -> None:
+    test["spec"]["files"] = [
+        {"name": "users.csv", "inline": "name,mail\na,b\nc\n"},
+        {"name": "empty.csv", "inline": ""},
+    ]
+    test["spec"]["data"] = [{"name": "users", "csv": "users.csv"}, {"name": "nobody", "csv": "empty.csv"}]
 
 
 def _too_large(test: dict[str, Any]) -> None:
     test["metadata"]["annotations"] = {"note": "x" * 200_000}
 
 
-def _nothing(test: dict[str, Any]) -> None:
-    del test
-
-
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...], tuple[str, ...]]] = {
     "unknown variant": (_nothing, ("--variant", "smoke"), ("smoke",)),
-    "unknown scenario": (_nothing, ("--scenario", "vist"), ("vist", "visit")),
-    "unknown variable": (_nothing, ("--var", "shop=a"), ("shop",)),
-    "variable that names nothing": (_no_such_variable, (), ("shop",)),
-    "secret not given": (_secret_not_given, (), ("password", "--var password=", "FAULT_PASSWORD")),
-    "malformed row": (_malformed_row, (), ("users.csv", "3")),
-    "empty file": (_empty_file, (), ("users.csv", "empty")),
+    "options that name nothing": (
+        _nothing,
+        ("--scenario", "vist", "--var", "shop=a"),
+        ("vist", "visit", "--var shop"),
+    ),
+    "what is not given": (
+        _not_given,
+        (),
+        ("shop", "password", "--var password=", "environment variable FAULT_PASSWORD"),
+    ),
+    "bad data": (_bad_data, (), ("users.csv", "empty.csv", "empty")),
     "manifest too large": (_too_large, (), ("128 KiB",)),
 }
 

@@ -35,19 +35,18 @@ def running(squall: Squall, target: CountingTarget, **parts: object) -> SquallRu
 
 
 @pytest.mark.parametrize(
-    ("number", "group", "reason"),
+    ("number", "reason"),
     [
-        (signal.SIGINT, False, "Interrupted"),
-        (signal.SIGINT, True, "Interrupted"),
-        (signal.SIGTERM, True, "Terminated"),
-        (signal.SIGHUP, True, "TerminalClosed"),
+        (signal.SIGINT, "Interrupted"),
+        (signal.SIGTERM, "Terminated"),
+        (signal.SIGHUP, "TerminalClosed"),
     ],
 )
 def test_a_signal_ends_the_load_then_tears_down_and_reports(
-    squall: Squall, target: CountingTarget, number: signal.Signals, group: bool, reason: str
+    squall: Squall, target: CountingTarget, number: signal.Signals, reason: str
 ) -> None:
     run = running(squall, target, teardown=TEARDOWN)
-    (run.signal_group if group else run.signal)(number)
+    run.signal_group(number)
     ended = run.ended()
     interrupted(ended, reason)
     all_over(target, ended)

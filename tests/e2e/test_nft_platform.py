@@ -211,7 +211,6 @@ PHASES = {
     "phase-2": (("--variant=phase-2",), "0.004", 10, 10),
     "phase-3": (("--variant=phase-3",), "0.002", 10, 50),
     "phase-4": (("--variant=phase-4",), "0.002", 20, 100),
-    "phase-4-wide": (("--variant=phase-4-wide",), "0.002", 10, 100),
     "phase-5": (("--variant=phase-5",), "0.0015", 50, 250),
 }
 

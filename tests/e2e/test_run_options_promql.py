@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.examples import logging_target, run
 from support.processes import free_ports
-from support.prometheus import Prometheus, running_prometheus
+from support.prometheus import running_prometheus
 
 MANIFEST = """
 apiVersion: squall.dev/v1alpha1
@@ -62,19 +62,37 @@ def exporter(start: float) -> Iterator[tuple[int, list[float]]]:
         server.server_close()
 
 
-@contextmanager
-def scraping(port: int) -> Iterator[Prometheus]:
-    config = {"job_name": "target", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-    with running_prometheus([config]) as prometheus:
-        prometheus.process.wait_until(
-            lambda: bool(prometheus.query("target_memory_bytes")), timeout=SAMPLE_SECONDS
-        )
-        yield prometheus
+@pytest.fixture(scope="module")
+def scraped() -> Iterator[tuple[str, list[float]]]:
+    """A Prometheus that has scraped a value below the limit, and the value to change."""
+    with exporter(1000.0) as (port, value):
+        config = {"job_name": "target", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        with running_prometheus([config]) as prometheus:
+            prometheus.process.wait_until(
+                lambda: bool(prometheus.query("target_memory_bytes")), timeout=SAMPLE_SECONDS
+            )
+            yield prometheus.url, value
 
 
 @pytest.mark.prometheus
-def test_the_run_stops_when_the_value_crosses_the_limit(tmp_path: Path) -> None:
-    with exporter(1000.0) as (port, value), scraping(port) as prometheus, logging_target() as target:
+def test_a_value_below_the_limit_passes(scraped: tuple[str, list[float]], tmp_path: Path) -> None:
+    with logging_target() as target:
+        ran = run(
+            MANIFEST.replace("DURATION", "2500ms"),
+            f"--prometheus-url={scraped[0]}",
+            cwd=tmp_path,
+            url=target.url,
+        )
+    assert ran.code == 0, ran.explain()
+    assert (ran.summary.thresholds[0].state, ran.summary.thresholds[0].value) == ("pass", 1000.0)
+
+
+@pytest.mark.prometheus
+def test_the_run_stops_when_the_value_crosses_the_limit(
+    scraped: tuple[str, list[float]], tmp_path: Path
+) -> None:
+    address, value = scraped
+    with logging_target() as target:
 
         def cross() -> None:
             """Once load has been seen, the target's memory grows."""
@@ -86,10 +104,7 @@ def test_the_run_stops_when_the_value_crosses_the_limit(tmp_path: Path) -> None:
         crossing = threading.Thread(target=cross)
         crossing.start()
         ran = run(
-            MANIFEST.replace("DURATION", "40s"),
-            f"--prometheus-url={prometheus.url}",
-            cwd=tmp_path,
-            url=target.url,
+            MANIFEST.replace("DURATION", "40s"), f"--prometheus-url={address}", cwd=tmp_path, url=target.url
         )
         crossing.join()
     assert ran.code == 99, ran.explain()
@@ -99,19 +114,6 @@ def test_the_run_stops_when_the_value_crosses_the_limit(tmp_path: Path) -> None:
     assert (memory.name, memory.source, memory.state) == ("memory", "max(target_memory_bytes)", "failed")
     assert ran.summary.timings.load_seconds < 40
     assert ran.count("http_reqs") == len(target.seen)
-
-
-@pytest.mark.prometheus
-def test_a_value_below_the_limit_passes(tmp_path: Path) -> None:
-    with exporter(1000.0) as (port, _), scraping(port) as prometheus, logging_target() as target:
-        ran = run(
-            MANIFEST.replace("DURATION", "2s"),
-            f"--prometheus-url={prometheus.url}",
-            cwd=tmp_path,
-            url=target.url,
-        )
-    assert ran.code == 0, ran.explain()
-    assert (ran.summary.thresholds[0].state, ran.summary.thresholds[0].value) == ("pass", 1000.0)
 
 
 def test_an_unreachable_prometheus_is_no_data_and_says_so(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 import yaml
-from support.examples import EXAMPLES, Ran, look, run, running_platform, squall
+from support.examples import Ran, look, run, running_platform, squall
 
 from squall.report.model import Summary
 
@@ -225,13 +225,3 @@ def test_compare_tells_a_regression_by_its_exit_code(ran: Ran, slower: Ran, home
     assert better.code == 0, better.out
     untold = squall("compare", ran.folder, slower.folder, cwd=home)
     assert (untold.code, "worse" in untold.out) == (0, True), untold.out
-
-
-def test_results_of_an_example_are_found_below_the_working_directory(tmp_path: Path) -> None:
-    with running_platform(tmp_path) as platform:
-        done = squall(
-            "run", EXAMPLES / "first-request.yaml", "--time-scale=0.05", cwd=tmp_path, url=platform.url
-        )
-    assert done.code == 0, done.out + done.err
-    (folder,) = (tmp_path / "results").iterdir()
-    assert f"results: results/{folder.name}" in done.out
