@@ -7,6 +7,7 @@ UV_VERSION := 0.9.7
 VENV := .venv
 BIN := $(VENV)/bin
 UV := build/uv/bin/uv
+TEST_PROCESSES ?= 2
 export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -31,7 +32,7 @@ demo: setup ## Start the bundled target and run a real load test against it
 	@$(BIN)/python examples/demo.py
 
 test: setup lint ## Run all quality gates and all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/ruff format --check --quiet .
