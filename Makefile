@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-UV_VERSION := 0.9.7
+UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 UV := build/uv/bin/uv
@@ -19,7 +19,7 @@ help: ## List the commands
 
 $(UV):
 	@echo "Installing uv into build/uv"
-	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check "uv>=$(UV_VERSION)"
+	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 $(VENV)/.ready: pyproject.toml uv.lock | $(UV)
 	@echo "Installing Squall and its development tools into $(VENV)"
