@@ -7,7 +7,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -85,13 +85,28 @@ async def _beside_waiting_runners(settings: Settings) -> int:
     from squall.local.launcher import Launcher
 
     gc.disable()  # loading makes no garbage, and looking for it takes a tenth of the start; `_run` enables it
-    with tempfile.TemporaryFile() as output:
+    with _scratch_file() as output:
         launcher = Launcher(output)
         try:
             await launcher.warm(settings.processes)
             return await _run(settings, launcher)
         finally:
             await launcher.close()
+
+
+def _scratch_file() -> IO[bytes]:
+    """Where runners' output goes until the run has a folder.
+
+    Raises:
+        UsageError: There is no place for it.
+    """
+    from squall.errors import UsageError
+
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        hint = "make room in it, or name another folder in TMPDIR"
+        raise UsageError(f"no temporary file can be made: {error.strerror}", hint) from error
 
 
 async def _run(settings: Settings, launcher: Launcher) -> int:

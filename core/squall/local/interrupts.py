@@ -1,8 +1,9 @@
 """What Ctrl-C and its kin mean, at every moment of a run.
 
 Ctrl-C once: stop, tear down, report. Twice: end all at once, and still report what was measured. SIGTERM and a closed
-terminal are like Ctrl-C once. Ctrl-Z suspends the whole run, load included, until it is let go on. The handlers stand from before anything is started until the last file is written, so a signal at
-any moment ends the run, and none ends this process before its work is done.
+terminal are like Ctrl-C once. Ctrl-Z suspends the whole run, load included, until it is let go on. The handlers stand
+from before anything is started until the last file is written, so a signal at any moment ends the run, and none ends
+this process before its work is done.
 """
 
 from __future__ import annotations

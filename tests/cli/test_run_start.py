@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from squall.cli.main import cli
+from squall.errors import UsageError
+
+
+def test_no_place_for_a_temporary_file_is_said_before_anything_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing"))
+    result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml"])
+    assert isinstance(result.exception, UsageError)
+    assert "no temporary file can be made" in result.exception.message
+    assert "TMPDIR" in result.exception.hint
+
+
+def test_a_limit_without_a_baseline_is_a_wrong_command_line() -> None:
+    result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml", "--max-regression", "p95=10%"])
+    assert result.exit_code == 2
+    assert "--baseline" in result.output
