@@ -84,7 +84,13 @@ def test_junit_tells_each_threshold_and_check() -> None:
     failure = suites["shop.thresholds"].find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == "400 ms was measured"
-    assert suites["shop.checks"].get("failures") == "1"
+
+
+def test_a_failed_check_is_told_and_fails_no_pipeline() -> None:
+    root = ET.fromstring(junit.render(summary()))
+    suite = next(suite for suite in root if suite.get("name") == "shop.checks")
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+    assert suite.findtext("testcase/system-out") == "failed 60 of 200 times"
 
 
 def test_a_threshold_that_only_warns_fails_no_pipeline() -> None:
