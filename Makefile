@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format generate bench-local clean
+.PHONY: help setup demo test lint format generate bench-local bench-engine bench-profile clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,12 @@ generate: setup ## Write the CRDs, the editor schema and the reference from the 
 
 bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
 	@$(BIN)/python bench/local.py
+
+bench-engine: setup ## Measure the load engine beside k6, wrk and Locust; writes build/bench/engine.json
+	@$(BIN)/python bench/engine.py
+
+bench-profile: setup ## Tell where the time of one request goes; writes build/bench/engine-profile.md
+	@$(BIN)/python bench/engine.py profile
 
 clean: ## Remove what was built here; the cache of built tools stays
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

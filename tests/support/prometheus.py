@@ -8,8 +8,6 @@ cache: unpacked, not installed, so no system service is ever started and no root
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import urllib.error
 import urllib.parse
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from support.debianpackages import DebianPackagesError, unpack
 from support.leftout import missing, skip_if_left_out
 from support.processes import Process, free_ports
 
@@ -100,40 +99,12 @@ def _cache_folder() -> Path:
 
 
 def _unpack_debian_package() -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        missing(PART, "no `prometheus` on the PATH; install it, or name it in PROMETHEUS_BINARY")
-    folder = _cache_folder()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".prometheus-") as name:
-        work = Path(name)
-        _say("fetching Debian's prometheus package (once per machine; unpacked, not installed)")
-        if not _download(work) and os.geteuid() == 0:
-            _say("the package lists are missing or old; updating them")
-            _run(["apt-get", "update", "-qq"], work)
-            _download(work)
-        packages = list(work.glob("prometheus_*.deb"))
-        if not packages:
-            missing(PART, "`apt-get download prometheus` failed; install it, or name it in PROMETHEUS_BINARY")
-        _run(["dpkg-deb", "-x", str(packages[0]), str(work / "root")], work)
-        # Two test processes may get here at once; the second finds the folder there and uses it.
-        try:
-            (work / "root").rename(folder)
-        except OSError:
-            if not (folder / "usr" / "bin" / "prometheus").exists():
-                raise
-    _say(f"unpacked into {folder}")
-
-
-def _download(work: Path) -> bool:
-    # As root, apt drops to its own user, which cannot write to the folder and warns about it.
-    return _run(["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], work)
-
-
-def _run(command: list[str], cwd: Path) -> bool:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=100)
-    if done.returncode != 0:
-        _say(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
-    return done.returncode == 0
+    try:
+        unpack(["prometheus"], _cache_folder())
+    except DebianPackagesError as error:
+        missing(
+            PART, f"{error}, and no `prometheus` on the PATH; install it, or name it in PROMETHEUS_BINARY"
+        )
 
 
 def _ready(url: str) -> bool:
@@ -147,8 +118,3 @@ def _get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as response:
         content: bytes = response.read()
         return content
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
