@@ -87,3 +87,65 @@ async def test_the_run_is_asked_to_end_once_and_without_secrets():
     assert reason == "StepFailed"
     assert "/bad/***" in message
     assert "hunter2" not in message
+
+
+INNER = {
+    "group": lambda steps: {"group": {"steps": steps}},
+    "if": lambda steps: {"if": {"condition": "true", "then": steps}},
+    "else": lambda steps: {"if": {"condition": "false", "then": [{"http": {"url": "/not"}}], "else": steps}},
+    "choose": lambda steps: {"choose": [{"steps": steps}]},
+    "repeat": lambda steps: {"repeat": {"times": 3, "steps": steps}},
+    "parallel": lambda steps: {"parallel": {"branches": [{"steps": steps}, {"steps": [{"think": NAP}]}]}},
+}
+NAP = {"duration": "1ms"}
+
+
+@pytest.mark.parametrize("container", INNER)
+@pytest.mark.parametrize("outer", ["continue", "endIteration", "abortRun"])
+@pytest.mark.parametrize("inner", ["continue", "endIteration", "abortRun"])
+async def test_the_inner_policy_comes_first_and_the_containers_after_it(container, inner, outer):
+    told = Told()
+    failing = [{"name": "bad", "http": {"url": "/bad"}, "onError": inner}, {"http": {"url": "/inside"}}]
+    steps = [{**INNER[container](failing), "onError": outer}, {"http": {"url": "/after"}}]
+    async with target() as server:
+        server.answer("/bad", status=500)
+        measured = await drive_steps(server, steps, told)
+    contained = inner == "continue" or (inner == "endIteration" and outer == "continue")
+    rounds = 3 if container == "repeat" and inner == "continue" else 1
+    assert server.paths().count("/bad") == rounds
+    assert server.paths().count("/inside") == (rounds if inner == "continue" else 0)
+    assert ("/after" in server.paths()) == contained
+    assert "/not" not in server.paths()
+    assert measured.count("iterations") == (1 if contained else 0)
+    assert measured.count("iterations_failed") == (0 if contained else 1)
+    assert measured.count("step_failures") == measured.count("step_failures", step="bad") == rounds
+    aborts = inner == "abortRun" or (inner == "endIteration" and outer == "abortRun")
+    assert len(told.aborts) == aborts
+    if aborts:
+        assert "main / bad: GET" in told.aborts[0][1]
+
+
+async def test_the_nearest_container_that_goes_on_contains_a_failure():
+    async with target() as server:
+        server.answer("/bad", status=500)
+        middle = {"group": {"steps": [{"http": {"url": "/bad"}}]}, "onError": "continue"}
+        outer = {"group": {"steps": [middle, {"http": {"url": "/inside"}}]}, "onError": "continue"}
+        measured = await drive_steps(server, [outer, {"http": {"url": "/after"}}])
+    assert server.paths() == ["/bad", "/inside", "/after"]
+    assert measured.trend("group_duration").count == 1  # the outer one has reached its end
+
+
+async def test_a_branch_that_aborts_the_run_is_not_hidden_by_one_that_only_fails():
+    told = Told()
+    slow = {"think": {"duration": "20ms"}}
+    branches = [
+        {"steps": [{"http": {"url": "/bad"}}]},
+        {"steps": [slow, {"http": {"url": "/bad"}, "onError": "abortRun"}]},
+    ]
+    async with target() as server:
+        server.answer("/bad", status=500)
+        step = {"parallel": {"branches": branches}, "onError": "continue"}
+        measured = await drive_steps(server, [step, {"http": {"url": "/after"}}], told)
+    assert len(told.aborts) == 1
+    assert "/after" not in server.paths()
+    assert measured.count("iterations_failed") == 1

@@ -36,6 +36,13 @@ CASES = {
         'did you mean "stages"?',
         "valid here",
     ),
+    "onError where nothing can fail": (
+        "",
+        one_step("»{think: {duration: 1s}, onError: continue}"),
+        "spec.scenarios[0].steps[0]",
+        "a think or check step cannot fail",
+        "",
+    ),
     "missing unit": (
         "http: {timeout: »5}",
         SCENARIOS,

@@ -271,7 +271,7 @@ class Extractor(Model):
 
 
 class Record(Model):
-    """A metric of the user's own."""
+    """A metric of the user's own, recorded whenever the step ends, failed or not; a `value` only when it succeeded."""
 
     rules = (
         one_of("trend", "counter", "rate", "gauge"),
@@ -284,15 +284,15 @@ class Record(Model):
     )
 
     trend: Identifier | None = None
-    """By default the step's duration, in seconds."""
+    """By default the step's duration in seconds, whether it failed or not."""
     counter: Identifier | None = None
-    """By default 1."""
+    """By default 1 each time the step ended, whether it failed or not."""
     rate: Identifier | None = None
-    """By default whether the step succeeded."""
+    """By default whether the step succeeded, each time it ended."""
     gauge: Identifier | None = None
     """The last value counts."""
     value: Expression | None = None
-    """What is recorded, when not the default; required for a gauge."""
+    """What is recorded, when not the default; required for a gauge. Recorded only when the step succeeded."""
 
 
 OnError = Literal["continue", "endIteration", "abortRun"]
@@ -312,6 +312,18 @@ STEP_KINDS = (
 )
 
 
+_ON_ERROR: OnError = "endIteration"
+
+
+def _may_fail(step: Any, given: frozenset[str]) -> bool:
+    """Whether a step has anything that can fail: think and check have only the value that they record, if any."""
+    if not given & {"think", "check"}:
+        return True
+    record = getattr(step, "record", None)
+    value = record.get("value") if isinstance(record, dict) else getattr(record, "value", None)
+    return value is not None
+
+
 class Step(Model):
     """One step of an iteration: exactly one kind, and what is done with its outcome."""
 
@@ -322,6 +334,19 @@ class Step(Model):
             "checks and extract need a response: they belong to http and poll",
             lambda _, given: not given & {"checks", "extract"} or bool(given & {"http", "poll"}),
             {"anyOf": [{"required": ["http"]}, {"required": ["poll"]}, _neither("checks", "extract")]},
+        ),
+        Rule(
+            "!has(self.onError) || self.onError == 'endIteration' || !(has(self.think) || has(self.check))"
+            " || has(self.record) && has(self.record.value)",
+            "a think or check step cannot fail, for a check that does not hold is only counted: leave out onError",
+            lambda step, given: _may_fail(step, given) or getattr(step, "on_error", _ON_ERROR) == _ON_ERROR,
+            {
+                "anyOf": [
+                    {"properties": {"onError": {"enum": [_ON_ERROR]}}},
+                    _neither("think", "check"),
+                    {"required": ["record"], "properties": {"record": {"required": ["value"]}}},
+                ]
+            },
         ),
     )
 
@@ -347,8 +372,13 @@ class Step(Model):
     record: Record | None = None
     tags: Tags | None = None
     """Tags of the user's own on everything this step measures."""
-    on_error: OnError = "endIteration"
-    """What a failed request, extraction or function does."""
+    on_error: OnError = _ON_ERROR
+    """What follows when the step fails: a request, an extraction, a job, a function or an expression of its own, or a step
+    within it whose own `onError` ends the iteration.
+
+    `continue` goes on after the step, `endIteration` leaves out the rest or passes the failure on to the step around
+    it, and `abortRun` ends the run.
+    """
 
 
 Steps = Annotated[list[Step], Field(min_length=1, max_length=128)]

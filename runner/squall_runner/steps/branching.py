@@ -34,7 +34,6 @@ def compile_if(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Comp
             holds = condition(vu.env)
         except EvaluationError as error:
             site.fail(vu, EXPRESSION, error.message, error.hint)
-            return
         if holds:
             await then.run(vu)
         elif otherwise is not None:
@@ -86,7 +85,6 @@ def compile_repeat(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
                     return
             except (EvaluationError, ValueError) as error:
                 site.fail(vu, EXPRESSION, str(error))
-                return
             if done >= limit:
                 site.fail(
                     vu,
@@ -94,7 +92,6 @@ def compile_repeat(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
                     f"after {done} rounds it is still not over",
                     "raise repeat.limit, or mend its end",
                 )
-                return
             if vu.root.halted:
                 raise Halted
             await inner.run(vu)

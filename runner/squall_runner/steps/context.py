@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
 
 from squall.expr import compile_template
 from squall_runner.recording import make_tags
@@ -132,6 +132,19 @@ class Compiled:
 
         return Compiled(run, self.names)
 
+    def containing(self) -> Compiled:
+        """The same step with `onError: continue`: the iteration goes on after a failure, its own or one from within."""
+        inner = self.run
+
+        async def run(vu: Vu) -> None:
+            try:
+                await inner(vu)
+            except EndIteration as failure:
+                if failure.aborts:
+                    raise
+
+        return Compiled(run, self.names)
+
 
 @dataclass(slots=True)
 class Site:
@@ -141,7 +154,8 @@ class Site:
         ctx: What it was compiled with.
         name: The value of the tag `step`.
         place: Where it stands, such as `2.1`: the first step within the second.
-        on_error: What a failure does.
+        on_error: What follows a failure in the end: the step's own `onError`, or where that only ends the iteration, what
+            the steps around it make of this.
         tags: The scenario's and the step's own tags, as far as they are constant.
         own: Tags whose values depend on the iteration.
     """
@@ -157,7 +171,7 @@ class Site:
     _checks: dict[tuple[str, str], RateSeries] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, step: Step, name: str, place: str, scope: Scope, ctx: Context) -> Site:
+    def of(cls, step: Step, name: str, place: str, on_error: OnError, scope: Scope, ctx: Context) -> Site:  # noqa: PLR0917 - one caller
         """The place of a step of the manifest."""
         constant, own = dict(ctx.tags), []
         for tag, text in (step.tags or {}).items():
@@ -167,7 +181,7 @@ class Site:
                 own.append((tag, template))
             else:
                 constant[tag] = known
-        return cls(ctx, name, place, step.on_error, tuple(constant.items()), tuple(own))
+        return cls(ctx, name, place, on_error, tuple(constant.items()), tuple(own))
 
     def tagged(self, env: Env, **tags: str) -> Tags:
         """All tags of a measurement in this iteration."""
@@ -209,11 +223,11 @@ class Site:
                 self._checks[key] = found
         return found
 
-    def fail(self, vu: Vu, error: str, message: str, hint: str = "") -> None:
-        """Count a failure of this step and do what the manifest says; returns when the iteration goes on.
+    def fail(self, vu: Vu, error: str, message: str, hint: str = "") -> NoReturn:
+        """Count a failure of this step, and ask for the end of the run if that is what follows.
 
         Raises:
-            EndIteration: It does not go on.
+            EndIteration: Always; see `Compiled.containing` for whether the iteration ends.
         """
         ctx = self.ctx
         if ctx.observer is not None:
@@ -222,8 +236,7 @@ class Site:
             tags = self.tagged(vu.env, stage=vu.scenario.stage, error=error)
             ctx.recorder.counter("step_failures", tags).value += 1
         ctx.examples.keep(error, ctx.scenario, self.name, message, hint)
-        if self.on_error == "continue":
-            return
-        if self.on_error == "abortRun":
+        aborts = self.on_error == "abortRun"
+        if aborts:
             ctx.abort("StepFailed", f"{ctx.scenario} / {self.name}: {message}")
-        raise EndIteration
+        raise EndIteration(aborts=aborts)

@@ -21,7 +21,15 @@ INTERNAL: Final = "internal"
 
 
 class EndIteration(Exception):  # noqa: N818 - an order, not a mistake
-    """A step failed, and the iteration ends here."""
+    """A step failed, and the iteration ends here, unless the step or one around it has `onError: continue`.
+
+    Attributes:
+        aborts: The whole run is to end: nothing contains this.
+    """
+
+    def __init__(self, *, aborts: bool) -> None:
+        super().__init__()
+        self.aborts = aborts
 
 
 class Halted(BaseException):

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from squall_runner.steps.context import Compiled
+from squall_runner.steps.failure import EndIteration
 
 if TYPE_CHECKING:
     from squall.expr import Scope
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def compile_parallel(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:
-    """Compile parallel branches. All of them run to their end; then the first failure, if any, takes effect."""
+    """Compile parallel branches. All of them run to their end; then the gravest failure, if any, takes effect."""
     assert step.parallel is not None, "the step is of this kind"
     programs = [
         compiler.steps(branch.steps, scope, f"{site.place}.{number}.")
@@ -30,8 +31,13 @@ def compile_parallel(step: Step, site: Site, scope: Scope, compiler: Compiler) -
         ]
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         vu.ready = max(fork.ready for fork in forks)
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        failures = [outcome for outcome in outcomes if outcome is not None]
+        if failures:
+            raise max(failures, key=_gravity)
 
     return Compiled(run, frozenset().union(*(program.names for program in programs)))
+
+
+def _gravity(outcome: BaseException) -> int:
+    """What must not be contained goes first: a halt or a defect, then the end of the run; otherwise the first counts."""
+    return 2 if not isinstance(outcome, EndIteration) else int(outcome.aborts)

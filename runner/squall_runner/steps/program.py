@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from squall.expr import Scope
-    from squall.spec.steps import Step
+    from squall.spec.steps import OnError, Step
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Compiled, Context, StepFn
 
@@ -59,6 +59,8 @@ class Compiler:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self._on_error: OnError = "endIteration"
+        """What the steps around the one that is being compiled make of a failure that comes out of it."""
 
     def steps(self, steps: Sequence[Step], scope: Scope, place: str = "") -> Program:
         """Compile a list of steps.
@@ -83,13 +85,16 @@ class Compiler:
     def _step(self, step: Step, scope: Scope, place: str) -> Compiled:
         given = step.given_keys()
         kind = next(kind for kind in STEP_KINDS if kind in given)
-        site = Site.of(step, step.name or f"{kind}-{place}", place, scope, self.ctx)
+        around = self._on_error
+        self._on_error = on_error = around if step.on_error == "endIteration" else step.on_error
+        site = Site.of(step, step.name or f"{kind}-{place}", place, on_error, scope, self.ctx)
         compiled = KINDS[kind](step, site, scope, self)
-        if self.ctx.observer is not None:
-            compiled = compiled.observed(site, self.ctx.observer)
-        if step.record is None or kind in ("http", "poll"):
-            return compiled
-        return with_record(compiled, step.record, site, scope)
+        self._on_error = around
+        if step.record is not None and kind not in ("http", "poll"):
+            compiled = with_record(compiled, step.record, site, scope)
+        if step.on_error == "continue":
+            compiled = compiled.containing()  # around `record`, which is to see that the step has failed
+        return compiled if self.ctx.observer is None else compiled.observed(site, self.ctx.observer)
 
 
 def compile_steps(steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:

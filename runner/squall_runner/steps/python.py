@@ -159,7 +159,6 @@ def compile_python(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
             given = {name: make(vu.env) for name, make in args.items()}
         except EvaluationError as error:
             site.fail(vu, EXPRESSION, error.message, error.hint)
-            return
         try:
             async with asyncio.timeout(timeout) as limit:
                 returned = await function(PythonVu(vu, http), **given)

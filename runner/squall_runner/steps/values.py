@@ -38,7 +38,6 @@ def compile_set(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Com
                 value = env[name] = make(env)
             except EvaluationError as error:
                 site.fail(vu, EXPRESSION, f"set {name}: {error.message}", error.hint)
-                return
             if observer is not None:
                 observer.value(site, name, value)
 
