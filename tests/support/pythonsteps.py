@@ -29,3 +29,7 @@ async def insistent(vu: Any) -> None:
             await asyncio.sleep(0.005)
         except asyncio.CancelledError:
             continue
+
+
+async def nothing(vu: Any) -> None:
+    """Succeeds."""

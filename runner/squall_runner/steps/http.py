@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from squall.expr import EvaluationError
 from squall.spec.base import seconds
@@ -222,7 +222,7 @@ class Outcome:
         return not (self.checks or self.extractors or self.record)
 
     def take(self, vu: Vu, stage: str, response: Response, duration: float, *, failed: bool) -> None:
-        """Look at a response, of which is known whether it failed; raises EndIteration when the iteration is over."""
+        """Look at a response, of which is known whether it failed; raises EndIteration when the step has failed."""
         for check in self.checks:
             check(vu, response, stage)
         error = message = ""
@@ -234,6 +234,12 @@ class Outcome:
             self.record(vu, response, duration, ok=not error)
         if error:
             self.site.fail(vu, error, message)
+
+    def unsent(self, vu: Vu, message: str, hint: str) -> NoReturn:
+        """There is no response: an expression in the request has no value. Raises EndIteration."""
+        if self.record is not None:
+            self.record(vu, None, 0.0, ok=False)
+        self.site.fail(vu, EXPRESSION, message, hint)
 
     def _extract(self, vu: Vu, response: Response) -> tuple[str, str]:
         env, observer = vu.env, self.site.ctx.observer
@@ -263,8 +269,7 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
             try:
                 request = build(vu)
             except (EvaluationError, ValueError, OSError) as error:
-                site.fail(vu, EXPRESSION, str(error), getattr(error, "hint", ""))
-                return
+                outcome.unsent(vu, str(error), getattr(error, "hint", ""))
         stage = vu.scenario.stage
         response, failed = await send(vu, request, stage)
         if failed or not nothing:

@@ -75,10 +75,12 @@ class _Job:
             await asyncio.sleep(pause)
         latency = clock() - begun
         self._record(vu, stage, latency, polls, failed=bool(error))
-        if error:
-            self.site.fail(vu, error, message)
-        else:
+        if not error:
             self.outcome.take(vu, stage, response, latency, failed=False)
+            return
+        if self.outcome.record is not None:
+            self.outcome.record(vu, None, latency, ok=False)
+        self.site.fail(vu, error, message)
 
     async def _ask(self, vu: Vu, stage: str, end: float) -> Response:
         ctx, root = self.site.ctx, vu.root

@@ -1,4 +1,9 @@
-"""Metrics of the user's own: what a step's `record` adds to them."""
+"""Metrics of the user's own: what a step's `record` adds to them.
+
+One rule for all kinds of steps: whenever the step ends, failed or not, a trend takes how long it took, a counter 1, a
+rate whether it succeeded. A `value` takes their place, and there is one only when the step has succeeded. A step that is
+interrupted has not ended.
+"""
 
 from __future__ import annotations
 
@@ -95,8 +100,7 @@ def with_record(compiled: Compiled, record: Record, site: Site, scope: Scope) ->
         try:
             await inner(vu)
         except EndIteration:
-            if record.rate is not None and record.value is None:
-                write(vu, None, clock() - begun, ok=False)
+            write(vu, None, clock() - begun, ok=False)
             raise
         write(vu, None, clock() - begun, ok=True)
 
