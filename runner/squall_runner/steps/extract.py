@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import jsonpath
-
 from squall.errors import SquallError
 from squall.expr import ExpressionError, compile_pattern
 
@@ -136,6 +134,8 @@ def _json_path(path: str, *, all_matches: bool) -> Callable[[Source], Any]:
     # The library would add a missing `$`; RFC 9535 does not.
     if not path.startswith("$"):
         raise ExpressionError(f"{path!r} is not a JSONPath", 0, advice)
+    import jsonpath  # noqa: PLC0415 - takes as long to load as the engine, and most paths do without
+
     try:
         compiled = jsonpath.compile(path)
     except jsonpath.JSONPathError as error:
