@@ -36,6 +36,20 @@ CASES = {
         'did you mean "stages"?',
         "valid here",
     ),
+    "limit beside times": (
+        "",
+        one_step("{»repeat: {limit: 10, times: 3, steps: [{" + GET + "}]}}"),
+        "spec.scenarios[0].steps[0].repeat",
+        "limit belongs to while",
+        "",
+    ),
+    "times as a text that is no number": (
+        "",
+        one_step("{repeat: {times: »often, steps: [{" + GET + "}]}}"),
+        "spec.scenarios[0].steps[0].repeat.times",
+        '"often" is no number of rounds',
+        "a whole number up to 1000000",
+    ),
     "onError where nothing can fail": (
         "",
         one_step("»{think: {duration: 1s}, onError: continue}"),

@@ -250,6 +250,27 @@ async def test_a_failed_branch_ends_the_iteration_after_the_others():
     assert measured.count("iterations_failed") == 1
 
 
+async def test_times_is_not_bounded_by_the_limit_of_while():
+    async with target() as server:
+        steps = [
+            {"set": {"n": 0, "rounds": 1500}},
+            {"repeat": {"times": 2000, "steps": [{"set": {"n": "${n + 1}"}}]}},
+            {"repeat": {"times": "${rounds}", "steps": [{"set": {"n": "${n + 1}", "rounds": 0}}]}},
+            {"http": {"url": "/${n}"}},
+        ]
+        await drive_steps(server, steps)
+    assert server.paths() == ["/3500"]
+
+
+@pytest.mark.parametrize("times", ["${1000001}", "${1e300 * 1e300}", "${1000000 * 1000000}", "${'many'}"])
+async def test_times_that_are_no_possible_number_fail_the_step(times):
+    async with target() as server:
+        steps = [{"repeat": {"times": times, "steps": [{"http": {"url": "/never"}}]}}]
+        measured = await drive_steps(server, steps)
+    assert server.paths() == []
+    assert measured.count("step_failures", error="expression") == 1
+
+
 async def test_set_and_check():
     async with target() as server:
         steps = [

@@ -12,7 +12,9 @@ from squall.expr import ExpressionError, Scope, compile_expression, compile_patt
 from squall.spec.checks import Checks, base_scope, check_url, length_at
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
+from squall.spec.steps import MAX_TIMES
 from squall.spec.tree import Leaf, MapNode, Path, find, items_at, text_at
+from squall.spec.wording import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -154,12 +156,22 @@ class _StepChecks:
 
     def _repeat(self, path: Path, scope: Scope) -> Scope:
         self._checks.template((*path, "times"), scope)
+        self._times((*path, "times"))
         index = self._new_name((*path, "index"), text_at(self._root, *path, "index"))
         inner = scope.with_names(index)
         after = self._steps((*path, "steps"), inner)
         # Asked before each round, also of what the round before has set.
         self._expression((*path, "while"), after)
         return after
+
+    def _times(self, path: Path) -> None:
+        """A text without `${}` is a number already, and can be looked at now."""
+        text = text_at(self._root, *path)
+        if text is not None and "${" not in text and not (text.isdecimal() and int(text) <= MAX_TIMES):
+            message = f"{show(text)} is no number of rounds"
+            self._checks.report(
+                path, message, f"write a whole number up to {MAX_TIMES}, or one expression in ${{}}"
+            )
 
     def _set(self, path: Path, scope: Scope) -> Scope:
         node = find(self._root, *path)

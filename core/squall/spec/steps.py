@@ -33,6 +33,10 @@ Tags = Annotated[dict[Identifier, Text], Field(max_length=16)]
 JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
+MAX_TIMES = 1_000_000
+"""The most rounds of a `repeat`: who writes more has a loop without an end in mind."""
+
+
 def _neither(*keys: str) -> dict[str, Any]:
     """The condition in JSON schema that none of the keys is given."""
     return {"not": {"anyOf": [{"required": [key]} for key in keys]}}
@@ -196,14 +200,22 @@ class Choice(Model):
 class Repeat(Model):
     """Runs its steps several times: a number of times, or while a condition holds."""
 
-    rules = (one_of("times", "while"),)
+    rules = (
+        one_of("times", "while"),
+        Rule(
+            "!has(self.limit) || !has(self.times)",
+            "limit belongs to while: times is the limit itself",
+            lambda _, given: not {"limit", "times"} <= given,
+            {"not": {"required": ["limit", "times"]}},
+        ),
+    )
 
-    times: int | Text | None = None
-    """A number, or one `${...}`."""
+    times: Annotated[int, Field(ge=0, le=MAX_TIMES)] | Text | None = None
+    """A number up to 1,000,000, or one `${...}`, which is evaluated once, before the first round."""
     while_condition: Annotated[Expression | None, Field(alias="while")] = None
     """An expression, asked before each round."""
     limit: PositiveInt = 1000
-    """Never more rounds than this; reaching it with `while` still true is a failed step."""
+    """With `while`: never more rounds than this; reaching it with the condition still true is a failed step."""
     index: Identifier | None = None
     """The name under which the steps see the round, from 0."""
     steps: NestedSteps

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 from squall.expr import EvaluationError, compile_expression, compile_template, name_problem
 from squall.expr.errors import ExpressionError
 from squall.spec.base import whole
+from squall.spec.steps import MAX_TIMES
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, LIMIT, Halted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squall.expr import Scope
-    from squall.spec.steps import Repeat, Step
+    from squall.expr import Env, Evaluate, Scope
+    from squall.spec.steps import Step
     from squall_runner.engine.vu import Vu
-    from squall_runner.steps.context import Site
+    from squall_runner.steps.context import Site, StepFn
     from squall_runner.steps.program import Compiler
 
 
@@ -72,51 +73,69 @@ def compile_repeat(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
         raise ExpressionError(f"repeat: {problem}")
     inner_scope = scope.with_names({index} if index else ())
     inner = compiler.steps(spec.steps, inner_scope, f"{site.place}.")
-    again = _while(spec, inner_scope.with_names(inner.names)) if spec.while_condition else _times(spec, scope)
-    limit = whole(spec.limit)
+    if spec.while_condition:
+        # What the steps set is known to the condition only after the first round: it may ask with `default`.
+        condition = compile_expression(spec.while_condition, inner_scope.with_names(inner.names)).evaluate
+        run = _while(condition, whole(spec.limit), index, inner.run, site)
+    else:
+        run = _times(_rounds(spec.times, scope), index, inner.run, site)
+    return Compiled(run, inner.names)
 
+
+def _while(condition: Evaluate, limit: int, index: str | None, inner: StepFn, site: Site) -> StepFn:
     async def run(vu: Vu) -> None:
         env, done = vu.env, 0
         while True:
             if index is not None:
                 env[index] = done
             try:
-                if not again(vu, done):
-                    return
-            except (EvaluationError, ValueError) as error:
-                site.fail(vu, EXPRESSION, str(error))
+                holds = condition(env)
+            except EvaluationError as error:
+                site.fail(vu, EXPRESSION, error.message, error.hint)
+            if not holds:
+                return
             if done >= limit:
-                site.fail(
-                    vu,
-                    LIMIT,
-                    f"after {done} rounds it is still not over",
-                    "raise repeat.limit, or mend its end",
-                )
+                message = f"after {done} rounds it is still not over"
+                site.fail(vu, LIMIT, message, "raise repeat.limit, or mend its end")
             if vu.root.halted:
                 raise Halted
-            await inner.run(vu)
+            await inner(vu)
             done += 1
 
-    return Compiled(run, inner.names)
+    return run
 
 
-def _while(spec: Repeat, scope: Scope) -> Callable[[Vu, int], bool]:
-    # What the steps set is known to the condition only after the first round: it may ask with `default`.
-    condition = compile_expression(spec.while_condition or "", scope).evaluate
-    return lambda vu, _: bool(condition(vu.env))
-
-
-def _times(spec: Repeat, scope: Scope) -> Callable[[Vu, int], bool]:
-    if isinstance(spec.times, int):
-        fixed = spec.times
-        return lambda _, done: done < fixed
-    value = compile_template(str(spec.times), scope).value
-
-    def again(vu: Vu, done: int) -> bool:
-        found = value(vu.env)
+def _times(rounds: Callable[[Env], int], index: str | None, inner: StepFn, site: Site) -> StepFn:
+    async def run(vu: Vu) -> None:
+        env = vu.env
         try:
-            return done < int(found)
-        except (TypeError, ValueError):
-            raise ValueError(f"repeat.times is {str(found)[:80]!r}, which is no number") from None
+            count = rounds(env)
+        except (EvaluationError, ValueError) as error:
+            site.fail(vu, EXPRESSION, str(error))
+        for done in range(count):
+            if index is not None:
+                env[index] = done
+            if vu.root.halted:
+                raise Halted
+            await inner(vu)
 
-    return again
+    return run
+
+
+def _rounds(times: int | str | None, scope: Scope) -> Callable[[Env], int]:
+    """How many rounds there are; raises EvaluationError or ValueError when that is no possible number."""
+    if isinstance(times, int):
+        return lambda _: times
+    value = compile_template(times or "", scope).value
+
+    def rounds(env: Env) -> int:
+        found = value(env)
+        try:
+            count = int(found)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"repeat.times is {str(found)[:80]!r}, which is no number") from None
+        if count > MAX_TIMES:
+            raise ValueError(f"repeat.times is {count}, more than the {MAX_TIMES} that are possible")
+        return count
+
+    return rounds
