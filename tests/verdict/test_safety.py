@@ -63,7 +63,7 @@ def test_a_stop_says_what_was_seen_and_what_was_allowed():
     assert stop is not None
     assert (stop.cause, stop.observed, stop.limit, stop.slot) == ("safety", 0.75, 0.5, 0)
     assert "75.0% of the requests failed" in stop.message
-    assert stop.expression == "errorRate.stop: 0.5"
+    assert stop.expression == "errorRate.stop: 50%"
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ def test_the_first_result_that_applies_stands(present):
 @pytest.mark.parametrize(
     ("thresholds", "reason", "message"),
     [
-        ([outcome()], "ThresholdFailed", "slow: observed 0.7"),
+        ([outcome()], "ThresholdFailed", "slow: 0.7 was observed"),
         (
             [outcome(name="b"), outcome(name="a", failed_at=3)],
             "ThresholdFailed",
-            "a: observed 0.7 (and 1 more)",
+            "a: 0.7 was observed (and 1 more)",
         ),
         ([outcome(State.NO_DATA, failed_at=None)], "NoData", "slow: no data"),
     ],
@@ -98,7 +98,7 @@ def test_failed_thresholds_say_which_and_why(thresholds, reason, message):
 def test_a_window_that_is_good_again_is_told_by_its_worst_moment():
     threshold, evaluation, held = outcome(over=5)
     later = replace(evaluation, value=0.1, worst=0.9)
-    assert decide(thresholds=[(threshold, later, held)]).message == "slow: observed 0.9"
+    assert decide(thresholds=[(threshold, later, held)]).message == "slow: 0.9 was observed"
     whole = outcome()[0]
     assert decide(thresholds=[(whole, replace(later, value=0.6), held)]).observed == 0.6
 
@@ -131,3 +131,10 @@ def test_a_regression_fails_a_run_whose_thresholds_hold():
         ExitCode.REGRESSION,
     )
     assert "0.1 -> 0.2, 100.0% worse" in verdict.message
+
+
+def test_a_run_whose_every_iteration_failed_has_not_passed():
+    verdict = decide(hopeless=True)
+    assert (verdict.result, verdict.reason) == (Result.FAILED, "NoIterationCompleted")
+    assert verdict.exit_code is ExitCode.THRESHOLDS
+    assert decide(hopeless=True, thresholds=[outcome()]).reason == "ThresholdFailed", "a threshold says more"

@@ -28,7 +28,7 @@ def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT00
     from rich.table import Table
     from rich.text import Text
 
-    from squall.report import format as fmt
+    from squall.metrics import format as fmt
     from squall.report.console import RESULT_STYLE
     from squall.report.figures import find
     from squall.report.folder import runs as list_runs

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall.hub.limits import SECOND
 from squall.hub.model import Stopping
+from squall.metrics import format as fmt
 from squall.metrics.series import Counter, Gauge, Selector
 from squall.report.model import ThresholdState, TierSummary
 from squall.report.summary import loaded
@@ -24,6 +25,7 @@ from squall.verdict.tiers import Grading
 from squall.verdict.verdict import Ending, Verdict, decide
 
 if TYPE_CHECKING:
+    from squall.metrics.series import Aggregate
     from squall.metrics.slots import SlotStore
     from squall.plan.model import ScenarioPlan, TestPlan
     from squall.spec.loadtest import LoadTestSpec
@@ -205,7 +207,13 @@ class Judge:
         ended = [
             (w.threshold, w.finish(slot, self._store, when(w.threshold)), w.holds) for w in self._watches
         ]
-        return decide(endings=[ending] if ending else [], saturation=self.saturation(), thresholds=ended)
+        good, bad = (self._store.total(Selector(name)) for name in ("iterations", "iterations_failed"))
+        return decide(
+            endings=[ending] if ending else [],
+            saturation=self.saturation(),
+            thresholds=ended,
+            hopeless=_counted(bad) > 0 and not _counted(good),
+        )
 
     def _loaded(self, load_seconds: float, threshold: Threshold) -> Spans:
         """When there was load of the kind that a threshold selects."""
@@ -256,12 +264,16 @@ def actual_load(store: SlotStore, scenario: ScenarioPlan, slot: int) -> float:
     return found.last if isinstance(found, Gauge) else 0.0
 
 
+def _counted(aggregate: Aggregate | None) -> float:
+    return aggregate.value if isinstance(aggregate, Counter) else 0.0
+
+
 def threshold_state(threshold: Threshold, last: Evaluation) -> ThresholdState:
     """A threshold as every view shows it."""
     return ThresholdState(
         name=threshold.name,
         source=threshold.source,
-        expression=threshold.expression.text,
+        expression=threshold.described,
         state=last.state.value,
         value=last.value,
         limit=last.limit,
@@ -288,5 +300,5 @@ def _by_threshold(watch: Watch, slot: int) -> Stopping:
 
 
 def _shown(threshold: Threshold, last: Evaluation) -> str:
-    value = f": observed {last.value:g}" if last.value is not None else ""
+    value = f": {fmt.quantity(last.value, threshold.unit)} was observed" if last.value is not None else ""
     return f"{threshold.name} is broken{value}"

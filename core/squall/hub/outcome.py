@@ -104,13 +104,15 @@ def timings(state: RunState, plan: TestPlan) -> Timings:
 
 
 def _load_seconds(state: RunState, plan: TestPlan, last_request: int | None) -> float:
-    """From the start until the last request, and until the planned end where that was reached."""
+    """From the start until the last request, and until the planned end or the decision to stop."""
     if state.start_ns is None:
         return 0.0
     measured = float(state.judged + 1)
     sent = measured if last_request is None else state.seconds(last_request)
     if state.stopping is None:
         sent = max(sent, min(measured, plan.duration_ns / SECOND))
+    else:
+        sent = max(sent, state.seconds(state.stopping.at_unix))
     return max(0.0, min(sent, measured))
 
 

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from squall.errors import UsageError
+from squall.metrics import format as fmt
 from squall.metrics.names import BUILT_IN
 from squall.metrics.series import SeriesKey
-from squall.report import format as fmt
 from squall.report.model import VerdictSummary
 from squall.verdict.baseline import Difference, Figure, FigureKey, RegressionLimit, compare
 from squall.verdict.verdict import regressed
@@ -64,9 +64,9 @@ def _compared(row: MetricSummary) -> bool:
 def _figures(row: MetricSummary) -> Iterable[tuple[str, Figure]]:
     if row.kind == "trend":
         for name in _TREND_FIGURES:
-            yield name, Figure(row.values[name])
+            yield name, Figure(row.values[name], unit=row.unit)
     elif row.kind == "rate" and row.values["total"]:
-        yield "rate", Figure(row.values["rate"], _better(row), share=True)
+        yield "rate", Figure(row.values["rate"], _better(row), share=True, unit="share")
     elif row.kind == "counter":
         yield "rate", Figure(row.values["rate"], _better(row))
 
@@ -156,18 +156,14 @@ def table(before: Summary, after: Summary, found: Iterable[Difference]) -> Table
     )
     for column in ("figure", "before", "after", "change", "limit"):
         shown.add_column(column, justify="left" if column == "figure" else "right")
-    units = {
-        row.metric: row.unit if row.kind != "counter" else "1" for row in (*before.metrics, *after.metrics)
-    }
     for difference in found:
         if difference.key not in _SHOWN and difference.limit is None:
             continue
-        unit = units[difference.key.metric.partition("{")[0]]
         style = "red" if difference.key in broken else ""
         shown.add_row(
             Text(str(difference.key), style),
-            fmt.quantity(difference.before, unit),
-            fmt.quantity(difference.after, unit),
+            fmt.quantity(difference.before, difference.unit),
+            fmt.quantity(difference.after, difference.unit),
             Text(_change(difference), style),
             f"≤ {fmt.share(difference.limit.allowed)}" if difference.limit else "",
         )

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from squall.report import format as fmt
+from squall.metrics import format as fmt
 from squall.report.figures import find
 from squall.report.findings import findings
 

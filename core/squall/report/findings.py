@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from squall.report import format as fmt
+from squall.metrics import format as fmt
 from squall.report.figures import find
 
 if TYPE_CHECKING:

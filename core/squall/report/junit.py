@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from squall.report import format as fmt
+from squall.metrics import format as fmt
 
 if TYPE_CHECKING:
     from squall.report.model import CheckSummary, Summary, ThresholdState

@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from squall.report import format as fmt
+from squall.metrics import format as fmt
 from squall.report.console import threshold_table
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall.report import format as fmt
+from squall.metrics import format as fmt
 from squall.report.figures import find
 from squall.report.findings import findings
 

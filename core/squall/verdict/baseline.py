@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from squall.metrics import format as fmt
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -29,11 +31,12 @@ class FigureKey:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A value in base units, which direction is better, and whether it is a share from 0 to 1."""
+    """A value in base units, which direction is better, whether it is a share from 0 to 1, and its unit for people."""
 
     value: float
     better: Literal["lower", "higher"] = "lower"
     share: bool = False
+    unit: str = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Difference:
         worse: By how much it got worse, as the limits count: relative, or for shares in points; negative when it got
             better, infinite after 0, None when one of the two is missing.
         limit: The limit that is about it; None without one.
+        unit: Of the two values, for people.
     """
 
     key: FigureKey
@@ -87,6 +91,7 @@ class Difference:
     after: float | None
     worse: float | None
     limit: RegressionLimit | None = None
+    unit: str = "1"
 
     @property
     def regression(self) -> bool:
@@ -97,7 +102,7 @@ class Difference:
 
     def describe(self) -> str:
         """One line for people."""
-        before, after = (_shown(value) for value in (self.before, self.after))
+        before, after = (fmt.quantity(value, self.unit) for value in (self.before, self.after))
         if self.worse is None:
             return f"{self.key}: {before} -> {after}"
         size = "from 0" if math.isinf(self.worse) else f"{abs(self.worse):.1%}"
@@ -131,7 +136,9 @@ def _difference(
     key: FigureKey, before: Figure | None, after: Figure | None, limit: RegressionLimit | None
 ) -> Difference:
     values = (before.value if before else None, after.value if after else None)
-    return Difference(key, *values, _worse(before, after) if before and after else None, limit)
+    known = before or after
+    unit = known.unit if known else "1"
+    return Difference(key, *values, _worse(before, after) if before and after else None, limit, unit)
 
 
 def _worse(before: Figure, after: Figure) -> float | None:
@@ -143,7 +150,3 @@ def _worse(before: Figure, after: Figure) -> float | None:
     if after.share or not change:
         return change
     return change / abs(before.value) if before.value else math.copysign(math.inf, change)
-
-
-def _shown(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from squall.metrics import format as fmt
 from squall.metrics.histogram import Histogram
 from squall.metrics.series import Counter, Gauge, Rate, Selector
 
@@ -92,20 +93,25 @@ class _Rule:
     reason: str
     text: Callable[[float], str]
     upper: bool = True
+    unit: str = "1"
 
     def passed(self, value: float, level: float | None) -> bool:
         return level is not None and (value > level if self.upper else value < level)
 
 
-_ERROR_RATE: Final = _Rule("errorRate", "ErrorRate", lambda v: f"{v:.1%} of the requests failed")
-_RESPONSE_TIME: Final = _Rule("responseTime", "ResponseTime", lambda v: f"requests took {v:.3g} s on average")
+_ERROR_RATE: Final = _Rule(
+    "errorRate", "ErrorRate", lambda v: f"{v:.1%} of the requests failed", unit="share"
+)
+_RESPONSE_TIME: Final = _Rule(
+    "responseTime", "ResponseTime", lambda v: f"requests took {fmt.time(v)} on average", unit="s"
+)
 _THROUGHPUT: Final = _Rule(
     "throughput", "Throughput", lambda v: f"only {v:.3g} requests per second", upper=False
 )
 _FAILURES: Final = _Rule(
     "consecutiveFailures", "ConsecutiveFailures", lambda v: f"{v:.0f} iterations failed one after the other"
 )
-_DEADLINE: Final = _Rule("maxDuration", "Deadline", lambda v: f"the run has lasted {v:.0f} s")
+_DEADLINE: Final = _Rule("maxDuration", "Deadline", lambda v: f"the run has lasted {fmt.clock(v)}", unit="s")
 
 
 class SafetyWatch:
@@ -203,8 +209,8 @@ def _remark(
         level=level,
         cause="deadline" if rule is _DEADLINE else "safety",
         reason=rule.reason,
-        message=f"{rule.text(value)} (safety.{key}: {limit:g})",
-        expression=f"{key}: {limit:g}",
+        message=f"{rule.text(value)} (safety.{key}: {fmt.quantity(limit, rule.unit)})",
+        expression=f"{key}: {fmt.quantity(limit, rule.unit)}",
         observed=value,
         limit=limit,
         slot=slot,

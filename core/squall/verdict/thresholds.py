@@ -108,6 +108,14 @@ class Threshold:
         return str(self.selector) if self.selector else self.query
 
     @property
+    def described(self) -> str:
+        """The expression with its times, so that two thresholds on one metric can be told apart."""
+        times = {"over": self.over, "for": self.hold if self.hold > 1 else None, "after": self.after}
+        return " ".join(
+            [self.expression.text, *(f"{word} {slots}s" for word, slots in times.items() if slots)]
+        )
+
+    @property
     def momentary(self) -> bool:
         """Whether it is about every moment rather than the run as a whole."""
         return self.over is not None or self.selector is None

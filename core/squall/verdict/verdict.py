@@ -6,7 +6,7 @@ One result stands, the first that applies of
     Error      it could not be carried out: nothing can be said about the target
     Aborted    it was ended early: by threshold, user, deadline, safety, policy or scenario
     Invalid    the generator was saturated: its numbers cannot be trusted
-    Failed     a threshold failed, or a figure got worse than the baseline allows
+    Failed     a threshold failed, every iteration failed, or a figure got worse than the baseline allows
     Passed
 """
 
@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from squall.errors import ExitCode
+from squall.metrics import format as fmt
 from squall.verdict.thresholds import State
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def decide(
     endings: Iterable[Ending] = (),
     saturation: Saturation | None = None,
     thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
+    hopeless: bool = False,
 ) -> Verdict:
     """The verdict of a run that has ended.
 
@@ -111,6 +113,8 @@ def decide(
         endings: What ended it early, in the order in which it happened. An error stands before all; of the others the first.
         saturation: What is known of the generator.
         thresholds: Each with how it ended and whether it held. Those of severity `warn` decide nothing.
+        hopeless: Iterations have failed, and not one was carried through: whatever thresholds say, the scenario as it
+            is written never happened.
     """
     known = list(endings)
     error = next((ending for ending in known if ending.cause == "error"), None)
@@ -129,6 +133,9 @@ def decide(
     broken = [(t, e) for t, e, held in judged if not held and t.severity == "fail"]
     if broken:
         return _failed(broken)
+    if hopeless:
+        message = "every iteration failed: the scenario was not carried through a single time"
+        return Verdict(Result.FAILED, "NoIterationCompleted", message, ExitCode.THRESHOLDS)
     message = "every threshold held" if judged else "there are no thresholds to break"
     return Verdict(Result.PASSED, "ThresholdsHeld", message, ExitCode.PASSED)
 
@@ -155,7 +162,7 @@ def _failed(broken: list[tuple[Threshold, Evaluation]]) -> Verdict:
     worst = evaluation.worst if threshold.momentary else None
     observed = evaluation.value if worst is None else worst
     no_data = evaluation.state is State.NO_DATA
-    seen = f"observed {observed:g}" if observed is not None else ""
+    seen = f"{fmt.quantity(observed, threshold.unit)} was observed" if observed is not None else ""
     return Verdict(
         Result.FAILED,
         "NoData" if no_data else "ThresholdFailed",

@@ -112,7 +112,7 @@ async def run_once(
         async with asyncio.timeout(seconds):
             await program.run(vu)
     except EndIteration:
-        raise LoadError(f"{word}Failed", f"{name} failed: {examples.last}", "see the run's log") from None
+        raise LoadError(f"{word}Failed", examples.last, "see the run's log") from None
     except TimeoutError:
         message = f"{name} took longer than {seconds:g} s"
         raise LoadError(
@@ -125,7 +125,7 @@ async def run_once(
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise LoadError(
-            f"{word}Failed", f"{name} failed: {error!r} ({where.name})", "please report this"
+            f"{word}Failed", f"{error!r} ({where.name})", "please report this"
         ) from error
     finally:
         if control is not None:
