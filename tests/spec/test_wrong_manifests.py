@@ -50,6 +50,20 @@ CASES = {
         '"often" is no number of rounds',
         "a whole number up to 1000000",
     ),
+    "a name of the same set step": (
+        "",
+        one_step("{set: {first: 1, second: »'${first + 1}'}}"),
+        "spec.scenarios[0].steps[0].set.second",
+        "first gets its value in this same step, whose keys have no order",
+        "use two steps: set first in one before this",
+    ),
+    "a name of the same set step, written later": (
+        "",
+        one_step("{set: {first: {deep: [»'${second}']}, second: 1}}"),
+        "spec.scenarios[0].steps[0].set.first.deep[0]",
+        "second gets its value in this same step",
+        "use two steps",
+    ),
     "onError where nothing can fail": (
         "",
         one_step("»{think: {duration: 1s}, onError: continue}"),

@@ -274,7 +274,8 @@ async def test_times_that_are_no_possible_number_fail_the_step(times):
 async def test_set_and_check():
     async with target() as server:
         steps = [
-            {"set": {"a": "${vu + 1}", "b": {"deep": ["${a}", "x${a}"]}, "c": 1.5}},
+            {"set": {"a": "${vu + 1}"}},
+            {"set": {"b": {"deep": ["${a}", "x${a}"]}, "c": 1.5}},
             {
                 "name": "c",
                 "check": {"typed": "b.deep[0] == 2 and b.deep[1] == 'x2' and c == 1.5", "wrong": "a == 3"},
@@ -283,6 +284,30 @@ async def test_set_and_check():
         measured = await drive_steps(server, steps)
     assert measured.rate("checks", step="c", check="typed") == (1, 1)
     assert measured.rate("checks", step="c", check="wrong") == (0, 1)
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+async def test_the_names_of_a_set_step_get_their_values_together(order):
+    values = {"a": "${b}", "b": "${a}"}
+    async with target() as server:
+        steps = [
+            {"set": {"a": 1, "b": 2}},
+            {"set": {name: values[name] for name in order}},
+            {"http": {"url": "/${a}/${b}"}},
+        ]
+        await drive_steps(server, steps)
+    assert server.paths() == ["/2/1"]
+
+
+async def test_a_set_step_that_fails_sets_nothing():
+    async with target() as server:
+        steps = [
+            {"set": {"a": 1}},
+            {"set": {"a": 2, "b": "${1 / (vu - 1)}"}, "onError": "continue"},
+            {"http": {"url": "/${a}"}},
+        ]
+        await drive_steps(server, steps)
+    assert server.paths() == ["/1"]
 
 
 async def test_what_a_step_sets_is_gone_in_the_next_iteration():

@@ -64,14 +64,19 @@ class Checks:
             except ExpressionError as error:
                 self.expression_error(path, error)
 
-    def templates(self, path: Path, scope: Scope) -> None:
-        """Compile every text of free JSON at a path."""
+    def templates(self, path: Path, scope: Scope, siblings: frozenset[str] = frozenset()) -> None:
+        """Compile every text of free JSON at a path; `siblings` are names that the same step sets, too late for it."""
         node = find(self.root, *path)
-        if node is not None:
-            for below, leaf in _texts(node, path):
-                try:
-                    compile_json(leaf.value, scope)
-                except ExpressionError as error:
+        if node is None:
+            return
+        for below, leaf in _texts(node, path):
+            try:
+                compile_json(leaf.value, scope)
+            except ExpressionError as error:
+                if early := _early(str(leaf.value), scope, siblings):
+                    message = f"{early} gets its value in this same step, whose keys have no order"
+                    self.report(below, message, f"use two steps: set {early} in one before this")
+                else:
                     self.expression_error(below, error)
 
     def file_name(self, path: Path) -> str | None:
@@ -83,6 +88,15 @@ class Checks:
             self.report(path, f'there is no file "{name}"{did_you_mean(name, known)}', hint)
             return None
         return name
+
+
+def _early(text: str, scope: Scope, siblings: frozenset[str]) -> str:
+    """The names among `siblings` that are all that a text lacks; empty when something else is wrong with it."""
+    try:
+        names = compile_json(text, scope.with_names(siblings)).names
+    except ExpressionError:
+        return ""
+    return ", ".join(sorted(names & siblings))
 
 
 def _texts(node: Node, path: Path) -> list[tuple[Path, Leaf]]:

@@ -175,10 +175,13 @@ class _StepChecks:
 
     def _set(self, path: Path, scope: Scope) -> Scope:
         node = find(self._root, *path)
-        for name in node.items if isinstance(node, MapNode) else ():
-            self._checks.templates((*path, name), scope)
-            scope = scope.with_names(self._new_name((*path, name), name))
-        return scope
+        names = [*node.items] if isinstance(node, MapNode) else []
+        siblings = frozenset(names) - scope.names
+        known: list[str] = []
+        for name in names:
+            self._checks.templates((*path, name), scope, siblings)
+            known += self._new_name((*path, name), name)
+        return scope.with_names(known)
 
     def _check(self, path: Path, scope: Scope) -> Scope:
         self._expressions(path, scope)

@@ -373,7 +373,7 @@ class Step(Model):
     repeat: Repeat | None = None
     parallel: Parallel | None = None
     set: Annotated[dict[Identifier, JsonValue], Field(min_length=1, max_length=64)] | None = None
-    """Names for later steps; texts may hold `${...}`, and one that is exactly `${expr}` keeps the type."""
+    """Names for later steps, not for this one; a text that is exactly `${expr}` keeps the expression's type."""
     check: Checks | None = None
     """Checks that need no response."""
     python: Python | None = None
@@ -385,12 +385,8 @@ class Step(Model):
     tags: Tags | None = None
     """Tags of the user's own on everything this step measures."""
     on_error: OnError = _ON_ERROR
-    """What follows when the step fails: a request, an extraction, a job, a function or an expression of its own, or a step
-    within it whose own `onError` ends the iteration.
-
-    `continue` goes on after the step, `endIteration` leaves out the rest or passes the failure on to the step around
-    it, and `abortRun` ends the run.
-    """
+    """What follows when the step fails, or a step within it whose own `onError` is `endIteration`: go on after it, pass
+    the failure on to the step around it and in the end to the iteration, or end the run."""
 
 
 Steps = Annotated[list[Step], Field(min_length=1, max_length=128)]

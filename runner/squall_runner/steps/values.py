@@ -21,24 +21,26 @@ if TYPE_CHECKING:
 
 
 def compile_set(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:
-    """Compile a set step; later names may use earlier ones."""
+    """Compile a set step. Its names get their values together: the order of keys means nothing, as an API server sorts them."""
     assert step.set is not None, "the step is of this kind"
     makers: list[tuple[str, Callable[[Env], Any]]] = []
     for name, value in step.set.items():
         if problem := name_problem(name):
             raise ExpressionError(f"set: {problem}")
         makers.append((name, compile_value(value, scope)))
-        scope = scope.with_names({name})
     observer = compiler.ctx.observer
 
     async def run(vu: Vu) -> None:
         env = vu.env
+        values: dict[str, Any] = {}
         for name, make in makers:
             try:
-                value = env[name] = make(env)
+                values[name] = make(env)
             except EvaluationError as error:
                 site.fail(vu, EXPRESSION, f"set {name}: {error.message}", error.hint)
-            if observer is not None:
+        env.update(values)
+        if observer is not None:
+            for name, value in values.items():
                 observer.value(site, name, value)
 
     return Compiled(run, frozenset(step.set))
