@@ -76,7 +76,7 @@ def test_plain_lines_tell_each_change_once() -> None:
         tty=False,
     )
     assert text.count("warning: one") == text.count("warning: two") == 1
-    assert text.count(": violated at 380 ms") == text.count(": failed at 380 ms") == 1
+    assert text.count(": violated, value 380 ms") == text.count(": failed, value 380 ms") == 1
     assert ": pass" not in text
     assert "shop: stopping (threshold)" in text
 

@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
-from support.summaries import summary, threshold
+from support.summaries import histogram, summary, threshold, totals
 
+from squall.metrics.series import Rate, SeriesKey
 from squall.report import console, junit, markdown
 from squall.report.findings import findings
 from squall.report.model import ErrorSummary, VerdictSummary
@@ -111,7 +112,8 @@ def test_what_could_not_be_judged_fails_only_where_that_is_asked(meaning: Any, f
 def test_findings_follow_from_the_figures() -> None:
     texts = [finding.text for finding in findings(summary())]
     assert any("broke `p(95)<100ms`: 400 ms" in text for text in texts)
-    assert any("most frequent failure is timeout" in text and "13.75%" in text for text in texts)
+    assert any("most frequent failure is timeout at browse/cart: 55 times" in text for text in texts)
+    assert any("browse: 60 of 200 iterations ended early by a failed step, 30%" in text for text in texts)
     assert any(
         "began to break in stage hold: 30% of its requests failed, 0% in the stage before" in text
         for text in texts
@@ -125,3 +127,36 @@ def test_a_clean_run_has_no_findings_of_failure() -> None:
     assert findings(clean) == ()
     assert isinstance(clean.errors, tuple)
     assert not any(isinstance(error, ErrorSummary) for error in clean.errors)
+
+
+def test_iterations_groups_and_jobs_are_shown() -> None:
+    shown, written = on_terminal(), markdown.render(summary())
+    (row,) = [line for line in shown.splitlines() if line.startswith("browse ") and "5 VUs" in line]
+    assert row.split()[:6] == ["browse", "140", "60", "0", "0", "-"]
+    for part in ("Groups", "browse/whole", "Jobs", "browse/render", "25%"):
+        assert part in shown
+    for part in ("## Groups", "browse/whole", "## Jobs", "browse/render"):
+        assert part in written
+
+
+def test_failures_that_are_no_requests_are_errors_too() -> None:
+    errors = {(error.error, error.step): error.count for error in summary().errors}
+    assert errors["extract", "cart"] == 7
+    assert "extract" in on_terminal()
+    assert "extract" in markdown.render(summary())
+
+
+def test_a_run_of_polls_alone_has_not_sent_nothing() -> None:
+    polls = {key: value for key, value in totals().items() if key.metric.startswith(("poll", "job"))}
+    text = markdown.render(summary(totals=polls))
+    assert "Only polls: 12 requests." in text
+    assert "No request was sent" not in text
+
+
+def test_a_long_tail_is_not_found_where_most_requests_failed() -> None:
+    tail = histogram(*([0.001] * 1500), *([1.0] * 30))
+    slow: dict[SeriesKey, Any] = {SeriesKey.of("http_req_total", step="s"): tail}
+    ok = slow | {SeriesKey.of("http_req_failed", step="s"): Rate(0, 1530)}
+    failing = slow | {SeriesKey.of("http_req_failed", step="s"): Rate(1500, 1530)}
+    assert any("slowest 1 %" in finding.text for finding in findings(summary(totals=ok)))
+    assert not any("slowest 1 %" in finding.text for finding in findings(summary(totals=failing)))

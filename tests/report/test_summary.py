@@ -68,7 +68,7 @@ def test_load_tells_planned_and_delivered() -> None:
 
 
 def test_errors_are_counted_by_class_and_keep_an_example() -> None:
-    first, second = summary().errors
+    first, _, second = summary().errors
     assert (first.error, first.count, first.example) == ("timeout", 55, "no answer within 30s")
     assert (second.error, second.status, second.count) == ("http_5xx", "503", 5)
 

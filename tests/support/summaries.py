@@ -57,6 +57,12 @@ def totals() -> dict[SeriesKey, Aggregate]:
     place = {"scenario": "browse", "step": "cart"}
     found[SeriesKey.of("http_req_errors", error="timeout", **place)] = Counter(55)
     found[SeriesKey.of("http_req_errors", error="http_5xx", status="503", **place)] = Counter(5)
+    found[SeriesKey.of("step_failures", error="extract", **place)] = Counter(7)
+    found[SeriesKey.of("group_duration", scenario="browse", step="whole")] = histogram(0.2, 0.3)
+    found[SeriesKey.of("job_latency", scenario="browse", step="render")] = histogram(1.0, 2.0, 3.0)
+    found[SeriesKey.of("job_failed", scenario="browse", step="render")] = Rate(1, 4)
+    found[SeriesKey.of("poll_reqs", scenario="browse", step="render")] = Counter(12)
+    found[SeriesKey.of("iteration_duration", scenario="browse")] = histogram(0.5, 0.6)
     found[SeriesKey.of("checks", check="status is 200", **place)] = Rate(140, 200)
     found[SeriesKey.of("iterations", scenario="browse")] = Counter(140)
     found[SeriesKey.of("iterations_failed", scenario="browse")] = Counter(60)

@@ -57,6 +57,11 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         stages = _requests(summary, "stage")
         if stages.row_count > 1:
             yield stages
+    yield _iterations(summary)
+    for title, metrics in _TIMED.items():
+        timed = _timed(summary, title, metrics)
+        if timed.row_count:
+            yield timed
     custom = _custom(summary)
     if custom.row_count:
         yield custom
@@ -169,6 +174,44 @@ def _figures(summary: Summary, requests: MetricSummary) -> Iterator[str]:
         yield fmt.time(whole.values[figure]) if whole else "-"
     response = find(summary.metrics, "http_req_response_time", **requests.tags)
     yield fmt.time(response.values["p95"]) if response else "-"
+
+
+def _iterations(summary: Summary) -> Table:
+    table = _table(
+        "Iterations", "", "completed", "failed", "dropped", "interrupted", "planned", "p50", "p95", "peak"
+    )
+    for load in summary.load:
+        duration = find(summary.metrics, "iteration_duration", scenario=load.scenario)
+        table.add_row(
+            Text(load.scenario),
+            fmt.number(load.iterations),
+            Text(fmt.number(load.failed), "red" if load.failed else ""),
+            Text(fmt.number(load.dropped), "yellow" if load.dropped else ""),
+            fmt.number(load.interrupted),
+            "-" if load.planned is None else fmt.number(load.planned),
+            fmt.time(duration.values["med"]) if duration else "-",
+            fmt.time(duration.values["p95"]) if duration else "-",
+            f"{fmt.number(load.peak_actual)} {load.unit}",
+        )
+    return table
+
+
+_TIMED: Final = {"Groups": "group_duration", "Jobs (polled until done)": "job_latency"}
+
+
+def _timed(summary: Summary, title: str, metric: str) -> Table:
+    """Steps that are timed as a whole."""
+    table = _table(title, "", "count", "p50", "p95", "p99", "failed")
+    for row in summary.metrics:
+        if row.metric == metric and "step" in row.tags:
+            failed = find(summary.metrics, "job_failed", **row.tags) if metric == "job_latency" else None
+            table.add_row(
+                Text(f"{row.tags['scenario']}/{row.tags['step']}"),
+                fmt.number(row.values["count"]),
+                *(fmt.time(row.values[figure]) for figure in ("med", "p95", "p99")),
+                fmt.share(failed.values["rate"]) if failed else "",
+            )
+    return table
 
 
 def _custom(summary: Summary) -> Table:

@@ -122,6 +122,10 @@ def check_summaries(
     return tuple(found)
 
 
+_FAILURES: Final = ("http_req_errors", "step_failures")
+"""Requests that failed, and steps that failed for another reason: an extraction, a function, a poll."""
+
+
 def error_summaries(
     totals: Mapping[SeriesKey, Aggregate], examples: Mapping[tuple[str, str, str], str]
 ) -> tuple[ErrorSummary, ...]:
@@ -133,7 +137,7 @@ def error_summaries(
     """
     counts: dict[tuple[str, str, str, str], float] = defaultdict(float)
     for key, aggregate in totals.items():
-        if key.metric == "http_req_errors" and isinstance(aggregate, Counter):
+        if key.metric in _FAILURES and isinstance(aggregate, Counter):
             tags = dict(key.tags)
             place = tuple(tags.get(name, "") for name in ("error", "scenario", "step", "status"))
             counts[place[0], place[1], place[2], place[3]] += aggregate.value

@@ -29,6 +29,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
     """All findings, the most important first."""
     rules = (
         _thresholds,
+        _iterations,
         _errors,
         _breaking_stage,
         _slowest_step,
@@ -55,17 +56,26 @@ def _thresholds(summary: Summary) -> Iterator[Finding]:
             )
 
 
+def _iterations(summary: Summary) -> Iterator[Finding]:
+    for load in summary.load:
+        ended = load.iterations + load.failed
+        if load.failed and load.failed >= ended / 20:
+            yield Finding(
+                f"{load.scenario}: {fmt.number(load.failed)} of {fmt.number(ended)} iterations ended early by a "
+                f"failed step, {fmt.share(load.failed / ended)}.",
+                "What comes after the step that failed had less load than planned: see the errors.",
+            )
+
+
 def _errors(summary: Summary) -> Iterator[Finding]:
-    requests = find(summary.metrics, "http_reqs")
-    if not summary.errors or requests is None or not requests.values["count"]:
+    if not summary.errors:
         return
     worst = summary.errors[0]
-    share = fmt.share(worst.count / requests.values["count"])
     status = f" (status {worst.status})" if worst.status else ""
     example = f" For example: {worst.example}" if worst.example else ""
     yield Finding(
         f"The most frequent failure is {worst.error}{status} at {worst.scenario}/{worst.step}: "
-        f"{fmt.number(worst.count)} times, {share} of all requests.{example}",
+        f"{fmt.number(worst.count)} times.{example}",
         advice=_ERROR_ADVICE.get(worst.error, ""),
     )
 
@@ -121,10 +131,12 @@ def _slowest_step(summary: Summary) -> Iterator[Finding]:
 
 
 def _tail(summary: Summary) -> Iterator[Finding]:
-    row = find(summary.metrics, "http_req_duration")
+    row, failed = find(summary.metrics, "http_req_total"), find(summary.metrics, "http_req_failed")
+    if failed and failed.values["rate"] > 0.5:
+        return  # how long failures take says little
     if row and row.values["count"] >= 1000 and row.values["p99"] > 10 * row.values["med"] > 0:
         yield Finding(
-            f"The slowest 1 % of requests took more than {fmt.time(row.values['p99'])}, "
+            f"The slowest 1 % of requests took more than {fmt.time(row.values['p99'])} in total (http_req_total), "
             f"{row.values['p99'] / row.values['med']:.0f} times the median of {fmt.time(row.values['med'])}.",
             advice="A long tail points to queueing, garbage collection or a few slow paths, not to a slow target.",
         )

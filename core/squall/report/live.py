@@ -99,7 +99,7 @@ class PlainView:
             if threshold.state != before and {before, threshold.state} & {"violated", "failed"}:
                 seen = fmt.quantity(threshold.value, threshold.unit)
                 lines.append(
-                    f"threshold {threshold.source} {threshold.expression}: {threshold.state} at {seen}"
+                    f"threshold {threshold.source} {threshold.expression}: {threshold.state}, value {seen}"
                 )
             self._states[place] = threshold.state
         lines += [f"warning: {warning}" for warning in state.warnings[self._warnings :]]

@@ -23,6 +23,8 @@ def render(summary: Summary) -> str:
         _tiers(summary),
         _by(summary, "stage", "Stages"),
         _by(summary, "step", "Steps"),
+        _timed(summary, "Groups", "group_duration"),
+        _timed(summary, "Jobs", "job_latency"),
         _custom(summary),
         _checks(summary),
         _errors(summary),
@@ -65,7 +67,7 @@ def _head(summary: Summary) -> str:
             "Duration",
             f"{fmt.clock(summary.timings.load_seconds)} of {fmt.clock(summary.planned_seconds)} planned",
         ),
-        ("Shards", f"{summary.shards} on {summary.runners} runners"),
+        ("Shards", f"{summary.shards} on {_plural(summary.runners, 'runner')}"),
         ("Peak load", "; ".join(_peak(summary)) or "-"),
         ("Success", _success(summary)),
     ]
@@ -73,6 +75,10 @@ def _head(summary: Summary) -> str:
         facts.append((f"Grade {text(group)}".strip(), text(grade) or "none of the tiers held"))
     facts += [(text(name), text(value)) for name, value in summary.options.items()]
     return "\n".join(lines) + _table(("", ""), facts)
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def _peak(summary: Summary) -> list[str]:
@@ -117,7 +123,11 @@ def _performance(summary: Summary) -> str:
         if row:
             rows.append((text(load.scenario), *row))
     if not rows:
-        return "## Performance\n\nNo request was sent."
+        polls = find(summary.metrics, "poll_reqs")
+        told = (
+            f"Only polls: {fmt.number(polls.values['count'])} requests." if polls else "No request was sent."
+        )
+        return f"## Performance\n\n{told}"
     return (
         "## Performance\n\n"
         + _table(("", *_COLUMNS), rows)
@@ -164,6 +174,20 @@ def _tiers(summary: Summary) -> str:
         outcome = "held" if tier.held else "did not hold"
         parts.append(_thresholds(f"{text(tier.name)}: {outcome}", tier.thresholds).replace("## ", "### ", 1))
     return "\n\n".join(parts)
+
+
+def _timed(summary: Summary, title: str, metric: str) -> str:
+    """Groups, or jobs that were polled until they were done."""
+    rows = [
+        (
+            text(f"{row.tags['scenario']}/{row.tags['step']}"),
+            fmt.number(row.values["count"]),
+            *(fmt.time(row.values[figure]) for figure in ("med", "p95", "p99", "max")),
+        )
+        for row in summary.metrics
+        if row.metric == metric and "step" in row.tags
+    ]
+    return f"## {title}\n\n" + _table(("Step", "Count", "p50", "p95", "p99", "Max"), rows) if rows else ""
 
 
 def _custom(summary: Summary) -> str:
