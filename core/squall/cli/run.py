@@ -113,7 +113,7 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
     from squall.local.run import LocalRun, run_local
     from squall.report import console as closing
     from squall.report.comparison import check_limits, judged, parse_limits, show
-    from squall.report.folder import read_summary
+    from squall.report.folder import RUNNER_LOG, read_summary
     from squall.report.live import view_for
     from squall.report.terminal import terminal
     from squall.validation import load_one
@@ -149,6 +149,8 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
     for problem in problems:
         console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {folder.path}", markup=False, soft_wrap=True)
+    if (folder.path / RUNNER_LOG).exists():
+        console.print(f"what runners printed: {folder.path / RUNNER_LOG}", markup=False, soft_wrap=True)
     return summary.verdict.exit_code
 
 
