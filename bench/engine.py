@@ -228,7 +228,7 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {', '.join(PARTS)}")
     parser.add_argument("--rounds", type=int, default=3, help="how often generators take turns")
     options = parser.parse_args()
-    for tool in ("k6", "wrk", "nginx", "locust", *(("py-spy",) if options.what == "profile" else ())):
+    for tool in ("k6", "wrk", "nginx", "locust"):
         fetch(tool)
     began = time.monotonic()
     OUT.parent.mkdir(parents=True, exist_ok=True)

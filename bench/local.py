@@ -204,9 +204,7 @@ def percentiles() -> list[Number]:
     for samples in (
         generator.lognormal(-4, 1, 1_000_000),
         generator.exponential(0.2, 1_000_000),
-        np.concatenate([generator.normal(0.02, 0.002, 920_000), generator.normal(2, 0.1, 80_000)]).clip(
-            1e-6
-        ),
+        np.concatenate([generator.normal(0.02, 0.002, 920_000), generator.normal(2, 0.1, 80_000)]).clip(1e-6),
     ):
         whole = Histogram()
         whole.record_many(samples)

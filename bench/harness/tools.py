@@ -1,7 +1,7 @@
 """The tools that Squall is measured against, fetched once per machine into the cache.
 
-Nothing is installed: k6 is built by Go into a folder, nginx and wrk are unpacked from Debian's packages, Locust and py-spy
-get a virtual environment each. `${XDG_CACHE_HOME:-~/.cache}/squall/bench` holds all of them.
+Nothing is installed: k6 is built by Go into a folder, nginx and wrk are unpacked from Debian's packages, Locust
+gets a virtual environment. `${XDG_CACHE_HOME:-~/.cache}/squall/bench` holds all of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from support.debianpackages import say, unpack
 
 K6 = "v1.8.1"
 LOCUST = "locust==2.47.0"
-PY_SPY = "py-spy==0.4.3"
 
 _PROGRESS_SECONDS = 15.0
 
@@ -36,7 +35,7 @@ def cache() -> Path:
 
 
 def cached(name: str) -> Path | None:
-    """A tool (`k6`, `locust`, `wrk`, `nginx`, `py-spy`) if it has been fetched before."""
+    """A tool (`k6`, `locust`, `wrk`, `nginx`) if it has been fetched before."""
     place = _places()[name]
     return place if place.exists() else None
 
@@ -54,8 +53,8 @@ def fetch(name: str) -> Path:
     cache().mkdir(parents=True, exist_ok=True)
     if name == "k6":
         _build_k6(place.parent)
-    elif name in ("locust", "py-spy"):
-        _make_environment(LOCUST if name == "locust" else PY_SPY, place.parent.parent)
+    elif name == "locust":
+        _make_environment(LOCUST, place.parent.parent)
     else:
         unpack(["nginx", "wrk", "libluajit2-5.1-2"], _debian())
     return place
@@ -87,7 +86,6 @@ def _places() -> dict[str, Path]:
     return {
         "k6": cache() / f"k6-{K6}" / "k6",
         "locust": cache() / LOCUST.replace("==", "-") / "bin" / "locust",
-        "py-spy": cache() / PY_SPY.replace("==", "-") / "bin" / "py-spy",
         "wrk": _debian() / "usr" / "bin" / "wrk",
         "nginx": _debian() / "usr" / "sbin" / "nginx",
     }
