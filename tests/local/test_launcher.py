@@ -127,3 +127,13 @@ async def test_a_runner_that_has_died_while_it_waited_is_told_as_ended(tmp_path:
         await asyncio.wait_for(exits.news.wait(), 30)
         await launcher.close()
     assert exits.codes == {0: 7}
+
+
+async def test_processes_that_were_never_used_are_ended_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("squall.local.launcher.END_SECONDS", 3600)
+    with (tmp_path / "out").open("wb") as out:
+        launcher = Launcher(out, (sys.executable, "-c", "import time; time.sleep(3600)"))
+        await launcher.warm(2)
+        await asyncio.wait_for(launcher.close(), 30)

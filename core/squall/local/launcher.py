@@ -118,7 +118,8 @@ class Launcher:
         for process in running:
             _dismiss(process)
         try:
-            async with asyncio.timeout(END_SECONDS):
+            # Without a run, they are still loading code and have nothing to bring to an end.
+            async with asyncio.timeout(END_SECONDS if self._processes else 0):
                 await asyncio.gather(*(process.wait() for process in running))
         except TimeoutError:
             for process in running:
