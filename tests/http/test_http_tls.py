@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import socket
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,8 @@ from support.hostile import OK, Peer, Script, hostile, well_behaved
 from support.networks import watched_network
 
 from squall.errors import InfrastructureError
-from squall_runner.http import HttpClient, Response, TlsOptions, build
+from squall_runner.http import HttpClient, Network, NetworkOptions, Response, TlsOptions, build
+from squall_runner.http.resolver import Address, Resolver
 from squall_runner.http.tls import make_context
 
 AUTHORITY = trustme.CA()
@@ -96,6 +100,32 @@ async def test_peer_that_does_not_speak_tls(script: Script, ca_file: str) -> Non
     # A reset may come before the handshake has begun.
     assert response.error in ("tls", "reset")
     assert "127.0.0.1" in response.error_message
+
+
+async def test_dns_tcp_and_tls_share_the_connect_timeout(ca_file: str) -> None:
+    spent = [0.0]
+
+    def clock() -> float:
+        return time.monotonic() + spent[0]
+
+    async def lookup(host: str, port: int) -> list[Address]:
+        spent[0] += 99.5
+        return [(socket.AF_INET, ("127.0.0.1", port))]
+
+    options = NetworkOptions(connect_timeout=100.0, tls=TlsOptions(ca_file=ca_file))
+    network = Network(options, clock=clock, resolver=Resolver(clock, lookup=lookup))
+    try:
+        with hostile(lambda peer: peer.hang()) as server:
+            client = HttpClient(network)
+            request = build("GET", f"https://some.example:{server.port}/")
+            sending = client.send(request, timeout=1000.0, keep_body=True)
+            response = await asyncio.wait_for(sending, 20)
+            client.close()
+    finally:
+        await network.close()
+    assert response.error == "tls"
+    assert "not finished in" in response.error_message
+    assert response.dns >= 99.5
 
 
 async def test_name_to_ask_for_can_be_given(ca_file: str) -> None:

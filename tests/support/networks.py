@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from squall_runner.http import Limits, Network, NetworkOptions, Timeouts, TlsOptions
+from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions
 
 
 def _sockets() -> int:
@@ -29,7 +29,7 @@ async def watched_network(tls: TlsOptions | None = None) -> AsyncIterator[Networ
     before = _sockets()
     options = NetworkOptions(
         limits=Limits(max_head_bytes=65536, max_body_bytes=100_000),
-        timeouts=Timeouts(dns=0.3, connect=0.3, tls=0.3),
+        connect_timeout=0.3,
         tls=tls or TlsOptions(),
     )
     network = Network(options)

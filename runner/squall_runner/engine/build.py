@@ -19,7 +19,7 @@ from squall.spec import LoadTest
 from squall.spec.base import seconds, size_bytes, whole
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
-from squall_runner.http import Limits, Network, NetworkOptions, Timeouts, TlsOptions, parse_url
+from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions, parse_url
 from squall_runner.load import LoadError
 from squall_runner.steps.context import Context, Target
 from squall_runner.steps.program import Program, compile_steps
@@ -127,12 +127,11 @@ def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
             server_name=http.tls.server_name or "",
             insecure_skip_verify=http.tls.insecure_skip_verify,
         )
-    opening = seconds(http.connect_timeout)
     options = NetworkOptions(
         limits=Limits(
             max_body_bytes=size_bytes(http.max_body_size), max_discarded_bytes=size_bytes(http.max_body_size)
         ),
-        timeouts=Timeouts(dns=opening, connect=opening, tls=opening),
+        connect_timeout=seconds(http.connect_timeout),
         tls=tls,
         max_redirects=http.max_redirects,
     )

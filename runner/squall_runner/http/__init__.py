@@ -20,7 +20,7 @@ from squall_runner.http.errors import BodyError
 from squall_runner.http.headers import Headers
 from squall_runner.http.limits import Limits
 from squall_runner.http.multipart import Field, FileBody, FilePart, Multipart
-from squall_runner.http.network import Network, NetworkOptions, NetworkStats, Timeouts
+from squall_runner.http.network import Network, NetworkOptions, NetworkStats
 from squall_runner.http.origin import Origin, encode_target, parse_url
 from squall_runner.http.request import Request, StreamBody, Template, build, header_line, render_headers
 from squall_runner.http.resolver import Resolver
@@ -46,7 +46,6 @@ __all__ = [
     "Response",
     "StreamBody",
     "Template",
-    "Timeouts",
     "TlsOptions",
     "build",
     "encode_target",

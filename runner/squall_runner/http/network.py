@@ -36,21 +36,6 @@ if TYPE_CHECKING:
 _FAREWELL_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long the phases before a request may take, each also bounded by the request's own timeout. Seconds.
-
-    Attributes:
-        dns: Name resolution.
-        connect: TCP connect, over all addresses.
-        tls: TLS handshake.
-    """
-
-    dns: float = 10.0
-    connect: float = 10.0
-    tls: float = 10.0
-
-
 @dataclass(slots=True)
 class Phases:
     """When the opening of a connection began and what its phases took, in seconds, as far as it came."""
@@ -82,10 +67,18 @@ class NetworkStats:
 
 @dataclass(frozen=True, slots=True)
 class NetworkOptions:
-    """Settings of a network; the defaults suit a load test."""
+    """Settings of a network; the defaults suit a load test.
+
+    Attributes:
+        limits: What one response may take.
+        connect_timeout: Seconds for DNS, the TCP connection and TLS together, also bounded by the request's own timeout.
+        tls: How servers are verified, and how the generator shows who it is.
+        dns_ttl: Seconds for which addresses are kept.
+        max_redirects: How many are followed when a request does not say it.
+    """
 
     limits: Limits = field(default_factory=Limits)
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    connect_timeout: float = 10.0
     tls: TlsOptions = field(default_factory=TlsOptions)
     dns_ttl: float = 60.0
     max_redirects: int = 10
@@ -141,6 +134,7 @@ class Network:
         phases.begun = self.clock()
         if phases.begun >= deadline:
             raise RequestError(TIMEOUT, "no time was left to connect")
+        deadline = min(deadline, phases.begun + self.options.connect_timeout)
         if origin.tls:
             self.prepare_tls()
         release = self._count_socket()
@@ -191,9 +185,8 @@ class Network:
 
     async def _resolve(self, origin: Origin, deadline: float, phases: Phases) -> list[Address]:
         begun = self.clock()
-        allowed = self.options.timeouts.dns
         try:
-            async with asyncio.timeout(min(allowed, deadline - begun)):
+            async with asyncio.timeout(deadline - begun):
                 return await self._resolver.resolve(origin.host, origin.port)
         except TimeoutError as exc:
             raise RequestError(DNS, f"no address for {origin.host} in time") from exc
@@ -232,10 +225,9 @@ class Network:
     ) -> asyncio.Transport:
         """Tries the addresses one after the other; each gets its share of the time that is left."""
         begun = self.clock()
-        end = min(deadline, begun + self.options.timeouts.connect)
         try:
             for tried, address in enumerate(addresses, 1):
-                share = (end - self.clock()) / (len(addresses) - tried + 1)
+                share = (deadline - self.clock()) / (len(addresses) - tried + 1)
                 try:
                     return await _connect_one(protocol, address, share)
                 except OSError as exc:
@@ -252,7 +244,7 @@ class Network:
         """Does the TLS handshake and hands the connection over to it."""
         origin, begun = connection.origin, self.clock()
         where = f"{origin.host}:{origin.port}"
-        seconds = min(self.options.timeouts.tls, deadline - begun)
+        seconds = deadline - begun
         assert self._context is not None
         try:
             async with asyncio.timeout(seconds):
