@@ -117,9 +117,11 @@ def get(target: Target, rounds: int) -> list[Number]:
 
 def tls(target: Target, rounds: int) -> list[Number]:
     load = Timing().load
-    runs = {name: partial(PEERS[name], "get", target.https, load) for name in ("k6", "wrk")}
+    theirs = partial(generators.k6, "get", target.https, load)
     ours = partial(generators.squall, "get", target.https, load, options=("--variant", "tls"))
-    return compare("GET over TLS", side_by_side("tls", target, {"squall": ours, **runs}, rounds), {"k6": 2.5})
+    return compare(
+        "GET over TLS", side_by_side("tls", target, {"squall": ours, "k6": theirs}, rounds), {"k6": 2.5}
+    )
 
 
 def think(target: Target, rounds: int) -> list[Number]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from harness.tools import fetch, libraries
 from harness.watch import Window, tree, watch
 
+from squall.errors import SquallError
 from squall.report.folder import read_summary
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ class Timing:
         watched: How long it is watched.
     """
 
-    load: int = 8
-    warm: float = 2.0
-    watched: float = 5.0
+    load: int = 6
+    warm: float = 1.5
+    watched: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +187,10 @@ def _wait_for_load(process: subprocess.Popen[bytes], target: Target, before: int
 
 def _own_words(place: Place, output: Path) -> tuple[Summary | None, dict[str, dict[str, float]] | None]:
     if place.results.is_dir():
-        folders = list(place.results.iterdir())
-        if not folders:
-            raise MeasuringError(output.read_text(errors="replace")[-2000:])
-        return read_summary(folders[0]), None
+        try:
+            return read_summary(next(place.results.iterdir())), None
+        except (StopIteration, SquallError):
+            raise MeasuringError(f"no summary:\n{output.read_text(errors='replace')[-2000:]}") from None
     return None, json.loads(place.report.read_bytes())["metrics"] if place.report.exists() else None
 
 
