@@ -136,13 +136,23 @@ async def test_a_host_known_only_at_run_time():
     assert server.paths() == ["/late?a=1"]
 
 
+@pytest.mark.parametrize("kind", ["http", "python"])
 @pytest.mark.parametrize("balancing", ["round-robin", "random", "per-vu"])
-async def test_several_base_urls_share_the_load(balancing):
+async def test_several_base_urls_share_the_load(balancing, kind):
     async with target() as one, target() as two:
-        test = manifest("", [{"http": {"url": "/x"}}], vus=10, iterations=10)
+        step = {
+            "http": {"http": {"url": "/x", "headers": {"X-Vu": "${vu}"}}},
+            "python": {"python": {"module": "support.pythonsteps", "function": "ask"}},
+        }[kind]
+        test = manifest("", [step], vus=10, iterations=10)
         test["spec"]["http"] = {"baseUrls": [one.url, two.url], "balancing": balancing}
         await drive(test)
     assert len(one.seen) + len(two.seen) == 100
+    vus = [{seen.headers["X-Vu"] for seen in server.seen} for server in (one, two)]
+    if balancing == "per-vu":
+        assert vus == [{"2", "4", "6", "8", "10"}, {"1", "3", "5", "7", "9"}]
+    elif balancing == "random":
+        assert vus[0] & vus[1]
     if balancing != "random":
         assert len(one.seen) == len(two.seen) == 50
     else:

@@ -31,5 +31,9 @@ async def insistent(vu: Any) -> None:
             continue
 
 
+async def ask(vu: Any) -> None:
+    await vu.http("GET", "/x", headers={"X-Vu": str(vu.id)})
+
+
 async def nothing(vu: Any) -> None:
     """Succeeds."""

@@ -29,6 +29,7 @@ from squall_runner.steps.body import find_file
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, PYTHON, Halted
 from squall_runner.steps.http import compile_send, default_options
+from squall_runner.steps.request import pick_target
 from squall_runner.steps.values import compile_value
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class _Http:
         ctx = site.ctx
         self.site = site
         self._send = compile_send(site, default_options(ctx), keep_body=True)
+        self._pick = pick_target(max(1, len(ctx.targets)), ctx)
         templates = (
             (name, compile_template(text, scope.with_secrets()))
             for name, text in (ctx.http.headers or {}).items()
@@ -126,15 +128,15 @@ class _Http:
         if json is not None:
             body = msgspec.json.encode(json)
             fields.setdefault("content-type", ("Content-Type", "application/json"))
-        request = build(method, self._absolute(url), list(fields.values()), body)
+        request = build(method, self._absolute(vu, url), list(fields.values()), body)
         response, _ = await self._send(vu, request, vu.scenario.stage)
         return response
 
-    def _absolute(self, url: str) -> str:
+    def _absolute(self, vu: Vu, url: str) -> str:
         targets = self.site.ctx.targets
         if url.startswith(("http://", "https://")) or not targets:
             return url
-        target = targets[next(self.site.ctx.turns) % len(targets)] if len(targets) > 1 else targets[0]
+        target = targets[self._pick(vu)]
         return f"{target.origin.key}{target.prefix}{url if url.startswith('/') else '/' + url}"
 
 

@@ -195,7 +195,7 @@ def _build(
     templates = [Template(t.origin, parts.method, render_headers(t.origin, parts.headers)) for t in targets]
     prefixes = [target.prefix for target in targets]
     lines, body, query = parts.lines, parts.body.render, parts.query
-    pick = _pick(len(templates), ctx)
+    pick = pick_target(len(templates), ctx)
     known = ctx.constant(path)
     fixed: list[bytes] | None = None
     if known is not None and isinstance(query, str):
@@ -222,8 +222,8 @@ def _build(
     return build, None
 
 
-def _pick(count: int, ctx: Context) -> Callable[[Vu], int]:
-    """Which of the base URLs is next."""
+def pick_target(count: int, ctx: Context) -> Callable[[Vu], int]:
+    """What says which of `count` base URLs is next, by `http.balancing`."""
     if count == 1:
         return lambda _: 0
     turns = ctx.turns
