@@ -38,7 +38,8 @@ class ExitCode(IntEnum):
     POLICY = 107
     """A policy forbade or halted the run."""
     SCENARIO = 108
-    """A step with `onError: abortRun` ended the run."""
+    """The scenario ended the run: a step with `onError: abortRun`, data that ran out with `whenExhausted: fail`, or a row
+    that cannot be read."""
     ERROR = 109
     """Infrastructure failed: no verdict on the target is possible."""
     REGRESSION = 110

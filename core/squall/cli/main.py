@@ -60,7 +60,7 @@ def cli() -> None:
 
     Begin with `squall try FILE`, then `squall run FILE`. Exit codes: 0 passed, 99 thresholds failed, 102 deadline,
     103 numbers cannot be trusted, 104 bad manifest, 105 stopped by a user, 106 safety stop, 107 policy, 108 ended
-    by a step, 109 infrastructure failed, 110 regression.
+    by the scenario, 109 infrastructure failed, 110 regression.
     """
 
 

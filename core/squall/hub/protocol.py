@@ -136,8 +136,8 @@ class Abort(Message, frozen=True, tag="abort"):
     Attributes:
         reason: A CamelCase word.
         message: For people.
-        cause: `scenario`: a step with `onError: abortRun`, or data that ran out with `whenExhausted: fail`; `user`:
-            the process was told to terminate; `deadline`: it has reached `safety.maxDuration` by its own clock.
+        cause: `scenario`: a step with `onError: abortRun`, data that ran out with `whenExhausted: fail`, or
+            a malformed row; `user`: the process was told to terminate; `deadline`: it has reached `safety.maxDuration` by its own clock.
     """
 
     reason: str
