@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 import numpy as np
 
 from squall.metrics.histogram import Histogram
+from squall.metrics.limit import SeriesLimit
 from squall.metrics.snapshot import Snapshot
 from squall_runner.series import Collector, CounterSeries, GaugeSeries, RateSeries, Source, Tags, TrendSeries
 
@@ -36,11 +37,9 @@ __all__ = [
 ]
 
 MAX_SERIES: Final = 2_000
-"""Distinct sets of tags per runner; what comes beyond goes to overflow series, counted in `series_dropped`."""
+"""Distinct sets of tags per runner; beyond it, values lose tags of the manifest (`SeriesLimit`), see `series_dropped`."""
 MAX_TAG_VALUE: Final = 200
 """Longer tag values are cut: a tag is a word, not a document."""
-
-_KEPT_IN_OVERFLOW: Final = frozenset({"scenario", "error"})
 
 _ROW: Final = Struct("8d")
 _ROWS_FIRST: Final = 32
@@ -164,10 +163,6 @@ class RequestSeries:
             histogram.record_many(values)
             histogram.merge(_zeros(rows - values.size))
 
-    def values(self) -> int:
-        """How many requests it has taken."""
-        return self.count + self._at // _ROW.size
-
     def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
         self.flush()
@@ -211,15 +206,17 @@ class Recorder:
     Args:
         runner: Index of the runner within the run.
         attempt: The process's own word, see `Snapshot`.
-        max_series: Distinct sets of tags before overflow.
+        max_series: Distinct sets of tags before values lose tags of the manifest.
+
+    Attributes:
+        limit: Knows which tags were dropped.
     """
 
     def __init__(self, runner: int, attempt: str, *, max_series: int = MAX_SERIES) -> None:
         self._runner = runner
         self._attempt = attempt
-        self._max = max_series
+        self.limit = SeriesLimit(max_series)
         self._sources: dict[tuple[str, Tags], Source] = {}
-        self._overflow: dict[tuple[str, Tags], Source] = {}
         self._ids: dict[tuple[str, Tags], int] = {}
         self._dropped = CounterSeries("series_dropped", ())
 
@@ -246,14 +243,11 @@ class Recorder:
     def _get(self, metric: str, tags: Tags, make: Callable[[Tags], _S]) -> _S:
         found = self._sources.get((metric, tags))
         if found is None:
-            if len(self._sources) < self._max:
-                found = self._sources[metric, tags] = make(tags)
-            else:
-                kept = tuple(tag for tag in tags if tag[0] in _KEPT_IN_OVERFLOW)
-                tags = tuple(sorted((*kept, ("overflow", "true"))))
-                found = self._overflow.get((metric, tags))
-                if found is None:
-                    found = self._overflow[metric, tags] = make(tags)
+            kept = self.limit.admit(metric, tags)
+            self._dropped.value += kept != tags
+            found = self._sources.get((metric, kept))
+            if found is None:
+                found = self._sources[metric, kept] = make(kept)
         return cast("_S", found)
 
     def measure(self, slot: int) -> Snapshot:
@@ -261,9 +255,6 @@ class Recorder:
         out = Collector(self._ids)
         for source in list(self._sources.values()):
             source.collect(out)
-        for source in self._overflow.values():
-            source.collect(out)
-        self._dropped.value = sum(source.values() for source in self._overflow.values())
         self._dropped.collect(out)
         return Snapshot(
             runner=self._runner,

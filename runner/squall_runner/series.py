@@ -62,9 +62,6 @@ class Source(Protocol):
     def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
 
-    def values(self) -> int:
-        """How many values it has taken."""
-
 
 class TrendSeries:
     """A trend: append values, in the metric's base unit, to `pending`."""
@@ -91,10 +88,6 @@ class TrendSeries:
             self.histogram.record_many(np.array(self.pending, dtype=np.float64))
             self.pending.clear()
 
-    def values(self) -> int:
-        """How many values it has taken."""
-        return self.histogram.count + len(self.pending)
-
     def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
         self.flush()
@@ -113,10 +106,6 @@ class CounterSeries:
         self.tags = tags
         self.value: float = 0
         self._sent: float = 0
-
-    def values(self) -> int:
-        """The number of values is not known; its sum stands for it."""
-        return int(self.value)
 
     def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
@@ -142,10 +131,6 @@ class RateSeries:
         self.total += 1
         if hit:
             self.hits += 1
-
-    def values(self) -> int:
-        """How many values it has taken."""
-        return self.total
 
     def collect(self, out: Collector) -> None:
         """Put what has changed into a snapshot."""
@@ -175,10 +160,6 @@ class GaugeSeries:
             self._low = value
         elif value > self._high:
             self._high = value
-
-    def values(self) -> int:
-        """A gauge has one value."""
-        return int(self._set)
 
     def collect(self, out: Collector) -> None:
         """Put it into a snapshot."""

@@ -1,10 +1,14 @@
+import time
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.driving import Measured
+from support.driving import Measured, Told, manifest, prepared, target
 
 from squall.metrics.histogram import Histogram
+from squall.metrics.limit import ROOM
 from squall_runner.recording import MAX_TAG_VALUE, GaugeSeries, Recorder, make_tags
 
 ROWS = st.lists(
@@ -76,10 +80,41 @@ def test_series_have_a_hard_cap_and_what_is_beyond_is_counted():
     snapshot = recorder.measure(0)
     measured = Measured().take(snapshot)
     assert measured.count("http_reqs") == 1000
-    assert measured.count("http_reqs", overflow="true", scenario="s") == 990
-    assert measured.count("series_dropped") == 990
-    assert len({tags for _, tags in recorder._ids}) <= 12
-    assert len(recorder._sources) == 10
+    assert measured.count("http_reqs", scenario="s") == 1000
+    assert measured.count("series_dropped") == 980
+    assert len(recorder._sources) == 21  # as they are, as many in the reserve, and the one without the tag
+
+
+def test_series_of_another_scenario_are_kept_whatever_one_makes():
+    recorder = Recorder(0, "a", max_series=200)
+    for number in range(1000):
+        tags = make_tags(scenario="a", step="one", it=str(number), team="red")
+        recorder.requests(tags, failed=False).add(0, 1, 0, 0, 1, 0, 1, 1)
+    planned = recorder.counter("arrivals_planned", make_tags(scenario="b"))
+    planned.value += 7
+    for team in ("red", "blue"):
+        tags = make_tags(scenario="b", step="two", status="500", it="x", team=team)
+        recorder.requests(tags, failed=True, error="http_5xx").add(0, 1, 0, 0, 1, 0, 1, 1)
+    measured = Measured().take(recorder.measure(0))
+    assert measured.rate("http_req_failed", scenario="b", step="two", status="500") == (2, 2)
+    assert measured.rate("http_req_failed", scenario="b", team="blue", it="x") == (1, 1)
+    assert measured.count("arrivals_planned", scenario="b") == 7
+    assert measured.count("http_reqs", scenario="a", step="one", team="red") == 1000
+    assert measured.count("series_dropped") == 800
+    assert recorder.limit.cut == {"it"}
+
+
+def test_no_combination_of_tags_makes_series_without_end():
+    recorder = Recorder(0, "a", max_series=20)
+    for number in range(2000):
+        tags = make_tags(scenario="a", x=str(number % 50), y=str(number % 49))
+        recorder.counter("iterations", tags).value += 1
+        # A tag of the manifest that has the name of one of Squall's.
+        recorder.counter("iterations", make_tags(scenario="a", group=str(number))).value += 1
+    measured = Measured().take(recorder.measure(0))
+    assert measured.count("iterations", scenario="a") == 4000
+    assert len(recorder._sources) <= 2 * 20 + ROOM * 20 + 1
+    assert recorder.limit.warning().startswith("too many different values of the tags x, y:")
 
 
 def test_a_gauge_keeps_the_extremes_of_its_slot():
@@ -105,3 +140,19 @@ def test_unchanged_series_are_not_sent_again():
     first, second = recorder.measure(0), recorder.measure(1)
     assert (len(first.counters), len(first.trends), len(first.rates), len(first.defs)) == (1, 1, 1, 3)
     assert (second.counters, second.trends, second.rates, second.defs) == ([], [], [], [])
+
+
+async def test_a_run_with_too_many_tag_values_says_so_once(monkeypatch):
+    monkeypatch.setattr("squall_runner.engine.engine.Recorder", partial(Recorder, max_series=110))
+    told = Told()
+    async with target() as server:
+        step = {"http": {"url": "/"}, "tags": {"it": "${uuid()}"}}
+        async with prepared(manifest(server.url, [step], vus=1, iterations=400), told) as engine:
+            await engine.drive(time.monotonic_ns())
+            measured = Measured().take(engine.measure(0))
+            engine.measure(1)
+    assert measured.count("http_reqs", scenario="main") == 400
+    assert measured.count("series_dropped") == 290
+    ((level, event, fields),) = told.notes
+    assert (level, event) == ("warning", "TagsDropped")
+    assert "tag it:" in fields["message"]

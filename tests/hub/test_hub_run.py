@@ -16,7 +16,11 @@ from squall.hub.model import Log, Record, RunSpec, Send, Stopping
 from squall.hub.outcome import conclude
 from squall.hub.run import RunState
 from squall.metrics.declared import catalogue_of
+from squall.metrics.limit import SeriesLimit
+from squall.metrics.names import Kind
+from squall.metrics.series import Counter, Selector
 from squall.metrics.slots import SlotStore
+from squall.metrics.snapshot import SeriesDef, Snapshot
 from squall.plan.compile import compile_plan
 from squall.spec.loadtest import LoadTest
 
@@ -698,3 +702,21 @@ class TestTheEndOfTheLoad:
         bench.slots(3)
         bench.slots(2, first=3, requests=0)
         assert (bench.state.stopping.slot, bench.state.stopping.observed) == (3, 10)
+
+
+def test_tags_with_too_many_values_are_warned_of_once():
+    bench = Bench(1)
+    bench.begin()
+    bench.state.store.limit = SeriesLimit(1)
+    for slot in range(2):
+        bench.to_end_of(slot)
+        defs = [
+            SeriesDef(n, "http_reqs", Kind.COUNTER, (("it", str(n)), ("scenario", "s"))) for n in range(5)
+        ]
+        counts = [(n, 1.0 + slot) for n in range(5)]
+        bench.say(0, protocol.Measured(Snapshot(0, "a", slot, defs, counters=counts, trends=[])))
+    bench.finish()
+    bench.pass_time(1)
+    (warning,) = [text for text in bench.summary().warnings if "different values" in text]
+    assert "tag it:" in warning
+    assert bench.state.store.total(Selector("http_reqs", (("scenario", "s"),))) == Counter(10.0)

@@ -11,7 +11,7 @@ from squall.metrics.histogram import Histogram
 from squall.metrics.names import Kind
 from squall.metrics.retention import Retention
 from squall.metrics.series import Counter, Gauge, Rate, Selector, SeriesKey
-from squall.metrics.slots import OVERFLOW, SlotStore
+from squall.metrics.slots import SlotStore
 from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, decode, encode
 
 DURATION = Selector("http_req_duration")
@@ -126,12 +126,24 @@ def test_what_came_before_an_anchor_can_be_left_out():
 def test_series_beyond_the_cap_stay_in_the_total_of_their_metric():
     store, runner = SlotStore(max_series=3), Runner()
     for user in range(10):
-        runner.add("http_reqs", 1.0, user=str(user))
+        runner.add("http_reqs", 1.0, user=str(user), scenario="a")
     store.add(runner.snapshot(0))
-    assert store.overflowed == 7
-    assert len(store.series()) == 4
+    assert store.overflowed == 4
+    assert len(store.series()) == 7  # three as they are, three in the reserve, one without the tag
     assert store.total(REQS) == Counter(10.0)
-    assert store.total(Selector("http_reqs", OVERFLOW)) == Counter(7.0)
+    assert store.total(Selector("http_reqs", (("scenario", "a"),))) == Counter(10.0)
+    assert SeriesKey("http_reqs", (("scenario", "a"),)) in store.series()
+    assert "tag user:" in store.limit.warning()
+
+
+def test_a_scenario_beyond_the_cap_takes_nothing_from_another():
+    store, runner = SlotStore(max_series=300), Runner()
+    for user in range(1_000):
+        runner.add("http_reqs", 1.0, user=str(user), scenario="a").add("http_req_failed", 1.0, user=str(user))
+    for status in ("200", "500"):
+        runner.add("http_req_failed", 0.0, 1.0, scenario="b", status=status, team="x")
+    store.add(runner.snapshot(0))
+    assert store.total(Selector("http_req_failed", (("scenario", "b"), ("team", "x")))) == Rate(2, 4)
 
 
 def test_series_that_are_not_in_the_catalogue_are_refused_and_counted():

@@ -41,6 +41,8 @@ class RunState(RunEnding):
     _opening = False
     """The intent to start has been recorded; the moment is chosen once that is durable."""
     _next_ping_ns = 0
+    _tags_cut = False
+    """The user was told that values were counted without some of their tags."""
     _refined = True
     """The start is known as well as this hub's clock allows; False after a restart until a runner has told."""
 
@@ -276,6 +278,9 @@ class RunState(RunEnding):
         self.late += snapshot.slot <= self.judged and not snapshot.folded
         if self.store.add(snapshot):
             self.send(member, protocol.Welcome(-1))
+        if not self._tags_cut and (warning := self.store.limit.warning()):
+            self._tags_cut = True
+            self.note("warning", "TagsDropped", warning, now_ns)
         member.slot = max(member.slot, snapshot.slot)
         self.send(member, protocol.Ack(snapshot.slot))
 

@@ -151,7 +151,8 @@ _GENERATOR: Final = (
     _gauge("open_files", "Open file descriptors of the runner.", Merge.MAX),
     _gauge("memory_resident", "Resident memory of the runner.", Merge.MAX, unit=Unit.BYTES),
     _counter(
-        "series_dropped", "Values that went to an overflow series, since the cap on series was reached."
+        "series_dropped",
+        "Values counted without some of the manifest's tags, since the cap on series was reached.",
     ),
 )
 

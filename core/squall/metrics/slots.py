@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from squall.metrics.attempt import Attempt
 from squall.metrics.histogram import Histogram
+from squall.metrics.limit import SeriesLimit
 from squall.metrics.names import BUILT_IN, Catalogue, Kind, Metric
 from squall.metrics.series import (
     Aggregate,
@@ -38,10 +39,8 @@ if TYPE_CHECKING:
 
     from squall.metrics.snapshot import SeriesDef, Snapshot
 
-MAX_SERIES: Final = 10_000
-"""Default cap on series; values of further ones go to one series per metric, tagged `overflow:true`."""
-
-OVERFLOW: Final = (("overflow", "true"),)
+MAX_SERIES: Final = 50_000
+"""Default cap on series with tags of the manifest, see `SeriesLimit`; more than one runner with all its series has."""
 
 _Additive: TypeAlias = Counter | Rate | Histogram
 _AttemptKey: TypeAlias = tuple[int, str]
@@ -70,7 +69,10 @@ class SlotStore:
         catalogue: The metrics that exist; values of others are ignored and counted in `refused`.
         keep: How many of the latest slots stay known one by one: the longest window, plus how late a slot may be judged.
         anchors: Last slots after which totals are wanted (`total(..., after=...)`), known from the start.
-        max_series: Cap on the number of series.
+        max_series: How many series with tags of the manifest are kept as they are.
+
+    Attributes:
+        limit: Knows which tags were dropped beyond that.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class SlotStore:
         self._catalogue = catalogue
         self._keep = keep
         self._anchors = tuple(sorted({anchor for anchor in anchors if anchor >= 0}))
-        self._max_series = max_series
+        self.limit = SeriesLimit(max_series)
         self._attempts: dict[_AttemptKey, Attempt[_Series]] = {}
         self._series: dict[SeriesKey, _Series] = {}
         self._slots: dict[int, dict[_Series, Aggregate]] = {}
@@ -93,7 +95,7 @@ class SlotStore:
         self.latest = -1
         """The highest slot that any runner has delivered; -1 before the first."""
         self.overflowed = 0
-        """Series of runners that went to an overflow series, since the cap had been reached."""
+        """Series of runners that were merged into one with fewer tags, since the cap had been reached."""
         self.refused = 0
         """Series of runners that were refused: not in the catalogue, or of another kind than there."""
 
@@ -127,10 +129,9 @@ class SlotStore:
             self.refused += 1
             attempt.refuse(definition.id)
             return
-        key = SeriesKey(definition.metric, definition.tags)
-        if key not in self._series and len(self._series) >= self._max_series:
-            self.overflowed += 1
-            key = SeriesKey(definition.metric, OVERFLOW)
+        tags = self.limit.admit(definition.metric, definition.tags)
+        self.overflowed += tags != definition.tags
+        key = SeriesKey(definition.metric, tags)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = _Series(key, metric)

@@ -178,7 +178,7 @@ def _generator(summary: Summary) -> Iterator[Finding]:
         )
     if generator.series_dropped:
         yield Finding(
-            f"{fmt.number(generator.series_dropped)} values went to an overflow series.",
+            f"{fmt.number(generator.series_dropped)} values were counted without some of their tags.",
             advice="Too many different tag values: take identifiers out of `tags`.",
         )
 

@@ -75,6 +75,7 @@ class Engine:
         self._observer = observer
         self._mask = Secrets(assignment.secrets).mask
         self._aborted = False
+        self._tags_cut = False
         self._recorder = Recorder(assignment.runner, attempt)
         self._control = Control()
         self._grace = 0.0
@@ -363,6 +364,9 @@ class Engine:
             executor.account()
         if self._observation is not None:
             self._observation.read()
+        if not self._tags_cut and (warning := self._recorder.limit.warning()):
+            self._tags_cut = True
+            self._hooks.note("warning", "TagsDropped", message=warning)
         return self._recorder.measure(slot)
 
     async def teardown(self) -> None:
