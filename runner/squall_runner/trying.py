@@ -35,7 +35,7 @@ MAX_BODY: Final = 4_000
 _MANIFEST_REASONS: Final = frozenset(
     {"ManifestInvalid", "FileMissing", "DataInvalid", "PythonFailed", "RequestInvalid", "NoBaseUrl"}
 )
-_NOT_SHOWN_ELSEWHERE: Final = frozenset({"internal", "data"})
+_NOTES_SHOWN: Final = frozenset({"python_log", "too_few_files", "DataExhausted"})
 
 
 class Telling:
@@ -209,7 +209,7 @@ async def _try(assignment: Assignment, emit: Callable[..., None]) -> int:
     telling = Telling(emit)
 
     def note(level: str, event: str, **fields: Any) -> None:
-        if event == "python_log" or fields.get("error") in _NOT_SHOWN_ELSEWHERE or event == "too_few_files":
+        if event in _NOTES_SHOWN or fields.get("error") == "internal":
             emit("note", level=level, fields=fields)
 
     def abort(reason: str, message: str) -> None:

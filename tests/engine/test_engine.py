@@ -94,7 +94,8 @@ async def test_a_failing_connectivity_check_prevents_the_load():
     assert server.paths() == ["/health"]
 
 
-async def test_rows_are_taken_by_iterations_that_use_them(tmp_path):
+async def test_rows_are_taken_by_iterations_that_use_them_and_their_end_is_told_once(tmp_path):
+    told = Told()
     users = tmp_path / "users.csv"
     users.write_text("name\n" + "\n".join(f"u{n}" for n in range(10)) + "\n")
     spec = {
@@ -103,10 +104,15 @@ async def test_rows_are_taken_by_iterations_that_use_them(tmp_path):
     }
     async with target() as server:
         steps = [{"http": {"url": "/u/${data.users.name}"}}]
-        test = manifest(server.url, steps, spec=spec, executor="constant-vus", vus=3, duration="1h")
-        measured = await drive(test, files={"users.csv": users})
+        spec["shards"] = 2
+        test = manifest(server.url, steps, spec=spec, executor="constant-vus", vus=4, duration="1h")
+        measured = await drive(test, told, shards=(0, 1), files={"users.csv": users})
     assert sorted(server.paths()) == [f"/u/u{n}" for n in range(10)]
     assert measured.count("iterations") == 10
+    ((level, event, fields),) = told.notes
+    assert (level, event) == ("warning", "DataExhausted")
+    assert (fields["scenario"], fields["data"], fields["rows"]) == ("main", "users", 10)
+    assert "the 10 rows of data users were used up" in fields["message"]
 
 
 async def test_data_that_runs_out_can_end_the_run(tmp_path):

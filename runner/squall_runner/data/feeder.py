@@ -20,7 +20,17 @@ _MASK = (1 << 64) - 1
 
 
 class DataExhausted(Exception):  # noqa: N818 - the planned end of the data, not a mistake
-    """A shard has used all its rows, and the manifest says to stop: its iterations end here."""
+    """A shard has used all its rows, and the manifest says to stop: its iterations end here.
+
+    Attributes:
+        data: The name of the data.
+        rows: How many rows all shards together have.
+    """
+
+    def __init__(self, data: str, rows: int) -> None:
+        super().__init__(f"data {data}: all rows are used")
+        self.data = data
+        self.rows = rows
 
 
 class DataError(SquallError):
@@ -91,12 +101,10 @@ class Feeder:
         return _mixed(_mixed(self._seed ^ vu) + count) % len(self._rows)
 
     def _exhausted(self) -> None:
-        message = (
-            f"data {self.name}: shard {self._shard} has used all its {self._share} rows of {self._rows.path}"
-        )
         if self._when_exhausted == "stop":
-            raise DataExhausted(message)
+            raise DataExhausted(self.name, len(self._rows))
         if self._when_exhausted == "fail":
+            message = f"data {self.name}: shard {self._shard} has used all its {self._share} rows of {self._rows.path}"
             raise DataError(message, "add rows, use fewer iterations, or set whenExhausted: recycle or stop")
 
 

@@ -151,6 +151,7 @@ class Engine:
             cookies=manifest.spec.http.cookies,
             reset=manifest.spec.http.reset_between_iterations,
             abort=self._abort,
+            note=self._hooks.note,
         )
         self._shared = shared
         feeders = {shard: builder.feeders(shard) for shard in self._assignment.shards}

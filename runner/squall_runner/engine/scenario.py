@@ -41,6 +41,7 @@ class Shared:
         cookies: Whether VUs keep cookies.
         reset: Whether every iteration begins with fresh connections.
         abort: Asks to end the run: reason and message.
+        note: Writes to the run's log, see `Hooks.note`.
     """
 
     run: str
@@ -55,6 +56,7 @@ class Shared:
     cookies: bool
     reset: bool
     abort: Callable[[str, str], None]
+    note: Callable[..., None]
 
 
 class _Meters:
@@ -108,6 +110,7 @@ class ScenarioLoad:
         self._finally = run_finally
         self._feeders = feeders
         self._meters: dict[str, _Meters] = {}
+        self._exhausted: set[str] = set()
         own = make_tags(own=tags, scenario=plan.name)
         recorder = shared.recorder
         self._active = recorder.gauge("vus", own, 0.0)
@@ -236,6 +239,20 @@ class ScenarioLoad:
             control.failure_streak = 0
             self._streak.set(0)
 
+    def _ran_out(self, error: DataExhausted) -> None:
+        """Tell it once; all shards say the same, so that the report has one warning."""
+        if error.data in self._exhausted:
+            return
+        self._exhausted.add(error.data)
+        name = self.plan.name
+        message = (
+            f"{name} started no further iterations: the {error.rows} rows of data {error.data} were used up "
+            "(whenExhausted: stop)"
+        )
+        self.shared.note(
+            "warning", "DataExhausted", message=message, scenario=name, data=error.data, rows=error.rows
+        )
+
     def _meters_of(self, stage: str) -> _Meters:
         tags = make_tags(own=self._tags, scenario=self.plan.name, stage=stage)
         found = self._meters[stage] = _Meters(self.shared.recorder, tags)
@@ -245,7 +262,7 @@ class ScenarioLoad:
         try:
             return {feeder.name: feeder.next(vu.id) for feeder in self._feeders[vu.shard]}
         except DataExhausted as error:
-            self.shared.examples.keep("data", self.plan.name, "", str(error))
+            self._ran_out(error)
             raise OutOfData from error
         except (DataError, RowsError) as error:
             self.shared.abort("DataFailed", error.message)
