@@ -127,7 +127,7 @@ def test_a_failing_target_fails_the_run(tmp_path: Path) -> None:
     assert (verdict.result, verdict.cause) == ("Failed", "")
     assert ran.summary.grades[""] == ran.summary.grades["errors"] == ""
     assert 0.03 < ran.values("http_req_failed")["rate"] < 0.2
-    assert {error.error for error in ran.summary.errors} == {"http_5xx"}
+    assert {error.error for error in ran.summary.errors} <= {"http_5xx"}
     assert sum(error.count for error in ran.summary.errors) == (ran.values("http_req_failed")["passes"])
 
 
@@ -146,7 +146,7 @@ def test_the_breaking_point_is_found_and_the_run_stops_there(tmp_path: Path) -> 
     assert any("began to break in stage" in text for text in told), told
     assert any("began to break in stage" in line for line in ran.done.out.splitlines())
     assert ran.summary.errors[0].status == "504"
-    assert {error.error for error in ran.summary.errors} <= {"http_5xx", "cancelled"}
+    assert {error.error for error in ran.summary.errors} <= {"http_5xx"}
 
 
 def test_a_slow_chain_lowers_the_grade_of_minting_alone(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ async def test_requests_in_flight_have_the_grace_and_no_more():
         _, took, measured = await stopped(test, grace=0.6, after=0.2)
     assert measured.rate("http_req_failed", step="soon") == (0, 3)
     assert measured.count("http_reqs", step="never", error="cancelled") == 3
+    assert measured.count("http_req_errors") == measured.count("step_failures") == 0
     assert measured.rate("http_req_failed", step="never") == (0, 0)
     assert measured.count("iterations_interrupted") == 3
     assert 0.55 < took < 1.6
@@ -142,6 +143,7 @@ async def test_a_second_stop_can_be_in_more_of_a_hurry():
             await asyncio.wait_for(run, 10)
             measured = Measured().take(engine.measure(0))
     assert measured.count("http_reqs", error="cancelled") == 2
+    assert measured.count("http_req_errors") == 0
 
 
 async def test_the_planned_end_interrupts_what_outlives_graceful_stop():
@@ -163,6 +165,7 @@ async def test_the_planned_end_interrupts_what_outlives_graceful_stop():
     assert 0.35 < took < 2
     assert measured.count("iterations_interrupted") == 2
     assert measured.count("http_reqs", error="cancelled") == 2
+    assert measured.count("http_req_errors") == 0
 
 
 async def test_setup_can_be_stopped_too():

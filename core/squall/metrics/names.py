@@ -88,7 +88,11 @@ def _gauge(
 
 
 _REQUESTS: Final = (
-    _counter("http_reqs", "Requests that ended, with or without a response.", reported=True),
+    _counter(
+        "http_reqs",
+        "Requests sent, with or without a response; those that the generator itself cut off have `error: cancelled`.",
+        reported=True,
+    ),
     _trend("http_req_total", "The whole call: pool wait, DNS, connect, TLS and redirects.", reported=True),
     _trend(
         "http_req_response_time",
@@ -98,10 +102,12 @@ _REQUESTS: Final = (
     _trend("http_req_duration", "Sending + waiting + receiving.", reported=True),
     _rate(
         "http_req_failed",
-        "Fraction of requests without a response or with an unexpected status.",
+        "Fraction of requests without a response or with an unexpected status, leaving out cancelled ones.",
         reported=True,
     ),
-    _counter("http_req_errors", "Failed requests, by the tag `error` (class of the failure)."),
+    _counter(
+        "http_req_errors", "Failed requests, by the tag `error` (class of the failure); no cancelled ones."
+    ),
     _trend("http_req_blocked", "Waiting for a connection: free slot, DNS, connect and TLS."),
     _trend("http_req_connecting", "Establishing the TCP connection, DNS included."),
     _trend("http_req_tls_handshaking", "The TLS handshake."),

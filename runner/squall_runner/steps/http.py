@@ -158,11 +158,9 @@ class Meter:
         return start
 
     def cancelled(self, vu: Vu, stage: str, method: str) -> None:
-        """Count a request that the generator itself cut off: no failure of the target, and no time of anything."""
+        """Count a request that the generator itself cut off: the target may have seen it, but it has not failed."""
         tags = self._site.tagged(vu.env, stage=stage, method=method, error=CANCELLED)
-        recorder = self._site.ctx.recorder
-        recorder.counter("http_reqs", tags).value += 1
-        recorder.counter("http_req_errors", tags).value += 1
+        self._site.ctx.recorder.counter("http_reqs", tags).value += 1
 
 
 def _opened(series: RequestSeries, response: Response) -> None:
