@@ -64,6 +64,13 @@ CASES = {
         "second gets its value in this same step",
         "use two steps",
     ),
+    "a tag that nothing sets": (
+        'thresholds: [{metric: »"http_reqs{group:a}", expression: count>1}]',
+        SCENARIOS,
+        "spec.thresholds[0].metric",
+        'there is no tag "group"',
+        "overflow",
+    ),
     "onError where nothing can fail": (
         "",
         one_step("»{think: {duration: 1s}, onError: continue}"),

@@ -167,8 +167,8 @@ BUILT_IN: Final[Catalogue] = MappingProxyType(
 )
 """The metrics that exist in each run, by name, in the order of a report."""
 
-TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "group")
-"""Tags that Squall itself sets; a manifest adds its own."""
+TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "overflow")
+"""Tags that Squall itself sets; a manifest adds its own. `overflow` is on what came after the cap on series."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
 
