@@ -77,7 +77,7 @@ def test_exhausted_data_fails_the_run_when_asked_to(numbered: Callable[[int], Ro
     feeder = Feeder("users", numbered(3), order="sequential", when_exhausted="fail", shard=1, shards=2)
     assert feeder.next(1)["n"] == "1"
     for _ in range(2):
-        with pytest.raises(DataError, match="data users: shard 1 has used all its 1 rows"):
+        with pytest.raises(DataError, match="data users: a shard has used all its 1 rows"):
             feeder.next(1)
 
 

@@ -3,5 +3,6 @@
 - `share`: numbered things divided over shards without a rest.
 - `vus`, `rates`, `arrivals`: the schedules in closed form, in whole nanoseconds.
 - `model`: a compiled test (`TestPlan`, `ScenarioPlan`), the one place everybody asks.
+- `data`: over which shards the rows of data are dealt.
 - `compile`: from the manifest to a `TestPlan`, or to all that is impossible in it (`problems`).
 """

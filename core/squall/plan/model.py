@@ -116,12 +116,14 @@ class ScenarioPlan:
 
     # What one shard does.
 
-    def share_for(self, shard: int) -> Share | None:
-        """The shard's place among those that carry the scenario; None if it has no part in it.
+    @property
+    def carriers(self) -> tuple[int, ...]:
+        """The shards that carry the scenario: with fewer VUs than shards, as many as it has VUs."""
+        return self.shards[: self.max_vus]
 
-        A scenario with fewer VUs than shards is carried by as many shards as it has VUs.
-        """
-        carriers = self.shards[: self.max_vus]
+    def share_for(self, shard: int) -> Share | None:
+        """The shard's place among those that carry the scenario; None if it has no part in it."""
+        carriers = self.carriers
         return Share(carriers.index(shard), len(carriers)) if shard in carriers else None
 
     def vus_of(self, shard: int) -> range:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall.plan.compile import compile_plan
+from squall.plan.data import uses_data
 from squall.plan.problems import PlanError
 from squall.spec.base import format_duration, nanoseconds
 from squall.spec.modelcheck import problem_at
@@ -86,7 +87,7 @@ def _exhausted(effective: Effective, plan: TestPlan) -> Iterator[str]:
         known = effective.data.get(data.name)
         if data.order != "unique" or known is None:
             continue
-        users = [s for s in effective.model.spec.scenarios if f"data.{data.name}" in s.model_dump_json()]
+        users = [s for s in effective.model.spec.scenarios if uses_data(s, data.name)]
         counts = [plan.scenario(scenario.name).planned_iterations for scenario in users]
         wanted = sum(count for count in counts if count is not None)
         if wanted > known.rows:

@@ -1,7 +1,7 @@
 """Which row an iteration gets.
 
 Each iteration takes one row, whichever VU of the shard runs it. Shards must not need to talk for that: shard `k` of
-`n` owns the rows k, k+n, k+2n, ..., so the shares are disjoint, complete, and as even as can be for any `n`.
+`n` that use the data owns the rows k, k+n, k+2n, ..., so the shares are disjoint, complete, and as even as can be for any `n`.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Feeder:
             the VU only, so that a VU sees the same rows however the load is spread.
         when_exhausted: After the shard's last row; None for the default (`stop` when unique, else `recycle`).
             Random rows never end.
-        shard: This shard's number, from 0.
-        shards: Number of shards of the run.
+        shard: This shard's place among those whose iterations use the data, from 0.
+        shards: How many these are.
         seed: Of random rows.
     """
 
@@ -104,7 +104,7 @@ class Feeder:
         if self._when_exhausted == "stop":
             raise DataExhausted(self.name, len(self._rows))
         if self._when_exhausted == "fail":
-            message = f"data {self.name}: shard {self._shard} has used all its {self._share} rows of {self._rows.path}"
+            message = f"data {self.name}: a shard has used all its {self._share} rows of {self._rows.path}"
             raise DataError(message, "add rows, use fewer iterations, or set whenExhausted: recycle or stop")
 
 

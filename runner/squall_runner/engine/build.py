@@ -6,7 +6,6 @@ data, compiling steps with the names that are known at each place, and making se
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from pydantic import ValidationError
 
 from squall.expr import ExpressionError, Scope, compile_template
 from squall.plan.compile import compile_plan
+from squall.plan.data import data_share, uses_data
 from squall.spec import LoadTest
-from squall.spec.base import seconds, size_bytes, whole
+from squall.spec.base import seconds, size_bytes
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
 from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions, parse_url
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from squall.hub.protocol import Assignment
     from squall.plan.model import TestPlan
-    from squall.spec.loadtest import Data, HttpDefaults, LoadTestSpec
+    from squall.spec.loadtest import HttpDefaults, LoadTestSpec
     from squall.spec.scenarios import Scenario
     from squall.spec.steps import Step
     from squall_runner.data import Rows
@@ -221,19 +221,24 @@ class Builder:
                 raise LoadError("DataInvalid", f"data {data.name}: {error.message}", error.hint) from error
 
     def feeders(self, shard: int) -> dict[str, Feeder]:
-        """The feeders of a shard by name; its scenarios share them."""
-        shards = whole(self._manifest.spec.shards)
-        return {data.name: self._feeder(data, shard, shards) for data in self._manifest.spec.data}
-
-    def _feeder(self, data: Data, shard: int, shards: int) -> Feeder:
-        return Feeder(
-            data.name,
-            self.rows[data.name],
-            order=data.order,
-            when_exhausted=data.when_exhausted,
-            shard=shard,
-            shards=shards,
-        )
+        """The feeders of a shard by name, of the data that its scenarios use; they share them."""
+        manifest = self._manifest
+        shares = {
+            data.name: data_share(manifest.spec, manifest.plan, data.name, shard)
+            for data in manifest.spec.data
+        }
+        return {
+            data.name: Feeder(
+                data.name,
+                self.rows[data.name],
+                order=data.order,
+                when_exhausted=data.when_exhausted,
+                shard=share.index,
+                shards=share.count,
+            )
+            for data in manifest.spec.data
+            if (share := shares[data.name]) is not None
+        }
 
     def setup(self, examples: Examples, observer: Observer) -> Program | None:
         """Compile setup; what it extracts is known to everything that is compiled afterwards."""
@@ -273,9 +278,7 @@ class Builder:
 
     def _used_data(self, scenario: Scenario) -> tuple[str, ...]:
         """The data that a scenario names: an iteration takes a row of these, and of no others."""
-        text = scenario.model_dump_json(by_alias=True)
-        names = [data.name for data in self._manifest.spec.data]
-        return tuple(name for name in names if re.search(rf"\bdata\W{{1,8}}{name}\b", text))
+        return tuple(data.name for data in self._manifest.spec.data if uses_data(scenario, data.name))
 
     def _scope(self, *, data: bool = True) -> Scope:
         """The names that are known to steps; only iterations have rows of data."""
