@@ -98,6 +98,7 @@ INNER = {
     "parallel": lambda steps: {"parallel": {"branches": [{"steps": steps}, {"steps": [{"think": NAP}]}]}},
 }
 NAP = {"duration": "1ms"}
+BAD = {"name": "bad", "http": {"url": "/bad"}}
 
 
 @pytest.mark.parametrize("container", INNER)
@@ -149,3 +150,48 @@ async def test_a_branch_that_aborts_the_run_is_not_hidden_by_one_that_only_fails
     assert len(told.aborts) == 1
     assert "/after" not in server.paths()
     assert measured.count("iterations_failed") == 1
+
+
+PAUSE = {"think": {"duration": "60ms"}}
+
+
+@pytest.mark.parametrize("bad", [BAD, {"group": {"steps": [BAD, {"http": {"url": "/inside"}}]}}])
+async def test_a_failed_iteration_still_makes_the_pauses_that_stand_after_the_failure(bad):
+    async with target() as server:
+        server.answer("/bad", status=500)
+        steps = [{"think": {"duration": "1ms"}}, bad, PAUSE, {"http": {"url": "/after"}}, PAUSE]
+        measured = await drive_steps(server, steps, **{"finally": [{"http": {"url": "/finally"}}]})
+    assert server.paths() == ["/bad", "/finally"]
+    assert server.seen[1].at - server.seen[0].at >= 0.12
+    assert measured.count("iterations_failed") == measured.count("iterations_started") == 1
+
+
+async def test_a_pause_after_a_failure_makes_nothing_else_of_the_think_step():
+    async with target() as server:
+        server.answer("/bad", status=500)
+        recorded = {**PAUSE, "record": {"counter": "pauses"}}
+        measured = await drive_steps(
+            server, [BAD, recorded, {**PAUSE, "record": {"trend": "x", "value": "1 / (vu - 1)"}}]
+        )
+    assert server.paths() == ["/bad"]
+    assert measured.count("pauses") == 0
+    assert measured.count("step_failures") == 1
+
+
+async def test_no_pause_is_made_when_the_failure_ends_the_run():
+    told = Told()
+    async with target() as server:
+        server.answer("/bad", status=500)
+        await drive_steps(server, [{**BAD, "onError": "abortRun"}, {"think": {"duration": "1h"}}], told)
+    assert len(told.aborts) == 1
+
+
+async def test_an_iteration_that_is_cut_short_in_a_pause_after_its_failure_has_failed():
+    async with target() as server:
+        server.answer("/bad", status=500)
+        steps = [BAD, {"think": {"duration": "1h"}}]
+        load = {"executor": "constant-vus", "vus": 1, "duration": "300ms", "gracefulStop": "0s"}
+        measured = await drive_steps(server, steps, **load)
+    assert server.paths() == ["/bad"]
+    assert measured.count("iterations_failed") == 1
+    assert measured.count("iterations_interrupted") == 0

@@ -386,7 +386,8 @@ class Step(Model):
     """Tags of the user's own on everything this step measures."""
     on_error: OnError = _ON_ERROR
     """What follows when the step fails, or a step within it whose own `onError` is `endIteration`: go on after it, pass
-    the failure on to the step around it and in the end to the iteration, or end the run."""
+    the failure on to the step around it and in the end to the iteration, or end the run. An iteration that ends so still makes
+    the pauses of the scenario's own `think` steps after the failure: a failing target is hit no harder than a healthy one."""
 
 
 Steps = Annotated[list[Step], Field(min_length=1, max_length=128)]

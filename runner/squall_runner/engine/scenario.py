@@ -204,7 +204,9 @@ class ScenarioLoad:
         """Run steps; whether they failed, None when they were interrupted."""
         try:
             await run(vu)
-        except EndIteration:
+        except EndIteration as failure:
+            if failure.pauses is not None:
+                await self._steps(vu, failure.pauses)  # cut short or not, the iteration has failed
             return True
         except Halted:
             return None

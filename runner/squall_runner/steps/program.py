@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from squall.spec.steps import STEP_KINDS
 from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
 from squall_runner.steps.context import Site
+from squall_runner.steps.failure import EndIteration
 from squall_runner.steps.record import with_record
 
 if TYPE_CHECKING:
@@ -44,10 +45,12 @@ class Program:
     Attributes:
         run: Runs them for one VU.
         names: What they extract or set.
+        steps: Each of them.
     """
 
     run: StepFn
     names: frozenset[str]
+    steps: tuple[StepFn, ...]
 
 
 class Compiler:
@@ -80,7 +83,7 @@ class Compiler:
             compiled = self._step(step, scope.with_names(names), f"{place}{number}")
             found.append(compiled.run)
             names |= compiled.names
-        return Program(sequence(found), names)
+        return Program(sequence(found), names, tuple(found))
 
     def _step(self, step: Step, scope: Scope, place: str) -> Compiled:
         given = step.given_keys()
@@ -99,7 +102,11 @@ class Compiler:
 
 def compile_steps(steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:
     """Compile the steps of a scenario, of setup or of teardown; raises as `Compiler.steps`."""
-    return Compiler(ctx).steps(steps, scope)
+    program = Compiler(ctx).steps(steps, scope)
+    pauses = [think.compile_pause(step.think, ctx) if step.think else None for step in steps]
+    if not (ctx.measured and ctx.pauses) or not any(pauses):
+        return program
+    return Program(keeping_pace(program.steps, pauses), program.names, program.steps)
 
 
 def sequence(steps: Sequence[StepFn]) -> StepFn:
@@ -110,5 +117,32 @@ def sequence(steps: Sequence[StepFn]) -> StepFn:
     async def run(vu: Vu) -> None:
         for step in steps:
             await step(vu)
+
+    return run
+
+
+def keeping_pace(steps: Sequence[StepFn], pauses: Sequence[StepFn | None]) -> StepFn:
+    """One step that runs all of these, and after a failure leaves what is left of the pauses to whoever ends the iteration.
+
+    Without them a VU whose requests fail would begin the next iteration at once, and hit a target in trouble many times
+    harder than one that is well.
+
+    Args:
+        steps: The steps.
+        pauses: For each of them, what makes its pause if it is a think step.
+    """
+    left = [tuple(pause for pause in pauses[at + 1 :] if pause is not None) for at in range(len(steps))]
+    after = [sequence(pauses) if pauses else None for pauses in left]
+
+    async def run(vu: Vu) -> None:
+        at = 0
+        try:
+            for step in steps:
+                await step(vu)
+                at += 1
+        except EndIteration as failure:
+            if not failure.aborts:
+                failure.pauses = after[at]
+            raise
 
     return run

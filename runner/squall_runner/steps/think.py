@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from squall.expr import Scope
     from squall.spec.steps import Step, Think
     from squall_runner.engine.vu import Vu
-    from squall_runner.steps.context import Site
+    from squall_runner.steps.context import Context, Site, StepFn
     from squall_runner.steps.program import Compiler
 
 
 def compile_think(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:  # noqa: ARG001 - all kinds alike
     """Compile a think step."""
     assert step.think is not None, "the step is of this kind"
-    draw = pauses(step.think)
-    pause, clock = site.ctx.pauses, site.ctx.clock
+    return Compiled(compile_pause(step.think, site.ctx))
+
+
+def compile_pause(think: Think, ctx: Context) -> StepFn:
+    """What makes the pause of a think step, and nothing else of it."""
+    draw = pauses(think)
+    pause, clock = ctx.pauses, ctx.clock
 
     async def run(vu: Vu) -> None:
         root = vu.root
@@ -38,7 +43,7 @@ def compile_think(step: Step, site: Site, scope: Scope, compiler: Compiler) -> C
             await asyncio.sleep(length)
             root.yields += 1
 
-    return Compiled(run)
+    return run
 
 
 def pauses(think: Think) -> Callable[[Random], float]:
