@@ -48,7 +48,7 @@ class Timeline:
         return self._clock() - self.start_ns
 
     def later(self, due_ns: int, call: Callable[[], None]) -> asyncio.TimerHandle:
-        """Call something at a moment of the run, or up to about a millisecond after it."""
+        """Call something at a moment of the run, within about a millisecond; whoever must not be early looks at `now`."""
         # uvloop rounds to milliseconds and counts from the beginning of the loop's turn. A millisecond at least
         # keeps a timer that fires early from firing again and again until it is due.
         delay = max(due_ns - self.now(), 1_000_000) / 1e9

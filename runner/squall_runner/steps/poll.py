@@ -18,6 +18,7 @@ from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Options, Outcome, compile_options, error_of
 from squall_runner.steps.request import compile_request
+from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class _Job:
                 error, message = JOB, f"not done within {self.deadline:g} s, after {polls} polls"
                 break
             vu.ready = clock() + pause
-            await asyncio.sleep(pause)
+            await wait(pause, clock)
         latency = clock() - begun
         self._record(vu, stage, latency, polls, failed=bool(error))
         if not error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from math import log1p
 from typing import TYPE_CHECKING
 
 from squall.spec.base import seconds
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import Halted
+from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def compile_pause(think: Think, ctx: Context) -> StepFn:
         # The next request is due when the pause should end, so that a late timer is seen and not hidden.
         vu.ready = clock() + length
         if pause:
-            await asyncio.sleep(length)
+            await wait(length, clock)
             root.yields += 1
 
     return run
