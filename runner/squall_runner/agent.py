@@ -37,6 +37,8 @@ EXIT_LOST_CONTROL: Final = 70
 WATCH_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 5.0
 """After being told to terminate by a signal: how long to wait for the hub's goodbye, beyond the grace of the stop."""
+SETTLE_SECONDS: Final = 3.0
+"""After the end: how long tasks that were told to end may take for it."""
 NOTES: Final = 200
 """Notes kept while there is no connection; of more, the oldest are dropped."""
 
@@ -104,7 +106,7 @@ class Agent:
             tasks = [task for task in (link, life, self._setup, self._teardown) if task is not None]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await _settle(tasks)
             if self._load is not None:
                 await self._load.close()
         return self._code
@@ -346,3 +348,11 @@ class Agent:
             self._link.send(frame)
         else:
             self._notes.append(frame)
+
+
+async def _settle(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for tasks that were cancelled, but not for ever: setup and teardown may run code that refuses to end."""
+    done, _ = await asyncio.wait(tasks, timeout=SETTLE_SECONDS)
+    for task in done:
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody complains; what matters has been told

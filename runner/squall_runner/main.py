@@ -15,6 +15,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_ASSIGNMENT = 4 * 1024 * 1024
 """A manifest of at most 128 KiB, its variables, and some room."""
+LEAVE_SECONDS = 1.0
+"""How long what is left of the user's own code may take to end, after all else has ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +114,26 @@ async def _run(assignment: Assignment, make_load: Callable[[Assignment, str, Hoo
         _hold_life_line(agent, sys.stdin.fileno())
     else:
         loop.add_signal_handler(signal.SIGINT, agent.terminate)
-    return await agent.run()
+    code = await agent.run()
+    await _leave(code)
+    return code
+
+
+async def _leave(code: int) -> None:
+    """End the process here if somebody would keep it: a task of the user's that refuses to end, or a thread of theirs.
+
+    The event loop and the interpreter wait for both without a limit, and a runner that stays has a place on a machine.
+    """
+    pending = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in pending:
+        task.cancel()
+    if pending:
+        _, pending = await asyncio.wait(pending, timeout=LEAVE_SECONDS)
+    threads = [thread for thread in threading.enumerate() if not thread.daemon]
+    if pending or len(threads) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _hold_life_line(agent: Agent, descriptor: int) -> None:
