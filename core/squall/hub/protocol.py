@@ -187,7 +187,8 @@ class SetupValues(Message, frozen=True, tag="setupValues"):
 class Start(Message, frozen=True, tag="start"):
     """Slot 0 begins at this moment of the runner's own monotonic clock.
 
-    It may lie in the past for a runner that comes back, which then joins the plan at its current moment.
+    It may lie in the past for a runner that comes back, which then joins the plan at its current moment. What its place
+    has delivered before is not told: whatever counts iterations or rows begins anew with each attempt.
     """
 
     at_ns: int
