@@ -326,6 +326,20 @@ CASES = {
         '"/join" is a path, but there is no base URL',
         "spec.http.baseUrl",
     ),
+    "polling without a pause": (
+        "",
+        SCENARIOS + '      - poll: {http: {url: http://h/}, until: "false", interval: »0s}\n',
+        "spec.scenarios[0].steps[1].poll.interval",
+        "the pause is shorter than 10ms",
+        "10ms",
+    ),
+    "polling with hardly any pause": (
+        "",
+        SCENARIOS + '      - poll: {http: {url: http://h/}, until: "false", backoff: {max: »9999us}}\n',
+        "spec.scenarios[0].steps[1].poll.backoff.max",
+        "the pause is shorter than 10ms",
+        "10ms",
+    ),
     "pause between nothing": (
         "",
         SCENARIOS + "      - think: {min: »3s, max: 1s}\n",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
+from squall.spec.base import nanoseconds
 from squall.spec.checks import Checks, base_scope, check_url, length_at
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
-from squall.spec.steps import MAX_TIMES
+from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
 from squall.spec.tree import Leaf, MapNode, Path, find, items_at, text_at
 from squall.spec.wording import show
 
@@ -126,6 +127,11 @@ class _StepChecks:
             self._checks.report(
                 (*path, "interval"), "the pause is longer than the deadline", "make it shorter"
             )
+        for keys in (("interval",), ("backoff", "max")):
+            pause = length_at(self._root, *path, *keys)
+            if pause is not None and pause < nanoseconds(MIN_INTERVAL):
+                message = f"the pause is shorter than {MIN_INTERVAL}"
+                self._checks.report((*path, *keys), message, f"write {MIN_INTERVAL} or more")
         return scope
 
     def _think(self, path: Path, scope: Scope) -> Scope:

@@ -36,6 +36,9 @@ JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unkno
 MAX_TIMES = 1_000_000
 """The most rounds of a `repeat`: who writes more has a loop without an end in mind."""
 
+MIN_INTERVAL = "10ms"
+"""The shortest pause between two polls: without one, polling is a loop that only the target holds up."""
+
 
 def _neither(*keys: str) -> dict[str, Any]:
     """The condition in JSON schema that none of the keys is given."""
@@ -125,7 +128,7 @@ class Backoff(Model):
     factor: Annotated[str, Field(max_length=16, pattern=r"^[0-9]+(\.[0-9]+)?$")] = "1"
     """Each pause is the one before times this; `1` keeps it constant."""
     max: Duration = "30s"
-    """The longest pause."""
+    """The longest pause, 10ms at least."""
     jitter: Percent = "0%"
     """Each pause is longer or shorter by up to this share, at random."""
 
@@ -142,7 +145,7 @@ class Poll(Model):
     fail_when: Expression | None = None
     """The job has failed when this holds."""
     interval: Duration = "1s"
-    """Pause before the next poll; a `Retry-After` of the server that is longer is respected."""
+    """Pause before the next poll, 10ms at least; a `Retry-After` of the server that is longer is respected."""
     backoff: Backoff | None = None
     deadline: Duration = "5m"
     """Failed when it has taken this long in all."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.base import fraction, seconds
+from squall.spec.steps import MIN_INTERVAL
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Options, Outcome, compile_options, error_of
@@ -174,8 +175,9 @@ def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
 
 
 def pauses(poll: Poll) -> Callable[[int, Random], float]:
-    """The pause in seconds after the n-th poll (from 1): `interval * factor^(n-1)`, bounded, then jittered."""
-    interval = seconds(poll.interval)
+    """The pause in seconds after the n-th poll (from 1): `interval * factor^(n-1)`, bounded and jittered; never without one."""
+    least = seconds(MIN_INTERVAL)
+    interval = max(least, seconds(poll.interval))
     if poll.backoff is None:
         return lambda _, __: interval
     factor = float(poll.backoff.factor)
@@ -186,7 +188,9 @@ def pauses(poll: Poll) -> Callable[[int, Random], float]:
 
     def pause(number: int, rng: Random) -> float:
         length = min(most, interval * factor ** min(number - 1, steps))
-        return length * (1 + jitter * (2 * rng.random() - 1)) if jitter else length
+        if jitter:
+            length *= 1 + jitter * (2 * rng.random() - 1)
+        return max(least, length)
 
     return pause
 
