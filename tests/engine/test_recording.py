@@ -110,7 +110,7 @@ def test_no_combination_of_tags_makes_series_without_end():
         tags = make_tags(scenario="a", x=str(number % 50), y=str(number % 49))
         recorder.counter("iterations", tags).value += 1
         # A tag of the manifest that has the name of one of Squall's.
-        recorder.counter("iterations", make_tags(scenario="a", group=str(number))).value += 1
+        recorder.counter("iterations", make_tags(scenario="a", check=str(number))).value += 1
     measured = Measured().take(recorder.measure(0))
     assert measured.count("iterations", scenario="a") == 4000
     assert len(recorder._sources) <= 2 * 20 + ROOM * 20 + 1
