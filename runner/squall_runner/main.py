@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from squall_runner.engine import Engine  # noqa: PLC0415 - `--help` answers at once
 
     gc.freeze()  # what is loaded stays: no collection needs to look at it again
+    # The load makes little garbage in cycles but holds many objects, which each full collection would walk through.
+    gc.set_threshold(50_000, 50, 100)
     gc.enable()
 
     def engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:

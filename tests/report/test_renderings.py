@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from support.summaries import histogram, summary, threshold, totals
 
-from squall.metrics.series import Rate, SeriesKey
+from squall.metrics.series import Counter, Rate, SeriesKey
 from squall.report import console, junit, markdown
 from squall.report.findings import findings
 from squall.report.model import ErrorSummary, VerdictSummary
@@ -144,6 +144,13 @@ def test_failures_that_are_no_requests_are_errors_too() -> None:
     assert errors["extract", "cart"] == 7
     assert "extract" in on_terminal()
     assert "extract" in markdown.render(summary())
+
+
+def test_a_failed_request_is_told_once_with_its_status() -> None:
+    place = {"error": "http_5xx", "scenario": "browse", "step": "cart"}
+    given = totals() | {SeriesKey.of("step_failures", **place): Counter(5)}
+    rows = [(row.status, row.count) for row in summary(totals=given).errors if row.error == "http_5xx"]
+    assert rows == [("503", 5)]
 
 
 def test_a_run_of_polls_alone_has_not_sent_nothing() -> None:

@@ -122,8 +122,17 @@ def check_summaries(
     return tuple(found)
 
 
-_FAILURES: Final = ("http_req_errors", "step_failures")
-"""Requests that failed, and steps that failed for another reason: an extraction, a function, a poll."""
+def _counted(totals: Mapping[SeriesKey, Aggregate], metric: str) -> dict[tuple[str, str, str, str], float]:
+    """A counter of failures by error class, scenario, step and status."""
+    counts: dict[tuple[str, str, str, str], float] = defaultdict(float)
+    for key, aggregate in totals.items():
+        if key.metric == metric and isinstance(aggregate, Counter):
+            tags = dict(key.tags)
+            error, scenario, step, status = (
+                tags.get(name, "") for name in ("error", "scenario", "step", "status")
+            )
+            counts[error, scenario, step, status] += aggregate.value
+    return dict(counts)
 
 
 def error_summaries(
@@ -135,12 +144,11 @@ def error_summaries(
         totals: Every series of the run.
         examples: One message by (error class, scenario, step).
     """
-    counts: dict[tuple[str, str, str, str], float] = defaultdict(float)
-    for key, aggregate in totals.items():
-        if key.metric in _FAILURES and isinstance(aggregate, Counter):
-            tags = dict(key.tags)
-            place = tuple(tags.get(name, "") for name in ("error", "scenario", "step", "status"))
-            counts[place[0], place[1], place[2], place[3]] += aggregate.value
+    counts = _counted(totals, "http_req_errors")
+    of_requests = {place[:3] for place in counts}
+    # A request that failed is a step that failed, too: it is told once, with its status.
+    steps = _counted(totals, "step_failures").items()
+    counts |= {place: count for place, count in steps if place[:3] not in of_requests}
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
     return tuple(
         ErrorSummary(

@@ -124,9 +124,7 @@ async def run_once(
         raise LoadError(f"{word}Stopped", f"{name} was stopped") from None
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
-        raise LoadError(
-            f"{word}Failed", f"{error!r} ({where.name})", "please report this"
-        ) from error
+        raise LoadError(f"{word}Failed", f"{error!r} ({where.name})", "please report this") from error
     finally:
         if control is not None:
             control.unregister(vu)
