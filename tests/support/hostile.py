@@ -7,6 +7,7 @@ every call is the backstop, so that no script can outlive its test.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
@@ -130,7 +131,13 @@ class Hostile:
 
     def _accept(self) -> None:
         while True:
-            sock, _ = self._listener.accept()
+            try:
+                sock, _ = self._listener.accept()
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
+                self.stopping.wait(0.01)  # a test has left this process no descriptors for the moment
+                continue
             if self.stopping.is_set():
                 sock.close()
                 return
