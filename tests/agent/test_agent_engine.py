@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import time
 
-import msgspec
 from aiohttp import web
-from support.agents import KEY, environment
+from support.agents import KEY, real_runner
 from support.fakerunner import manifest
 
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
-from squall.hub.protocol import Assignment
 
 
 class Target:
@@ -63,29 +59,9 @@ async def test_after_a_freeze_beyond_lost_control_not_one_request_is_sent(tmp_pa
     hub = Hub(KEY)
     url = await hub.start("127.0.0.1", 0)
     run = hub.add_run(RunSpec(run="r1", manifest=made, runners=((0,),)))
-    assignment = Assignment(
-        run="r1",
-        hub=url,
-        token=hub.token("r1"),
-        runner=0,
-        shards=(0,),
-        manifest=made,
-        variables={},
-        secrets={},
-        files={},
-        exit_with_parent=True,
-    )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "squall_runner",
-        stdin=subprocess.PIPE,
-        env=environment(),
-        start_new_session=True,
-    )
+    process = await real_runner(hub, url, made)
     try:
         assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(assignment) + b"\n")
         async with asyncio.timeout(30):
             while len(target.times) < 100:
                 await asyncio.sleep(0.01)

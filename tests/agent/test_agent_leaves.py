@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 
-import msgspec
 import pytest
-from support.agents import KEY, environment
+from support.agents import KEY, real_runner
 from support.fakerunner import manifest
 
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
-from squall.hub.protocol import Assignment
 
 CODE = """
 import asyncio, pathlib, threading, time
@@ -51,29 +47,9 @@ async def test_the_process_ends_when_its_parent_is_gone(tmp_path, place, functio
     hub = Hub(KEY)
     url = await hub.start("127.0.0.1", 0)
     hub.add_run(RunSpec(run="r1", manifest=made, runners=((0,),)))
-    assignment = Assignment(
-        run="r1",
-        hub=url,
-        token=hub.token("r1"),
-        runner=0,
-        shards=(0,),
-        manifest=made,
-        variables={},
-        secrets={},
-        files={"steps.py": str(code)},
-        exit_with_parent=True,
-    )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "squall_runner",
-        stdin=subprocess.PIPE,
-        env=environment(),
-        start_new_session=True,
-    )
+    process = await real_runner(hub, url, made, {"steps.py": str(code)})
     try:
         assert process.stdin is not None
-        process.stdin.write(msgspec.json.encode(assignment) + b"\n")
         async with asyncio.timeout(30):
             while not mark.exists():
                 await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from squall.hub.hub import Hub
 from squall.hub.protocol import Assignment
 from squall.hub.tokens import run_token
 
@@ -24,6 +25,35 @@ KEY = b"installation-key"
 def environment() -> dict[str, str]:
     paths = os.pathsep.join(str(ROOT / each) for each in ("core", "runner", "tests"))
     return os.environ | {"PYTHONPATH": paths, "SQUALL_HUB_KEY": KEY.decode()}
+
+
+async def real_runner(
+    hub: Hub, url: str, manifest: dict[str, Any], files: dict[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """The real runner process of run `r1`, given its assignment as `squall run` gives it."""
+    assignment = Assignment(
+        run="r1",
+        hub=url,
+        token=hub.token("r1"),
+        runner=0,
+        shards=(0,),
+        manifest=manifest,
+        variables={},
+        secrets={},
+        files=files or {},
+        exit_with_parent=True,
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "squall_runner",
+        stdin=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(assignment) + b"\n")
+    return process
 
 
 class AgentProcess:
