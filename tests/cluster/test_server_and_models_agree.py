@@ -29,6 +29,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "File": ("spec", "files", 0),
     "Data": ("spec", "data", 0),
     "HttpDefaults": ("spec", "http"),
+    "RateLimit": ("spec", "http", "rateLimits", 0),
     "Threshold": ("spec", "thresholds", 0),
     "Scenario": ("spec", "scenarios", 0),
     "Step": STEP,
@@ -135,7 +136,7 @@ def _samples() -> dict[str, Json]:
     found: dict[str, Json] = {}
     manifest = yaml.safe_load(EVERYTHING.read_text(encoding="utf-8"))
     _collect(KINDS["LoadTest"].model_validate(manifest), found)
-    found["HttpDefaults"]["baseUrls"] = ["http://127.0.0.1:8080"]
+    found["HttpDefaults"]["baseUrl"] = "http://127.0.0.1:8080"
     return found
 
 

@@ -20,7 +20,7 @@ CASES = {
         SCENARIOS,
         "spec.http.timeuot",
         'unknown key "timeuot"; did you mean "timeout"?',
-        "valid here: balancing, baseUrl",
+        "valid here: auth, balancing, baseUrl",
     ),
     "snake case": (
         "http: {»base_url: x}",

@@ -17,13 +17,13 @@ from squall.spec.base import (
     Name,
     Percent,
     PositiveInt,
-    Size,
     Text,
     at_most_one_of,
     one_of,
 )
+from squall.spec.http import HttpDefaults
 from squall.spec.scenarios import Scenario
-from squall.spec.steps import Headers, StepBlock
+from squall.spec.steps import StepBlock
 
 Metadata = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]
 
@@ -106,49 +106,6 @@ class Data(Model):
     when_exhausted: Literal["recycle", "stop", "fail"] | None = None
     """After the last row: begin again (the default, not for `unique`), stop the scenario (the default for `unique`),
     or abort the run."""
-
-
-class Tls(Model):
-    """TLS of the requests."""
-
-    ca_file: Name | None = None
-    """The name of a file with certificates (PEM) to trust instead of the system's."""
-    cert_file: Name | None = None
-    """The name of a file with the client's certificate and key (PEM)."""
-    server_name: Text | None = None
-    """The name to ask for and to verify, when not the URL's host."""
-    insecure_skip_verify: bool = False
-    """Verify nothing. For test systems only."""
-
-
-class HttpDefaults(Model):
-    """Defaults of all http steps."""
-
-    rules = (at_most_one_of("baseUrl", "baseUrls"),)
-
-    base_url: Text | None = None
-    """What a `url` that is only a path is appended to; may hold `${var.x}`."""
-    base_urls: Annotated[list[Text], Field(min_length=1, max_length=32)] | None = None
-    """Several targets that share the load."""
-    balancing: Literal["round-robin", "random", "per-vu"] = "round-robin"
-    """How `baseUrls` share the load: in turn, at random, or a VU keeps to one."""
-    timeout: Duration = "30s"
-    """For a whole request, from the wait for a connection to the last byte."""
-    connect_timeout: Duration = "10s"
-    """For DNS, the TCP connection and TLS together."""
-    headers: Headers | None = None
-    """Sent with every request."""
-    max_redirects: Annotated[int, Field(ge=0, le=50)] = 10
-    """Redirects followed by one request; 0 takes the redirect itself as the answer."""
-    max_body_size: Size = "64MiB"
-    """A longer response is a failure of class body_too_large."""
-    cookies: bool = True
-    """Each VU keeps the cookies it is given."""
-    keep_alive: bool = True
-    """Reuse connections; without it each request has a connection of its own."""
-    reset_between_iterations: bool = False
-    """Begin every iteration with fresh connections and no cookies."""
-    tls: Tls | None = None
 
 
 class Threshold(Model):

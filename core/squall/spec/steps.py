@@ -12,25 +12,21 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from squall.spec.base import (
-    MAX_BLOB,
     Duration,
     Expression,
     Identifier,
     Label,
     Model,
     Name,
-    Percent,
     PositiveInt,
     Rule,
     Text,
-    at_most_one_of,
     one_of,
 )
+from squall.spec.http import Backoff, Http, JsonValue
 
-Headers = Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=64)]
 Checks = Annotated[dict[Label, Expression], Field(min_length=1, max_length=64)]
 Tags = Annotated[dict[Identifier, Text], Field(max_length=16)]
-JsonValue = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
 
 
 MAX_TIMES = 1_000_000
@@ -46,91 +42,6 @@ def _neither(*keys: str) -> dict[str, Any]:
 
 
 NestedSteps = Annotated[list["Step"], Field(min_length=1, max_length=128)]
-
-
-class BasicAuth(Model):
-    """User name and password, sent as the `Authorization` header (RFC 7617)."""
-
-    username: Text
-    """May hold `${...}`."""
-    password: Text
-    """May hold `${...}`; best a variable from a Secret."""
-
-
-class Auth(Model):
-    """How a request authenticates."""
-
-    rules = (one_of("basic", "bearer"),)
-
-    basic: BasicAuth | None = None
-    bearer: Text | None = None
-    """A token, sent as `Authorization: Bearer ...` (RFC 6750); may hold `${...}`."""
-
-
-class Part(Model):
-    """One part of a multipart/form-data body (RFC 7578)."""
-
-    rules = (one_of("value", "file"),)
-
-    name: Text
-    """The name of the form field."""
-    value: Text | None = None
-    """A plain field; may hold `${...}`."""
-    file: Name | None = None
-    """The name of an entry of `spec.files`, streamed from disk."""
-    filename: Text | None = None
-    """What the server is told the file is called; by default the name in `spec.files`."""
-    content_type: Text | None = None
-    """Media type of the part; by default derived from the file name."""
-
-
-class Http(Model):
-    """One HTTP request. Every text may hold `${...}`."""
-
-    rules = (at_most_one_of("json", "form", "multipart", "raw", "file"),)
-
-    method: Annotated[str, Field(min_length=1, max_length=16, pattern="^[A-Z]+$")] = "GET"
-    """The request method (RFC 9110)."""
-    url: Annotated[str, Field(min_length=1, max_length=4096)]
-    """Absolute, or a path below `baseUrl`."""
-    query: Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=64)] | None = None
-    """Query parameters, percent-encoded and added to `url`."""
-    headers: Headers | None = None
-    """Added to those of `http.headers`; the same name replaces one."""
-    auth: Auth | None = None
-    json_body: Annotated[JsonValue, Field(alias="json")] = None
-    """A JSON body; a text that is exactly `${expr}` keeps the expression's type."""
-    form: Annotated[dict[Annotated[str, Field(max_length=128)], Text], Field(max_length=256)] | None = None
-    """An application/x-www-form-urlencoded body."""
-    multipart: Annotated[list[Part], Field(min_length=1, max_length=64)] | None = None
-    """A multipart/form-data body; files are streamed."""
-    raw: Annotated[str, Field(max_length=MAX_BLOB)] | None = None
-    """A body as it stands."""
-    file: Name | None = None
-    """The name of an entry of `spec.files` that is the body, streamed from disk."""
-    timeout: Duration | None = None
-    """For the whole request; by default `http.timeout`."""
-    expect_status: (
-        Annotated[
-            list[Annotated[str, Field(max_length=16, pattern="^[0-9]{3}(-[0-9]{3})?$")]],
-            Field(min_length=1, max_length=16),
-        ]
-        | None
-    ) = None
-    """Statuses that are no failure, such as `200` or `200-299`; by default `200-399`."""
-    max_redirects: Annotated[int, Field(ge=0, le=50)] | None = None
-    """Redirects followed; 0 takes the redirect itself as the answer. By default `http.maxRedirects`."""
-
-
-class Backoff(Model):
-    """How the pause between two polls grows."""
-
-    factor: Annotated[str, Field(max_length=16, pattern=r"^[0-9]+(\.[0-9]+)?$")] = "1"
-    """Each pause is the one before times this; `1` keeps it constant."""
-    max: Duration = "30s"
-    """The longest pause, 10ms at least."""
-    jitter: Percent = "0%"
-    """Each pause is longer or shorter by up to this share, at random."""
 
 
 class Poll(Model):

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from squall.hub.protocol import Assignment
     from squall.plan.model import TestPlan
-    from squall.spec.loadtest import HttpDefaults, LoadTestSpec
+    from squall.spec.http import HttpDefaults
+    from squall.spec.loadtest import LoadTestSpec
     from squall.spec.scenarios import Scenario
     from squall.spec.steps import Step
     from squall_runner.data import Rows

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from squall.expr import Env, Scope
     from squall.expr import Template as Text
-    from squall.spec.steps import Http, Part
+    from squall.spec.http import Http, Part
     from squall_runner.http import StreamBody
     from squall_runner.steps.context import Context
 

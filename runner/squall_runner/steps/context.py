@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squall.expr import Env, Scope, Template
-    from squall.spec.loadtest import HttpDefaults
+    from squall.spec.http import HttpDefaults
     from squall.spec.steps import OnError, Step
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from squall.expr import Scope
+    from squall.spec.http import Http
     from squall.spec.steps import Extractor as ExtractorSpec
-    from squall.spec.steps import Http, Step
+    from squall.spec.steps import Step
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Request, Response
     from squall_runner.recording import RequestSeries

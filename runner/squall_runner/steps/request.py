@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from squall.expr import Env, Scope
     from squall.expr import Template as Text
-    from squall.spec.steps import Auth, Http
+    from squall.spec.http import Auth, Http
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin
     from squall_runner.steps.body import Body
