@@ -21,6 +21,8 @@ CONNECT_FAILED: Final = "connect_failed"
 """No TCP connection for another reason: no route, no free port, no free file descriptor."""
 TLS: Final = "tls"
 """The handshake failed: certificate, version, garbage, or too slow."""
+PROXY: Final = "proxy"
+"""The proxy did not do what it was asked: it opened no tunnel, or wants credentials."""
 RESET: Final = "reset"
 """The peer reset the connection."""
 CLOSED: Final = "closed"
@@ -102,12 +104,12 @@ def tls_failure(exc: Exception, where: str) -> RequestError:
     return RequestError(TLS, f"TLS handshake with {where} failed: {describe(exc)}")
 
 
-def lost(exc: BaseException | None, progress: str) -> RequestError:
-    """Names the loss of a connection during an exchange; `progress` says how far the response had come."""
+def lost(exc: BaseException | None, progress: str, peer: str = "the server") -> RequestError:
+    """Names the loss of a connection to `peer` during an exchange; `progress` says how far the response had come."""
     if exc is None:
-        return RequestError(CLOSED, f"the server closed the connection {progress}")
+        return RequestError(CLOSED, f"{peer} closed the connection {progress}")
     if isinstance(exc, _RESETS):
-        return RequestError(RESET, f"the connection was reset {progress}")
+        return RequestError(RESET, f"{peer} reset the connection {progress}")
     if isinstance(exc, ssl.SSLError):
         return RequestError(TLS, f"TLS failed {progress}: {describe(exc)}")
     if isinstance(exc, TimeoutError):

@@ -9,41 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from squall_runner.http.connection import Connection
 from squall_runner.http.deadlines import Deadlines
-from squall_runner.http.errors import (
-    DNS,
-    TIMEOUT,
-    TLS,
-    RequestError,
-    connect_failure,
-    describe,
-    lost,
-    tls_failure,
-)
+from squall_runner.http.dialing import FAREWELL_SECONDS, Paused, Phases, dial, secure
+from squall_runner.http.errors import TIMEOUT, RequestError, lost
 from squall_runner.http.limits import Limits
-from squall_runner.http.resolver import Address, Resolver
+from squall_runner.http.proxy import ForwardedConnection, Proxy
+from squall_runner.http.resolver import Resolver
 from squall_runner.http.tls import ResumingContext, TlsOptions, make_context
+from squall_runner.http.tunnel import open_tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall_runner.http.origin import Origin
 
-_FAREWELL_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Phases:
-    """When the opening of a connection began and what its phases took, in seconds, as far as it came."""
-
-    begun: float = 0.0
-    dns: float = 0.0
-    connect: float = 0.0
-    tls: float = 0.0
+__all__ = ["Network", "NetworkOptions", "NetworkStats", "Phases"]
 
 
 @dataclass(slots=True)
@@ -71,10 +55,11 @@ class NetworkOptions:
 
     Attributes:
         limits: What one response may take.
-        connect_timeout: Seconds for DNS, the TCP connection and TLS together, also bounded by the request's own timeout.
+        connect_timeout: Seconds for DNS, the TCP connection, a proxy and TLS together, also bounded by the request's own timeout.
         tls: How servers are verified, and how the generator shows who it is.
         dns_ttl: Seconds for which addresses are kept.
         max_redirects: How many are followed when a request does not say it.
+        proxy: The way to all hosts that it serves; None: all are reached directly.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -82,6 +67,7 @@ class NetworkOptions:
     tls: TlsOptions = field(default_factory=TlsOptions)
     dns_ttl: float = 60.0
     max_redirects: int = 10
+    proxy: Proxy | None = None
 
 
 class Network:
@@ -109,6 +95,7 @@ class Network:
         self._deadlines = Deadlines(clock)
         self._resolver = resolver or Resolver(clock, ttl=self.options.dns_ttl)
         self._context: ResumingContext | None = None
+        self._proxy_context: ResumingContext | None = None
         self._all_closed: asyncio.Future[None] | None = None
 
     def prepare_tls(self) -> None:
@@ -117,8 +104,18 @@ class Network:
         Raises:
             InfrastructureError: A file cannot be read or does not hold what it should.
         """
+        tls, proxy = self.options.tls, self.options.proxy
         if self._context is None:
-            self._context = make_context(self.options.tls)
+            self._context = make_context(tls)
+        if self._proxy_context is None and proxy is not None and proxy.origin.tls:
+            # Name and certificate are for the target.
+            own = replace(tls, server_name="", cert_file="", key_file="", key_password="")
+            self._proxy_context = make_context(own)
+
+    def _prepare_tls_for(self, origin: Origin) -> None:
+        proxy = self.options.proxy
+        if origin.tls or (proxy is not None and proxy.origin.tls):
+            self.prepare_tls()
 
     async def open(self, origin: Origin, deadline: float, phases: Phases) -> Connection:
         """Opens a connection.
@@ -135,12 +132,10 @@ class Network:
         if phases.begun >= deadline:
             raise RequestError(TIMEOUT, "no time was left to connect")
         deadline = min(deadline, phases.begun + self.options.connect_timeout)
-        if origin.tls:
-            self.prepare_tls()
+        self._prepare_tls_for(origin)
         release = self._count_socket()
         try:
-            addresses = await self._resolve(origin, deadline, phases)
-            connection = await self._connect(origin, addresses, deadline, phases, release)
+            connection = await self._open(origin, deadline, phases, release)
         except BaseException as exc:
             release()
             self.stats.failed += isinstance(exc, RequestError)
@@ -148,14 +143,37 @@ class Network:
         self.stats.opened += 1
         return connection
 
+    async def reach(self, origin: Origin, seconds: float) -> None:
+        """Sees whether there is a way to an origin, and lets go of it: a TCP connection, and a tunnel if a proxy needs one.
+
+        Raises:
+            RequestError: There is none.
+        """
+        self._prepare_tls_for(origin)
+        release = self._count_socket()
+        try:
+            proxy, deadline = self._proxy_for(origin), self.clock() + seconds
+            transport = await self._reach(Paused(), origin, proxy, deadline, Phases())
+            transport.abort()
+        finally:
+            release()
+
     def remember_session(self, connection: Connection) -> None:
         """Keeps the TLS session of a connection; to be called when its first response has come.
 
         TLS 1.3 servers send what is needed for resumption behind the handshake, together with the first response.
         """
-        if self._context is not None and connection.origin.tls:
-            session, _ = connection.tls_session()
-            self._context.remember(self.options.tls.server_name or connection.origin.host, session)
+        session, _ = connection.tls_session()
+        if session is None:
+            return
+        if connection.origin.tls:
+            context, name = self._context, self.options.tls.server_name or connection.origin.host
+        else:
+            proxy = self.options.proxy
+            assert proxy is not None, "only a proxy speaks TLS where the target does not"
+            context, name = self._proxy_context, proxy.origin.host
+        assert context is not None, "there was a handshake"
+        context.remember(name, session)
 
     async def close(self) -> None:
         """Closes all connections, those of all clients included, and waits until the sockets are gone.
@@ -167,11 +185,11 @@ class Network:
         for connection in tuple(self._deadlines.members):
             assert isinstance(connection, Connection)
             connection.close()
-        await self._wait_closed(_FAREWELL_SECONDS)
+        await self._wait_closed(FAREWELL_SECONDS)
         for connection in tuple(self._deadlines.members):
             assert isinstance(connection, Connection)
             connection.abort()
-        await self._wait_closed(_FAREWELL_SECONDS)
+        await self._wait_closed(FAREWELL_SECONDS)
 
     async def _wait_closed(self, seconds: float) -> None:
         if self.stats.open_sockets:
@@ -183,91 +201,80 @@ class Network:
         if not self.stats.open_sockets and self._all_closed is not None and not self._all_closed.done():
             self._all_closed.set_result(None)
 
-    async def _resolve(self, origin: Origin, deadline: float, phases: Phases) -> list[Address]:
-        begun = self.clock()
-        try:
-            async with asyncio.timeout(deadline - begun):
-                return await self._resolver.resolve(origin.host, origin.port)
-        except TimeoutError as exc:
-            raise RequestError(DNS, f"no address for {origin.host} in time") from exc
-        except (OSError, UnicodeError) as exc:
-            raise RequestError(DNS, f"no address for {origin.host}: {describe(exc)}") from exc
-        finally:
-            phases.dns = self.clock() - begun
-
-    async def _connect(
-        self,
-        origin: Origin,
-        addresses: list[Address],
-        deadline: float,
-        phases: Phases,
-        release: Callable[[], None],
+    async def _open(
+        self, origin: Origin, deadline: float, phases: Phases, release: Callable[[], None]
     ) -> Connection:
-        connection = Connection(origin, self.clock, self._deadlines, self.options.limits, release)
+        proxy = self._proxy_for(origin)
+        connection = self._connection(origin, proxy, release)
         if not origin.tls:
-            await self._connect_any(connection, origin, addresses, deadline, phases)
+            await self._reach(connection, origin, proxy, deadline, phases)
             if connection.closed:  # nothing would ever end a request on it
                 connection.abort()
-                raise lost(None, "as soon as it was open")
+                raise lost(None, "as soon as it was open", proxy.name if proxy else "the server")
             return connection
-        # What reads the socket before TLS does must not take a byte.
-        transport = await self._connect_any(_Paused(), origin, addresses, deadline, phases)
-        await self._secure(transport, connection, deadline, phases)
+        assert self._context is not None, "it was prepared"
+        transport = await self._reach(Paused(), origin, proxy, deadline, phases)
+        begun = self.clock()
+        where = f"{origin.host}:{origin.port}" + (f" through {proxy.name}" if proxy else "")
+        name = self.options.tls.server_name or origin.host
+        await secure(transport, connection, self._context, name, where, deadline - begun)
+        phases.tls = self.clock() - begun
+        self.stats.sessions_resumed += connection.tls_session()[1]
         return connection
 
-    async def _connect_any(
+    def _proxy_for(self, origin: Origin) -> Proxy | None:
+        proxy = self.options.proxy
+        return proxy if proxy is not None and proxy.serves(origin) else None
+
+    def _connection(self, origin: Origin, proxy: Proxy | None, release: Callable[[], None]) -> Connection:
+        """What will carry requests; the one place where a protocol is chosen."""
+        limits = self.options.limits
+        if proxy is None or origin.tls:
+            return Connection(origin, self.clock, self._deadlines, limits, release)
+        forwarded = ForwardedConnection(origin, self.clock, self._deadlines, limits, release)
+        forwarded.forward_by(proxy)
+        return forwarded
+
+    async def _reach(
         self,
         protocol: asyncio.Protocol,
         origin: Origin,
-        addresses: list[Address],
+        proxy: Proxy | None,
         deadline: float,
         phases: Phases,
     ) -> asyncio.Transport:
-        """Tries the addresses one after the other; each gets its share of the time that is left."""
+        """Opens the way to an origin up to where the origin's own TLS would begin, for whoever gets it then."""
+        if proxy is None:
+            return await dial(protocol, origin, origin.host, self._resolver, self.clock, deadline, phases)
+        first = Paused() if proxy.origin.tls else protocol
+        name = f"the proxy {proxy.origin.host}"
+        transport = await dial(first, proxy.origin, name, self._resolver, self.clock, deadline, phases)
         begun = self.clock()
         try:
-            for tried, address in enumerate(addresses, 1):
-                share = (deadline - self.clock()) / (len(addresses) - tried + 1)
-                try:
-                    return await _connect_one(protocol, address, share)
-                except OSError as exc:
-                    self._resolver.failed(origin.host, origin.port, address)
-                    failure = connect_failure(exc, f"{origin.host}:{origin.port} ({address[1][0]})")
-                    failure.__cause__ = exc
-            raise failure
+            if proxy.origin.tls:
+                transport = await self._secure_proxy(transport, protocol, proxy, deadline)
+            if origin.tls:
+                limit, left = self.options.limits.max_head_bytes, deadline - self.clock()
+                await open_tunnel(transport, proxy, origin, seconds=left, limit=limit)
+                self._remember(transport, self._proxy_context, proxy.origin.host)
         finally:
-            phases.connect = self.clock() - begun
+            phases.connect += self.clock() - begun
+        return transport
 
-    async def _secure(
-        self, transport: asyncio.Transport, connection: Connection, deadline: float, phases: Phases
-    ) -> None:
-        """Does the TLS handshake and hands the connection over to it."""
-        origin, begun = connection.origin, self.clock()
-        where = f"{origin.host}:{origin.port}"
-        seconds = deadline - begun
-        assert self._context is not None
-        try:
-            async with asyncio.timeout(seconds):
-                secured = await asyncio.get_running_loop().start_tls(
-                    transport,
-                    connection,
-                    self._context,
-                    server_hostname=self.options.tls.server_name or origin.host,
-                    ssl_shutdown_timeout=_FAREWELL_SECONDS,
-                )
-            secured = _handshaken(secured, connection)
-        except TimeoutError as exc:
-            transport.abort()
-            raise RequestError(TLS, f"TLS handshake with {where} not finished in {seconds:.3g} s") from exc
-        except OSError as exc:
-            transport.abort()
-            raise tls_failure(exc, where) from exc
-        except BaseException:
-            transport.abort()
-            raise
-        connection.connection_made(secured)
-        phases.tls = self.clock() - begun
-        self.stats.sessions_resumed += connection.tls_session()[1]
+    async def _secure_proxy(
+        self, transport: asyncio.Transport, protocol: asyncio.Protocol, proxy: Proxy, deadline: float
+    ) -> asyncio.Transport:
+        """Does the TLS handshake with the proxy itself."""
+        assert self._proxy_context is not None, "it was prepared"
+        host, left = proxy.origin.host, deadline - self.clock()
+        secured = await secure(transport, protocol, self._proxy_context, host, proxy.name, left)
+        self.stats.sessions_resumed += secured.get_extra_info("ssl_object").session_reused
+        return secured
+
+    def _remember(self, transport: asyncio.Transport, context: ResumingContext | None, name: str) -> None:
+        wrapped = transport.get_extra_info("ssl_object")
+        if wrapped is not None and context is not None:
+            context.remember(name, wrapped.session)
 
     def _count_socket(self) -> Callable[[], None]:
         """Counts a socket as open; returns what counts it as gone, however many of its owners say so."""
@@ -281,34 +288,3 @@ class Network:
                 self._socket_gone()
 
         return release
-
-
-def _handshaken(transport: asyncio.Transport | None, connection: Connection) -> asyncio.Transport:
-    """Makes sure that the handshake took place: a peer that hangs up at the wrong moment can pass for one that did it.
-
-    Raises:
-        ConnectionResetError: It did not.
-    """
-    if transport is None or connection.closed or transport.get_extra_info("cipher") is None:
-        raise ConnectionResetError("the server closed the connection")
-    return transport
-
-
-class _Paused(asyncio.Protocol):
-    """Holds a connection still until TLS takes it over."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).pause_reading()
-
-
-async def _connect_one(protocol: asyncio.Protocol, address: Address, seconds: float) -> asyncio.Transport:
-    family, (host, port, *_) = address
-    try:
-        async with asyncio.timeout(seconds):
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_connection(lambda: protocol, host, port, family=family)
-            return transport
-    except TimeoutError as exc:
-        if exc.errno is not None:
-            raise
-        raise TimeoutError(f"no answer within {seconds:.3g} s") from exc
