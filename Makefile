@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format generate bench-local bench-engine bench-profile clean
+.PHONY: help setup demo test lint format generate cluster bench-local bench-engine bench-profile clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ format: setup ## Format the code and apply safe fixes
 
 generate: setup ## Write the CRDs, the editor schema and the reference from the code
 	@$(BIN)/python -m squall.cli.generate
+
+cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as root, on Debian)
+	@$(BIN)/python tests/cluster/run.py
 
 bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
 	@$(BIN)/python bench/local.py

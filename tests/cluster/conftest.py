@@ -1,10 +1,13 @@
 """One real control plane for all tests of this folder, and the binaries it needs before any of them runs."""
 
+import os
 import sys
 import time
 from collections.abc import Iterator
 
 import pytest
+from support.cluster.cluster import prepare_cluster
+from support.cluster.machine import MachineError
 from support.controlplane import ControlPlane, running_control_plane
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
@@ -16,15 +19,21 @@ PART = "control-plane"
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build what is missing now: later, the minutes it takes would count against some test's time limit."""
-    wanted = any(item.get_closest_marker("control_plane") for item in session.items)
-    if not wanted or session.config.option.collectonly or left_out(PART):
+    if session.config.option.collectonly:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        try:
-            binaries()
-        except KubeBinariesError as error:
-            sys.stderr.write(f"{error}\n")  # and each test that needs them fails with the same message
+    for marker, part, prepare in (("control_plane", PART, binaries), ("node", "node", prepare_cluster)):
+        if (
+            left_out(part)
+            or (part == "node" and os.geteuid() != 0)
+            or not any(item.get_closest_marker(marker) for item in session.items)
+        ):
+            continue
+        with capture.global_and_fixture_disabled():
+            try:
+                prepare()
+            except (KubeBinariesError, MachineError) as error:
+                sys.stderr.write(f"{error}\n")  # and each test that needs them fails with the same message
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
-"""A real etcd and kube-apiserver on free loopback ports, for as long as a `with` block.
+"""A real etcd and kube-apiserver on free ports, for as long as a `with` block.
 
 A CRD is a program for the API server: structural-schema rules, CEL cost budgets, pruning and server-side apply exist only
-there. Several control planes can live side by side; each keeps its data in a folder of its own, which goes with it.
+there. Several control planes can live side by side; each keeps its data in a folder of its own, which goes with it. One that
+has nodes (`support.cluster`) has to be reachable from pods, so it listens on the machine's own address as well.
 """
 
 import socket
@@ -22,20 +23,38 @@ READY_SECONDS = 90.0
 ETCD_READY_SECONDS = 30.0
 
 
+LOOPBACK = "127.0.0.1"
+SERVICE_NETWORK = "10.0.0.0/24"
+API_SERVICE_ADDRESS = "10.0.0.1"
+
+
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """A running control plane and an administrator's way into it."""
+    """A running control plane and an administrator's way into it.
+
+    Attributes:
+        address: The one it advertises.
+        authority: Signs the certificates of everybody who takes part.
+        accounts: The key that signs the tokens of service accounts.
+    """
 
     url: str
+    address: str
+    folder: Path
     kubeconfig: Path
+    authority: Authority
+    accounts: KeyPair
     client: KubeClient
     etcd: Process
     apiserver: Process
 
 
 @contextmanager
-def running_control_plane() -> Iterator[ControlPlane]:
+def running_control_plane(address: str = LOOPBACK) -> Iterator[ControlPlane]:
     """Start etcd and kube-apiserver, wait until the server is ready, and stop both at the end.
+
+    Args:
+        address: Where pods and kubelets reach the server; the loopback address when there are none.
 
     Raises:
         KubeBinariesError: The binaries are not there and cannot be built.
@@ -49,12 +68,26 @@ def running_control_plane() -> Iterator[ControlPlane]:
         try:
             etcd.wait_until(lambda: _listens(etcd_port), timeout=ETCD_READY_SECONDS)
             authority = Authority(folder)
-            command = _apiserver_command(tools["kube-apiserver"], authority, etcd_port, api_port)
+            accounts = authority.issue("service-accounts", name="service-accounts")
+            command = [
+                *_apiserver_command(tools["kube-apiserver"], authority, accounts, etcd_port, api_port),
+                *_reachable_at(address, authority),
+            ]
             apiserver = Process(command, log=folder / "kube-apiserver.log")
             try:
-                with _administrator(authority, f"https://127.0.0.1:{api_port}") as client:
+                with _administrator(authority, f"https://{address}:{api_port}") as client:
                     apiserver.wait_until(lambda: _ready(client), timeout=READY_SECONDS)
-                    yield ControlPlane(client.url, folder / "kubeconfig", client, etcd, apiserver)
+                    yield ControlPlane(
+                        url=client.url,
+                        address=address,
+                        folder=folder,
+                        kubeconfig=folder / "kubeconfig",
+                        authority=authority,
+                        accounts=accounts,
+                        client=client,
+                        etcd=etcd,
+                        apiserver=apiserver,
+                    )
             finally:
                 apiserver.stop()
         finally:
@@ -65,7 +98,7 @@ def running_control_plane() -> Iterator[ControlPlane]:
 def _administrator(authority: Authority, url: str) -> Iterator[KubeClient]:
     """An administrator's client, and the kubeconfig that gives others the same access."""
     admin = authority.issue("admin", name="squall-tests-admin", organization="system:masters")
-    _write_kubeconfig(url, authority, admin)
+    write_kubeconfig(authority.folder / "kubeconfig", url, authority, admin)
     context = ssl.create_default_context(cafile=str(authority.certificate))
     context.load_cert_chain(admin.certificate, admin.key)
     with closing(KubeClient(url, context)) as client:
@@ -87,24 +120,14 @@ def _etcd_command(binary: Path, folder: Path, port: int, peer_port: int) -> list
     ]
 
 
-def _apiserver_command(binary: Path, authority: Authority, etcd_port: int, port: int) -> list[str]:
-    server = authority.issue(
-        "apiserver",
-        name="kube-apiserver",
-        hosts=("127.0.0.1", "10.0.0.1", "localhost", "kubernetes.default.svc"),
-    )
-    accounts = authority.issue("service-accounts", name="service-accounts")
+def _apiserver_command(
+    binary: Path, authority: Authority, accounts: KeyPair, etcd_port: int, port: int
+) -> list[str]:
     return [
         str(binary),
         f"--etcd-servers=http://127.0.0.1:{etcd_port}",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        f"--service-cluster-ip-range={SERVICE_NETWORK}",
         f"--secure-port={port}",
-        "--bind-address=127.0.0.1",
-        "--advertise-address=127.0.0.1",
-        # A loopback address is refused as an endpoint of the `kubernetes` Service, which nobody here needs.
-        "--endpoint-reconciler-type=none",
-        f"--tls-cert-file={server.certificate}",
-        f"--tls-private-key-file={server.key}",
         f"--client-ca-file={authority.certificate}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={accounts.certificate}",
@@ -114,20 +137,46 @@ def _apiserver_command(binary: Path, authority: Authority, etcd_port: int, port:
     ]
 
 
-def _write_kubeconfig(url: str, authority: Authority, admin: KeyPair) -> None:
+def _reachable_at(address: str, authority: Authority) -> list[str]:
+    server = authority.issue(
+        "apiserver",
+        name="kube-apiserver",
+        hosts=(LOOPBACK, address, API_SERVICE_ADDRESS, "localhost", "kubernetes.default.svc"),
+    )
+    flags = [
+        f"--tls-cert-file={server.certificate}",
+        f"--tls-private-key-file={server.key}",
+        f"--advertise-address={address}",
+    ]
+    if address == LOOPBACK:
+        # A loopback address is refused as an endpoint of the `kubernetes` Service, which nobody needs without pods.
+        return [*flags, f"--bind-address={LOOPBACK}", "--endpoint-reconciler-type=none"]
+    kubelet = authority.issue("kubelet-client", name="kube-apiserver", organization="system:masters")
+    return [
+        *flags,
+        "--bind-address=0.0.0.0",
+        f"--kubelet-certificate-authority={authority.certificate}",
+        f"--kubelet-client-certificate={kubelet.certificate}",
+        f"--kubelet-client-key={kubelet.key}",
+        "--kubelet-preferred-address-types=InternalIP",
+    ]
+
+
+def write_kubeconfig(path: Path, url: str, authority: Authority, client: KeyPair) -> Path:
+    """Write what gives a client with this certificate access; returns the path."""
     cluster = {"server": url, "certificate-authority": str(authority.certificate)}
-    user = {"client-certificate": str(admin.certificate), "client-key": str(admin.key)}
+    user = {"client-certificate": str(client.certificate), "client-key": str(client.key)}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "squall-tests", "cluster": cluster}],
-        "users": [{"name": "admin", "user": user}],
-        "contexts": [{"name": "squall-tests", "context": {"cluster": "squall-tests", "user": "admin"}}],
+        "users": [{"name": "user", "user": user}],
+        "contexts": [{"name": "squall-tests", "context": {"cluster": "squall-tests", "user": "user"}}],
         "current-context": "squall-tests",
     }
-    path = authority.folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     path.chmod(0o600)
+    return path
 
 
 def _listens(port: int) -> bool:
