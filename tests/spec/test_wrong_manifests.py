@@ -160,7 +160,7 @@ CASES = {
         SCENARIOS.replace("ramping-vus", "»ramping-vu"),
         "spec.scenarios[0].executor",
         '"ramping-vu" is not possible here; did you mean "ramping-vus"?',
-        "possible: constant-arrival-rate",
+        "possible: capacity, constant-arrival-rate",
     ),
     "too small": ("shards: »0", SCENARIOS, "spec.shards", "0 is too small", "the least is 1"),
     "fraction of a VU": (

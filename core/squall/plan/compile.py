@@ -13,13 +13,14 @@ from squall.plan.arrivals import ArrivalSchedule
 from squall.plan.model import SECOND, ScenarioPlan, StageSpan, TestPlan
 from squall.plan.problems import PlanError, PlanProblem
 from squall.plan.rates import RateCurve, RateRamp
+from squall.plan.search import SearchPlan
 from squall.plan.share import parse_shard_ranges
 from squall.plan.vus import Ramp, VuCurve
-from squall.spec.base import format_duration, nanoseconds, whole
+from squall.spec.base import exact_share, format_duration, nanoseconds, whole
 
 if TYPE_CHECKING:
     from squall.spec.loadtest import LoadTestSpec
-    from squall.spec.scenarios import Scenario
+    from squall.spec.scenarios import CapacitySearch, Scenario
 
 MAX_VUS = 1_000_000
 """VUs of a scenario over all shards: a typing error rather than a test above it."""
@@ -86,7 +87,11 @@ class _Compiler:
     def compile(self, vu_base: int) -> ScenarioPlan:
         scenario = self.scenario
         start = nanoseconds(scenario.start_time)
-        load = self.arrivals() if scenario.executor.endswith("arrival-rate") else self.vus()
+        search = self.search(scenario.search) if scenario.search else None
+        if search is not None:
+            load = self.most_of(search)
+        else:
+            load = self.arrivals() if scenario.executor.endswith("arrival-rate") else self.vus()
         max_vus, pre_allocated = self.vu_bounds(load)
         iterations = _optional(scenario.iterations)
         shared = scenario.executor == "shared-iterations"
@@ -106,6 +111,7 @@ class _Compiler:
             iterations=iterations if shared else None,
             max_iterations=_optional(scenario.max_iterations),
             when_saturated=scenario.when_saturated or "drop",
+            search=search,
         )
 
     def vus(self) -> VuCurve:
@@ -126,12 +132,17 @@ class _Compiler:
         self.bounded("stages" if scenario.stages else "vus", curve.max_vus)
         return curve
 
-    def arrivals(self) -> ArrivalSchedule:
-        scenario = self.scenario
-        unit = nanoseconds(scenario.time_unit or "1s")
+    def unit(self) -> int:
+        """What rates count per, in nanoseconds."""
+        unit = nanoseconds(self.scenario.time_unit or "1s")
         if unit < 1:
             self.note("timeUnit", "a rate per no time is none", "write for example 1s or 1m")
-            unit = SECOND
+            return SECOND
+        return unit
+
+    def arrivals(self) -> ArrivalSchedule:
+        scenario = self.scenario
+        unit = self.unit()
         constant = scenario.executor == "constant-arrival-rate"
         if constant:
             rate = Fraction(whole(scenario.rate or 0), unit)
@@ -150,6 +161,42 @@ class _Compiler:
             seed=f"{_optional(scenario.seed) or 0}/{scenario.name}",
         )
         self.arrives("rate" if constant else "stages", schedule)
+        return schedule
+
+    def search(self, spec: CapacitySearch) -> SearchPlan:
+        start, most = whole(spec.start), whole(spec.max)
+        if start > most:
+            self.note("search.start", f"{start} is more than max, {most}", "raise max, or begin lower")
+        if (growth := exact_share(spec.growth)) == 0:
+            self.note("search.growth", "the load is never raised", "write for example 50%")
+        return SearchPlan(
+            by=spec.by,
+            start=start,
+            maximum=most,
+            growth=growth,
+            precision=exact_share(spec.precision),
+            confirmations=spec.confirmations,
+            settle=_slots(spec.settle),
+            hold=max(1, _slots(spec.hold)),
+            cooldown=_slots(spec.cooldown),
+            unit_ns=self.unit() if spec.by == "rate" else SECOND,
+            kind=self.scenario.arrivals or "uniform",
+            seed=f"{_optional(self.scenario.seed) or 0}/{self.scenario.name}",
+        )
+
+    def most_of(self, search: SearchPlan) -> VuCurve | ArrivalSchedule:
+        """The most load that there can be, for as long as the search may last."""
+        length = nanoseconds(self.scenario.max_duration or "10m")
+        start = -(-nanoseconds(self.scenario.start_time) // SECOND) * SECOND
+        if start + search.slots * SECOND > nanoseconds(self.scenario.start_time) + length:
+            lasts = format_duration(search.slots * SECOND)
+            message = f"{format_duration(length)} is too short for a single level, which lasts {lasts}"
+            self.note("maxDuration", message, "make it longer, or search.hold and search.settle shorter")
+        if search.by == "vus":
+            self.bounded("search.max", search.maximum)
+            return VuCurve.constant(search.maximum, length)
+        schedule = search.schedule(search.maximum, length)
+        self.arrives("search.max", schedule)
         return schedule
 
     def arrives(self, key: str, schedule: ArrivalSchedule) -> None:
@@ -217,6 +264,11 @@ class _Compiler:
     def bounded(self, key: str, vus: int) -> None:
         if vus > MAX_VUS:
             self.note(key, f"{vus} VUs are not possible", f"use at most {MAX_VUS} in a scenario")
+
+
+def _slots(duration: str) -> int:
+    """Whole slots that a duration reaches into."""
+    return -(-nanoseconds(duration) // SECOND)
 
 
 def _optional(value: int | str | None) -> int | None:

@@ -27,6 +27,7 @@ from squall.plan.share import Share
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from squall.plan.search import SearchPlan
     from squall.plan.vus import Interval, VuCurve
 
 Executor = Literal[
@@ -36,6 +37,7 @@ Executor = Literal[
     "shared-iterations",
     "constant-arrival-rate",
     "ramping-arrival-rate",
+    "capacity",
 ]
 SECOND = 1_000_000_000
 """Nanoseconds in a second."""
@@ -60,7 +62,8 @@ class ScenarioPlan:
     Attributes:
         executor: The manifest's word for how load is made.
         load: VUs over time (closed model; for the iteration executors their VUs up to `maxDuration`), or the
-            arrivals (open model), in time since the scenario's start: prefer the methods, in run time.
+            arrivals (open model), in time since the scenario's start: prefer the methods, in run time. For a search it
+            is the most that there can be, at any time and for as long as the search may last.
         start_ns: When the scenario begins.
         graceful_stop_ns: How long iterations may go on after the scenario's end.
         graceful_ramp_down_ns: How long the iteration of a VU that is ramped down may go on.
@@ -76,6 +79,7 @@ class ScenarioPlan:
             the arrivals, so that it also counts those that were dropped.
         when_saturated: What becomes of an arrival that finds no free VU.
         shards: The shards on which the scenario is placed, sorted.
+        search: `capacity`: how it searches; its levels are chosen while it runs.
     """
 
     name: str
@@ -93,6 +97,7 @@ class ScenarioPlan:
     iterations: int | None = None
     max_iterations: int | None = None
     when_saturated: Literal["queue", "drop"] = "drop"
+    search: SearchPlan | None = None
 
     @property
     def is_open(self) -> bool:
@@ -218,12 +223,12 @@ class ScenarioPlan:
         return float(self.load.curve.peak()) if isinstance(self.load, ArrivalSchedule) else self.load.max_vus
 
     def planned_arrivals(self, t_ns: int) -> int | None:
-        """How many iterations should have been due before this moment; None for a closed model.
+        """How many iterations should have been due before this moment; None for a closed model, and for a search.
 
         Exact for uniform arrivals. For Poisson arrivals it is the expectation: judge by it only what exceeds
         its own square root by far.
         """
-        if not isinstance(self.load, ArrivalSchedule):
+        if not isinstance(self.load, ArrivalSchedule) or self.search is not None:
             return None
         return self.load.count(t_ns - self.start_ns)
 
@@ -231,8 +236,10 @@ class ScenarioPlan:
     def planned_iterations(self) -> int | None:
         """How many iterations the plan holds: arrivals, or what the iteration executors are told; else None.
 
-        A cap beside the time is no plan: which of them comes first depends on the target.
+        A cap beside the time is no plan: which of them comes first depends on the target. Nor is a search.
         """
+        if self.search is not None:
+            return None
         if isinstance(self.load, ArrivalSchedule):
             return self.load.total
         if self.iterations_per_vu is not None:
@@ -242,7 +249,7 @@ class ScenarioPlan:
     def planned_iterations_of(self, shard: int) -> int | None:
         """This shard's part of `planned_iterations`; over all shards the sum is the whole."""
         share = self.share_for(shard)
-        if share is None:
+        if share is None or self.search is not None:
             return None if self.planned_iterations is None else 0
         if isinstance(self.load, ArrivalSchedule):
             return share.of(self.load.total)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
@@ -222,6 +223,15 @@ def fraction(percent: int | str) -> float:
     text = str(percent)
     try:
         return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a share; write for example 5% or 0.05") from None
+
+
+def exact_share(percent: int | str) -> Fraction:
+    """A share such as `5%` or `0.05` as an exact number. Raises ValueError when it is none."""
+    text = str(percent)
+    try:
+        return Fraction(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         raise ValueError(f"{text!r} is not a share; write for example 5% or 0.05") from None
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from squall.spec.base import Model, Rule
 from squall.spec.problems import Problem, nearest
 from squall.spec.scalars import parse_plain
-from squall.spec.scenarios import EXECUTOR_FIELDS, Scenario
+from squall.spec.scenarios import EXECUTOR_FIELDS, ONLY_BY_RATE, Scenario
 from squall.spec.shape import Shape, below, shape_at
 from squall.spec.tree import (
     Leaf,
@@ -236,6 +236,10 @@ def _executor_fields(root: Node, path: Path, node: MapNode) -> Iterator[Problem]
         takers = [name for name, other in EXECUTOR_FIELDS.items() if key in other.allowed]
         message = f"{key} does not belong to {executor}"
         yield problem_at(root, (*path, key), message, f"it belongs to {', '.join(takers)}", key=True)
+    if executor == "capacity" and text_at(node, "search", "by") == "vus":
+        for key in sorted(given & set(ONLY_BY_RATE)):
+            message = f"{key} does not belong to a search by: vus"
+            yield problem_at(root, (*path, key), message, "leave it out, or search by: rate", key=True)
 
 
 def _without_echoes(model: type[Model], root: Node, problems: list[Problem]) -> list[Problem]:

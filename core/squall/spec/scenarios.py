@@ -6,11 +6,11 @@ in k6; `EXECUTOR_FIELDS` says which belong to which, for the model, the CEL rule
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from squall.spec.base import Count, Duration, Label, Model, Name, PositiveInt, Rule
+from squall.spec.base import Count, Duration, Expression, Label, Model, Name, Percent, PositiveInt, Rule, Text
 from squall.spec.steps import Steps, Tags
 
 ExecutorName = Literal[
@@ -20,6 +20,7 @@ ExecutorName = Literal[
     "shared-iterations",
     "constant-arrival-rate",
     "ramping-arrival-rate",
+    "capacity",
 ]
 
 
@@ -42,7 +43,10 @@ EXECUTOR_FIELDS: dict[str, ExecutorFields] = {
     "ramping-arrival-rate": ExecutorFields(
         "stages", "startRate timeUnit preAllocatedVUs maxVUs arrivals whenSaturated maxIterations seed"
     ),
+    "capacity": ExecutorFields("search", "maxDuration timeUnit preAllocatedVUs maxVUs arrivals seed"),
 }
+ONLY_BY_RATE = ("timeUnit", "preAllocatedVUs", "maxVUs", "arrivals", "seed")
+"""What a scenario with `search` may have only if it searches for a rate."""
 _EXECUTOR_ONLY = sorted(set().union(*(fields.allowed for fields in EXECUTOR_FIELDS.values())))
 
 
@@ -55,6 +59,40 @@ class Stage(Model):
     """How long the way to `target` takes; 0 jumps there."""
     target: Count
     """VUs, or iterations per `timeUnit`."""
+
+
+class LevelThreshold(Model):
+    """A condition that a level of a search has to meet."""
+
+    metric: Text
+    """The metric, with a selector if need be: `http_req_duration{scenario:find}`."""
+    expression: Expression
+    """As in `thresholds`, judged on what was measured while the level was held: `p(95)<200ms`."""
+
+
+class CapacitySearch(Model):
+    """Where to look for the highest load, and what it has to meet."""
+
+    by: Literal["rate", "vus"]
+    """What is searched for: iterations started per `timeUnit`, or VUs."""
+    start: PositiveInt
+    """The first level."""
+    max: PositiveInt
+    """The highest level; when it holds, the search ends there."""
+    growth: Percent = "50%"
+    """By how much the level is raised while it holds: `50%`, `100%`."""
+    settle: Duration = "2s"
+    """How long a level is left alone at its beginning, before it is judged."""
+    hold: Duration = "10s"
+    """How long a level is judged for."""
+    confirmations: Annotated[int, Field(ge=0, le=10)] = 1
+    """How often the first level that fails, and the highest that holds, are repeated before they count."""
+    precision: Percent = "5%"
+    """The search ends when the lowest level that fails is above the highest that holds by no more than this."""
+    cooldown: Duration = "30s"
+    """After a level that failed there is no load until its iterations have ended, but no longer than this."""
+    thresholds: Annotated[list[LevelThreshold], Field(min_length=1, max_length=20)]
+    """What a level has to meet; one without data does not."""
 
 
 class Placement(Model):
@@ -85,7 +123,29 @@ def _executor_rules() -> tuple[Rule, ...]:
     needed = [
         _needs(name, key) for name, fields in EXECUTOR_FIELDS.items() for key in sorted(fields.required)
     ]
-    return (*needed, *(_belongs(key) for key in _EXECUTOR_ONLY))
+    return (*needed, *(_belongs(key) for key in _EXECUTOR_ONLY), _RATE_ONLY)
+
+
+def _searches_by(scenario: Any) -> str:
+    """What a scenario searches for, also one that is plain data; empty without a search."""
+    search = getattr(scenario, "search", None)
+    found = search.get("by", "") if isinstance(search, dict) else getattr(search, "by", "")
+    return str(found)
+
+
+_RATE_ONLY = Rule(
+    f"!has(self.search) || self.search.by == 'rate' || "
+    f"[{', '.join(f'has(self.{key})' for key in ONLY_BY_RATE)}].filter(given, given).size() == 0",
+    f"a search by: vus takes no {', '.join(ONLY_BY_RATE)}",
+    lambda scenario, given: given.isdisjoint(ONLY_BY_RATE) or _searches_by(scenario) != "vus",
+    {
+        "if": {
+            "properties": {"search": {"properties": {"by": {"const": "vus"}}, "required": ["by"]}},
+            "required": ["search"],
+        },
+        "then": {"properties": dict.fromkeys(ONLY_BY_RATE, False)},
+    },
+)
 
 
 class Scenario(Model):
@@ -109,13 +169,13 @@ class Scenario(Model):
     iterations: PositiveInt | None = None
     """Per VU, or shared by all of them."""
     max_duration: Duration | None = None
-    """When iterations are not done by then, no new one starts; 10m by default."""
+    """When iterations are not done, or a search has not ended, by then, no new one starts; 10m by default."""
     rate: PositiveInt | None = None
     """Iterations started per `timeUnit`, over all shards."""
     start_rate: Count | None = None
     """The rate at the beginning of the first stage; 0 by default."""
     time_unit: Duration | None = None
-    """What `rate`, `startRate` and the stages' targets count per; 1s by default."""
+    """What `rate`, `startRate`, the stages' targets and a search by rate count per; 1s by default."""
     pre_allocated_vus: Annotated[PositiveInt | None, Field(alias="preAllocatedVUs")] = None
     """VUs made ready before the start; 1 by default."""
     max_vus: Annotated[PositiveInt | None, Field(alias="maxVUs")] = None
@@ -126,6 +186,8 @@ class Scenario(Model):
     """Seed of the Poisson process; the same seed gives the same arrivals."""
     when_saturated: Literal["drop", "queue"] | None = None
     """When all VUs are busy at an arrival: count it as dropped (the default), or let it wait for one."""
+    search: CapacitySearch | None = None
+    """Where the highest load is looked for, and what it has to meet."""
     max_iterations: PositiveInt | None = None
     """A cap beside the time, over all shards; whichever comes first."""
 

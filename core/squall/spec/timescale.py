@@ -1,7 +1,7 @@
 """`--time-scale 0.05`: a plan of hours, tried in minutes.
 
 What belongs to the schedule is multiplied: stages, `duration`, `startTime`, `maxDuration`, `gracefulStop` and
-`gracefulRampDown` of scenarios, and `after`, `over` and `for` of thresholds, which refer to it. What belongs to the
+`gracefulRampDown` of scenarios, `hold`, `settle` and `cooldown` of a search, and `after`, `over` and `for` of thresholds, which refer to it. What belongs to the
 users and the target (think times, timeouts) stays, and so does what only protects (`safety`). A window is at
 least one second long, since a second is the smallest span that is measured.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from squall.spec.tree import Node
 
 _SCENARIO = frozenset({"duration", "startTime", "maxDuration", "gracefulStop", "gracefulRampDown"})
+_SEARCH = frozenset({"hold", "settle", "cooldown"})
 _THRESHOLD = frozenset({"after", "over", "for"})
 _SECOND = 10**9
 LARGEST = 1000
@@ -42,7 +43,7 @@ def apply_time_scale(root: Node, factor: float) -> tuple[Node, list[Problem]]:
             length = nanoseconds(leaf.value)
         except ValueError:
             return leaf
-        least = min(length, _SECOND) if path[-1] == "over" else 0
+        least = min(length, _SECOND) if path[-1] in {"over", "hold"} else 0
         return Leaf(format_duration(max(round(length * exact), least)), leaf.origin)
 
     return map_leaves(root, change), []
@@ -52,6 +53,8 @@ def _belongs_to_schedule(path: Path) -> bool:
     match path:
         case ("spec", "scenarios", int(), str(key)):
             return key in _SCENARIO
+        case ("spec", "scenarios", int(), "search", str(key)):
+            return key in _SEARCH
         case ("spec", "scenarios", int(), "stages", int(), "duration"):
             return True
         case ("spec", "thresholds", int(), str(key)) | (

@@ -1,0 +1,169 @@
+"""Finds the highest load that holds, by trying levels one after the other: no clock, no measurement, only decisions.
+
+    grow     raise the level by a share, until one fails; that one is tried again before it counts
+    bisect   between the highest level that held and the lowest that failed, until the two are close
+    confirm  the highest level that held is tried again; when it fails now, it counts as failed
+
+When the first level fails already, 0 stands for "held" and bisecting leads downwards. Measurements near the knee are
+noisy: a level may hold and then fail. Every contradiction lowers the ceiling, and there may be `RETREATS` of them, so
+the search ends whatever it is told. For a target that holds up to `r` exactly, it ends with a knee `k` such that
+`k <= r < k + max(1, precision * k)`.
+
+What a level's failure says of the target is not decided here. But a failure for which the generator itself may be to
+blame (`limited`) says nothing, so the search cannot go beyond it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+RETREATS: Final = 5
+"""Levels that held and then failed their confirmation, until the search gives up to be exact."""
+UNKNOWNS: Final = 5
+"""Repetitions in a row without an outcome, until the search gives up."""
+
+
+class Outcome(StrEnum):
+    """What came of a level."""
+
+    HELD = "held"
+    FAILED = "failed"
+    LIMITED = "limited"
+    """It failed, but the generator was too busy, or did not bring the load, for reasons of its own."""
+    UNKNOWN = "unknown"
+    """Nobody could see what happened."""
+
+
+class Purpose(StrEnum):
+    """Why a level is tried."""
+
+    GROW = "grow"
+    BISECT = "bisect"
+    CONFIRM = "confirm"
+
+
+class End(StrEnum):
+    """Why a search is over."""
+
+    FOUND = "found"
+    MAXIMUM = "max"
+    """The highest level that was allowed holds."""
+    NOTHING = "nothing"
+    """Not even a load of 1 holds."""
+    GENERATOR = "generator"
+    """A level failed for which the generator may be to blame."""
+    NOISE = "noise"
+    """Levels held and failed by turns, or nobody could see what happened."""
+    TIME = "time"
+    STOPPED = "stopped"
+    """The run ended before the search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where and how closely to search; loads are whole numbers from 1.
+
+    Attributes:
+        start: The first level.
+        maximum: The highest one.
+        growth: Share by which the level is raised while it holds, above 0.
+        precision: Share of the knee that may lie between it and the lowest level that failed.
+        confirmations: How often the first failure, and the knee, are confirmed on a repetition.
+    """
+
+    start: int
+    maximum: int
+    growth: Fraction
+    precision: Fraction
+    confirmations: int
+
+
+class Search:
+    """A search: try `level`, then `take` its outcome, until `end` says why it is over.
+
+    Attributes:
+        low: The highest level that held and did not fail later; 0 for none.
+        high: The lowest level that failed; None while there is none.
+        level: What is to be tried now.
+        purpose: Why.
+        end: Why the search is over; None while it goes on.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.low = 0
+        self.high: int | None = None
+        self.level = bounds.start
+        self.purpose = Purpose.GROW
+        self.end: End | None = None
+        self._holds: Counter[int] = Counter()
+        self._tries: Counter[Outcome] = Counter()
+        """What came of this level since it was chosen."""
+        self._retreats = 0
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the knee has held as often as it has to."""
+        return self._holds[self.low] > self._bounds.confirmations
+
+    @property
+    def _tolerance(self) -> Fraction:
+        """How far the lowest level that failed may lie above the knee at the end."""
+        return max(Fraction(1), self._bounds.precision * self.low)
+
+    def take(self, outcome: Outcome) -> None:
+        """Take in what came of the level, and choose the next."""
+        self._tries[outcome] += 1
+        match outcome:
+            case Outcome.HELD:
+                self._holds[self.level] += 1
+                self.low = self.level
+                self._choose()
+            case Outcome.FAILED | Outcome.LIMITED:
+                self._fail()
+            case Outcome.UNKNOWN if self._tries[Outcome.UNKNOWN] >= UNKNOWNS:
+                self.end = End.NOISE
+
+    def give_up(self, why: End) -> None:
+        """End the search with what is known; without effect when it has ended."""
+        self.end = self.end or why
+
+    def _fail(self) -> None:
+        limited = self._tries[Outcome.LIMITED]
+        first = self.high is None and not self._holds[self.level]
+        tries = limited + self._tries[Outcome.FAILED]
+        if (first or limited) and tries <= self._bounds.confirmations:
+            self.purpose = Purpose.CONFIRM
+        elif limited:
+            self.end = End.GENERATOR
+        else:
+            self._lower()
+            self._choose()
+
+    def _lower(self) -> None:
+        """The level counts as failed, whatever it did before."""
+        self._retreats += self._holds.pop(self.level, 0) > 0
+        self.high = self.level
+        self.low = max((level for level in self._holds if level < self.level), default=0)
+
+    def _choose(self) -> None:
+        self._tries.clear()
+        if self._retreats > RETREATS:
+            self.end = End.NOISE
+        elif self.high is None and self.low < self._bounds.maximum:
+            self.purpose = Purpose.GROW
+            self.level = min(self._bounds.maximum, self.low + max(1, int(self.low * self._bounds.growth)))
+        elif self.high is not None and self.high - self.low > self._tolerance:
+            self.purpose = Purpose.BISECT
+            self.level = (self.low + self.high) // 2
+        elif self.low == 0:
+            self.end = End.NOTHING
+        elif self.confirmed:
+            self.end = End.MAXIMUM if self.high is None else End.FOUND
+        else:
+            self.purpose = Purpose.CONFIRM
+            self.level = self.low

@@ -1,0 +1,167 @@
+"""The search for the highest load that holds, against targets that are a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squall.verdict.capacity import RETREATS, UNKNOWNS, Bounds, End, Outcome, Purpose, Search
+
+HELD, FAILED, LIMITED, UNKNOWN = Outcome.HELD, Outcome.FAILED, Outcome.LIMITED, Outcome.UNKNOWN
+
+
+@st.composite
+def bounds(draw: st.DrawFn) -> Bounds:
+    maximum = draw(st.integers(1, 10**6))
+    return Bounds(
+        start=draw(st.integers(1, maximum)),
+        maximum=maximum,
+        growth=Fraction(draw(st.integers(1, 300)), 100),
+        precision=Fraction(draw(st.integers(0, 20)), 100),
+        confirmations=draw(st.integers(0, 2)),
+    )
+
+
+def plain(**changes: object) -> Bounds:
+    given: dict[str, object] = {
+        "start": 100,
+        "maximum": 10_000,
+        "growth": Fraction(1, 2),
+        "precision": Fraction(5, 100),
+        "confirmations": 1,
+    }
+    return Bounds(**(given | changes))  # type: ignore[arg-type]
+
+
+def carry_out(search: Search, target: Callable[[int], Outcome]) -> list[int]:
+    """Search to the end; returns the levels that were tried."""
+    tried: list[int] = []
+    while search.end is None:
+        tried.append(search.level)
+        assert len(tried) < 10_000, "it does not end"
+        search.take(target(search.level))
+    return tried
+
+
+def most_levels(b: Bounds) -> float:
+    """How many levels a search may take that meets no contradiction."""
+    ups = 1 / b.growth + math.log(b.maximum) / math.log(1 + b.growth / 2) if b.maximum > b.start else 1
+    return ups + math.log2(b.maximum) + 2 * b.confirmations + 3
+
+
+@given(bounds(), st.integers(0, 2 * 10**6))
+def test_it_finds_the_limit_of_a_target_that_has_one(b: Bounds, limit: int) -> None:
+    search = Search(b)
+    tried = carry_out(search, lambda level: HELD if level <= limit else FAILED)
+    assert all(1 <= level <= b.maximum for level in tried)
+    assert len(tried) <= most_levels(b)
+    if limit >= b.maximum:
+        assert (search.end, search.low, search.high) == (End.MAXIMUM, b.maximum, None)
+    elif limit == 0:
+        assert (search.end, search.low, search.high) == (End.NOTHING, 0, 1)
+    else:
+        assert search.end is End.FOUND
+        assert search.high is not None
+        assert search.low <= limit < search.high <= search.low + max(1, b.precision * search.low)
+        assert tried.count(search.low) == 1 + b.confirmations
+    assert search.confirmed == (search.low > 0)
+
+
+@given(bounds(), st.lists(st.sampled_from([HELD, FAILED, LIMITED, UNKNOWN]), min_size=1), st.randoms())
+def test_it_ends_whatever_it_is_told(b: Bounds, pool: list[Outcome], chance: object) -> None:
+    search = Search(b)
+    tried = carry_out(search, lambda _: chance.choice(pool))  # type: ignore[attr-defined]
+    repeats = (1 + b.confirmations) * UNKNOWNS
+    assert len(tried) <= repeats * (RETREATS + 2) * most_levels(b)
+    assert search.low < (search.high or math.inf)
+    assert search.low in {0, *tried}
+
+
+@given(bounds(), st.integers(0, 10**6), st.integers(1, 99), st.randoms())
+def test_noise_around_the_limit_moves_the_knee_no_further_than_the_noise(
+    b: Bounds, limit: int, noise: int, chance: object
+) -> None:
+    def target(level: int) -> Outcome:
+        if abs(level - limit) * 100 < noise * limit:
+            return chance.choice([HELD, FAILED])  # type: ignore[attr-defined]
+        return HELD if level <= limit else FAILED
+
+    search = Search(b)
+    carry_out(search, target)
+    assert search.low <= limit * (1 + noise / 100)
+
+
+def test_the_levels_of_a_search() -> None:
+    search = Search(plain())
+    assert carry_out(search, lambda level: HELD if level <= 260 else FAILED) == [
+        *(100, 150, 225, 337),
+        *(337, 281, 253, 267, 260, 260),
+    ]
+    assert (search.low, search.high, search.end) == (260, 267, End.FOUND)
+
+
+def test_a_first_failure_that_does_not_repeat_is_forgotten() -> None:
+    search = Search(plain())
+    search.take(FAILED)
+    assert (search.level, search.purpose) == (100, Purpose.CONFIRM)
+    search.take(HELD)
+    assert (search.level, search.purpose) == (150, Purpose.GROW)
+
+
+def test_without_confirmations_nothing_is_repeated() -> None:
+    tried = carry_out(Search(plain(confirmations=0)), lambda level: HELD if level <= 260 else FAILED)
+    assert len(tried) == len(set(tried))
+
+
+def test_a_first_level_that_fails_leads_downwards() -> None:
+    search = Search(plain(precision=Fraction(0)))
+    assert carry_out(search, lambda level: HELD if level <= 7 else FAILED)[:5] == [100, 100, 50, 25, 12]
+    assert search.low == 7
+
+
+def test_a_knee_that_fails_its_confirmation_is_given_up() -> None:
+    outcomes = iter([HELD, HELD, FAILED, FAILED, HELD, HELD, HELD, FAILED])
+    search = Search(plain())
+    tried = []
+    for outcome in outcomes:
+        tried.append(search.level)
+        search.take(outcome)
+    assert tried[-1] == tried[-2] == search.high
+    assert search.low < tried[-1]
+    carry_out(search, lambda _: HELD)
+    assert search.end is End.FOUND
+
+
+def test_where_the_generator_is_to_blame_the_search_ends_below() -> None:
+    search = Search(plain())
+    assert carry_out(search, lambda level: HELD if level <= 200 else LIMITED) == [100, 150, 225, 225]
+    assert (search.end, search.low, search.high) == (End.GENERATOR, 150, None)
+    assert not search.confirmed
+
+
+def test_a_failure_confirmed_by_one_that_says_nothing_says_nothing() -> None:
+    search = Search(plain())
+    search.take(FAILED)
+    search.take(LIMITED)
+    assert search.end is End.GENERATOR
+
+
+def test_a_level_that_nobody_saw_is_repeated_but_not_for_ever() -> None:
+    search = Search(plain())
+    search.take(UNKNOWN)
+    assert (search.level, search.end) == (100, None)
+    search.take(HELD)
+    assert carry_out(search, lambda _: UNKNOWN) == [150] * UNKNOWNS
+    assert (search.end, search.low) == (End.NOISE, 100)
+
+
+def test_giving_up_keeps_what_is_known() -> None:
+    search = Search(plain())
+    search.take(HELD)
+    search.give_up(End.TIME)
+    search.give_up(End.STOPPED)
+    assert (search.end, search.low, search.confirmed) == (End.TIME, 100, False)
