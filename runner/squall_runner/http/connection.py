@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _NOT_HTTP = (HttpParserError, HttpParserUpgrade)
 # Up to here the raw bytes of a response are kept as they came; cutting off the body would cost more.
 _KEEP_RAW = 4096
+# No server sends more, and looking for the header behind them takes time for each.
+_MAX_INTERIM = 100
 
 
 class Connection(asyncio.Protocol):
@@ -177,7 +179,7 @@ class Connection(asyncio.Protocol):
         except _NOT_HTTP as exc:
             self._keep_alive = False
             if not self._status:
-                self._fail(RequestError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                self._fail(_not_http(exc), now)
                 return
         if self._status:
             self._finish(now)
@@ -193,6 +195,8 @@ class Connection(asyncio.Protocol):
             self._keep_alive = parser.should_keep_alive()
         elif status < 100:
             raise ValueError("status below 100")  # the parser turns it into an error of its own
+        elif self._interim == _MAX_INTERIM:
+            raise ValueError(f"more than {_MAX_INTERIM} interim responses")
         else:
             self._interim += 1
             self._permits.append(None)
@@ -209,7 +213,7 @@ class Connection(asyncio.Protocol):
             try:
                 parser.feed_data(head[begin:end])
             except _NOT_HTTP as exc:
-                self._fail(RequestError(PROTOCOL, f"what the server sent is not HTTP: {exc}"), now)
+                self._fail(_not_http(exc), now)
                 return
             if self._interim > interim:
                 continue
@@ -232,8 +236,8 @@ class Connection(asyncio.Protocol):
                 return
             self._head = self._head[: self._head_end]
         self._size += sum(map(len, self._parts))
-        if self._keep:
-            self._bodies += self._parts
+        if self._keep and self._parts:  # in one piece: chunks of two bytes would take thirty times their size
+            self._bodies.append(b"".join(self._parts))
         self._parts.clear()
         self._check_body(now)
 
@@ -397,3 +401,9 @@ class Connection(asyncio.Protocol):
         drained, self._drained = self._drained, None
         if drained is not None and not drained.done():
             drained.set_result(None)
+
+
+def _not_http(exc: Exception) -> RequestError:
+    """Names what the parser does not accept; an error of one of its callbacks says more than its own words."""
+    why = exc.__context__ if isinstance(exc.__context__, ValueError) else exc
+    return RequestError(PROTOCOL, f"what the server sent is not HTTP: {why}")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _MAX_COOKIE = 4096
 _MAX_COOKIES = 300
+# All formats of dates are shorter. A year of thousands of digits is no number that Python would convert.
+_MAX_DATE = 64
 _FOREVER = float("inf")
 
 
@@ -73,7 +75,7 @@ def parse_set_cookie(line: str, now: float) -> SetCookie | None:
         key, _, raw = attribute.partition("=")
         key, raw = key.strip().lower(), raw.strip()
         if key == "expires":
-            expires = http2time(raw) if http2time(raw) is not None else expires
+            expires = _date(raw, expires)
         elif key == "max-age":
             max_age = _max_age(raw, now) if _is_integer(raw) else max_age
         elif key == "domain" and raw:
@@ -84,6 +86,17 @@ def parse_set_cookie(line: str, now: float) -> SetCookie | None:
             secure = True
     end = max_age if max_age is not None else expires
     return SetCookie(name, value, _FOREVER if end is None else end, domain, path, secure)
+
+
+def _date(raw: str, otherwise: float | None) -> float | None:
+    """Reads a date, in seconds since the epoch; what is none, or no year that exists, is `otherwise`."""
+    if len(raw) > _MAX_DATE:
+        return otherwise
+    try:
+        found: float | None = http2time(raw)
+    except (ValueError, OverflowError):
+        return otherwise
+    return otherwise if found is None else found
 
 
 def _is_integer(raw: str) -> bool:
@@ -129,13 +142,14 @@ class CookieJar:
     Bounded: 300 cookies of 4 KiB; what was set first leaves first.
     """
 
-    __slots__ = ("_any_path", "_cache", "_cookies", "_valid_until")
+    __slots__ = ("_any_path", "_cache", "_changed", "_cookies", "_valid_until")
 
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], _Stored] = {}
         self._cache: dict[str, bytes] = {}
         self._valid_until = _FOREVER
         self._any_path = True
+        self._changed = False
 
     def __len__(self) -> int:
         return len(self._cookies)
@@ -163,18 +177,20 @@ class CookieJar:
             )
             if len(self._cookies) > _MAX_COOKIES:
                 del self._cookies[next(iter(self._cookies))]
-        self._changed()
+        self._changed = True
 
     def set(self, name: str, value: str, origin: Origin) -> None:
         """Sets a session cookie for the whole of one host, as a manifest may ask."""
         self._cookies[origin.host, "/", name] = _Stored(name, value, origin.host, True, "/", False, _FOREVER)
-        self._changed()
+        self._changed = True
 
     def header(self, origin: Origin, path: str, now: float) -> bytes:
         """Returns the whole Cookie header line for a request, CRLF included; empty when none applies."""
+        if self._changed:
+            self._refresh()
         if now >= self._valid_until:
             self._cookies = {key: cookie for key, cookie in self._cookies.items() if cookie.expires > now}
-            self._changed()
+            self._refresh()
         if not self._any_path:
             return self._render(origin, path)
         line = self._cache.get(origin.key)
@@ -195,7 +211,9 @@ class CookieJar:
         pairs = "; ".join(f"{cookie.name}={cookie.value}" for cookie in found)
         return f"Cookie: {pairs}\r\n".encode("latin-1", "replace") if pairs else b""
 
-    def _changed(self) -> None:
+    def _refresh(self) -> None:
+        """Works out anew what holds for all cookies: once per request, however many of them a response has set."""
+        self._changed = False
         self._cache.clear()
         self._any_path = all(cookie.path == "/" for cookie in self._cookies.values())
         self._valid_until = min((cookie.expires for cookie in self._cookies.values()), default=_FOREVER)

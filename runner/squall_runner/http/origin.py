@@ -63,6 +63,8 @@ def _host(host: str) -> str:
     if not host or any(c.isspace() or not c.isprintable() or c in "/?#@\\" for c in host):
         raise ValueError(f"host {host!r} is not a host name or an address")
     if ":" in host:
+        if not host.isascii():  # the zone may be anything else
+            raise ValueError(f"host {host!r} is not an address")
         address, _, zone = host.partition("%")
         ipaddress.IPv6Address(address)
         return f"{ipaddress.IPv6Address(address).compressed}%{zone}" if zone else address

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall_runner.http.cookies import parse_set_cookie
-from squall_runner.http.decoding import decode
+from squall_runner.http.decoding import decode, to_text
 from squall_runner.http.errors import DECODE, BodyError, RequestError
 from squall_runner.http.headers import Headers
 
@@ -171,7 +171,7 @@ class Response:
             BodyError: As `body`.
         """
         if self._text is None:
-            self._text = _to_text(self.body, self.header("content-type"))
+            self._text = to_text(self.body, self.header("content-type"))
         return self._text
 
     def json(self) -> Any:
@@ -188,15 +188,6 @@ class Response:
             except RecursionError as exc:
                 raise BodyError(DECODE, "the body is JSON nested too deeply") from exc
         return self._json
-
-
-def _to_text(body: bytes, content_type: str) -> str:
-    _, _, rest = content_type.lower().partition("charset=")
-    charset = rest.partition(";")[0].strip(" \"'") or "utf-8"
-    try:
-        return body.decode(charset, "replace")
-    except (LookupError, ValueError, UnicodeError):  # a charset nobody knows, or no text encoding at all
-        return body.decode("utf-8", "replace")
 
 
 def failed(request: Request, start: float, end: float, failure: RequestError) -> Response:
