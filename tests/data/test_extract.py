@@ -103,10 +103,14 @@ def test_body_that_is_not_json(text: str, shown: str, path: str) -> None:
 def test_header_and_cookie() -> None:
     assert compile_extractor("x", header="location")(BODY) == "/x/1"
     assert compile_extractor("x", cookie="session")(BODY) == "s1"
-    places: list[dict[str, Any]] = [{"header": "nope"}, {"cookie": "nope"}]
-    for place in places:
-        with pytest.raises(ExtractionError, match="nothing found"):
+    places: list[tuple[dict[str, Any], str]] = [
+        ({"header": "nope"}, "location"),
+        ({"cookie": "nope"}, "session"),
+    ]
+    for place, shown in places:
+        with pytest.raises(ExtractionError, match="nothing found") as caught:
             compile_extractor("x", **place)(BODY)
+        assert shown in caught.value.hint
         assert compile_extractor("x", **place, default="d")(BODY) == "d"
 
 

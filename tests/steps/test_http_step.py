@@ -6,6 +6,7 @@ from aiohttp import web
 from support.driving import Told, drive, drive_steps, manifest, target
 
 from squall_runner.load import LoadError
+from squall_runner.steps.context import MAX_STATUSES
 
 
 async def test_a_request_is_sent_and_measured():
@@ -238,6 +239,44 @@ async def test_extraction_feeds_later_steps_and_is_strict():
     assert measured.count("step_failures", step="strict", error="extract") == 1
     assert measured.rate("http_req_failed") == (0, 3)
     assert "$.missing" in told.messages()
+
+
+@pytest.mark.parametrize("place", [{"header": "X-None"}, {"cookie": "none"}])
+async def test_what_is_missing_outside_the_body_is_a_failure_without_the_body(place):
+    told = Told()
+    async with target() as server:
+        server.answer("/a", headers={"X-Some": "1", "Set-Cookie": "some=1"})
+        step = {"name": "strict", "http": {"url": "/a"}, "extract": {"missing": place}}
+        measured = await drive_steps(server, [step], told)
+    assert measured.count("step_failures", step="strict", error="extract") == 1
+    assert "X-None" in told.messages() or "cookie none" in told.messages()
+    assert "x-some" in told.messages() or "sets some" in told.messages()
+
+
+async def test_a_target_that_answers_with_any_status_makes_no_series_of_each():
+    async with target() as server:
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return web.Response(status=int(request.path[3:]))
+
+        statuses = [str(status) for status in range(420, 420 + 2 * MAX_STATUSES)]
+        server.answers.update({f"/s/{status}": answer for status in statuses})
+        http = {"url": "/s/${420 + i}"}
+        polled = {"poll": {"http": http, "until": "false", "interval": "10ms"}, "onError": "continue"}
+        steps = [
+            {
+                "repeat": {
+                    "times": len(statuses),
+                    "index": "i",
+                    "steps": [{"name": "ask", "http": http, "onError": "continue"}, polled],
+                }
+            }
+        ]
+        measured = await drive_steps(server, steps)
+    for metric, last in (("http_reqs", "4xx"), ("poll_reqs", "4xx")):
+        counts = [measured.count(metric, status=status) for status in (*statuses[:MAX_STATUSES], last)]
+        assert counts == [1] * MAX_STATUSES + [MAX_STATUSES], metric
+        assert measured.count(metric) == len(statuses)
 
 
 async def test_redirects_are_followed_and_counted():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 
 from squall.expr import compile_template
 from squall_runner.recording import make_tags
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import RateSeries, Recorder, RequestSeries, Tags, TrendSeries
 
+
+MAX_STATUSES: Final = 32
+"""A step's statuses beyond so many are told apart by their first digit alone, such as `5xx`: a target that answers at random
+would make a series of each."""
 
 StepFn: TypeAlias = "Callable[[Vu], Awaitable[None]]"
 """A compiled step, as it runs for one VU."""
@@ -169,6 +173,7 @@ class Site:
     _requests: dict[tuple[str, ...], RequestSeries] = field(default_factory=dict)
     _trends: dict[tuple[str, str], TrendSeries] = field(default_factory=dict)
     _checks: dict[tuple[str, str], RateSeries] = field(default_factory=dict)
+    _statuses: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, step: Step, name: str, place: str, on_error: OnError, scope: Scope, ctx: Context) -> Site:  # noqa: PLR0917 - one caller
@@ -197,11 +202,21 @@ class Site:
         key = (stage, method, status, error)
         found = self._requests.get(key)
         if found is None:
+            status = self.status(status)
             tags = self.tagged(vu.env, stage=stage, method=method, status=status, error=error)
             found = self.ctx.recorder.requests(tags, failed=failed, error=error)
             if not self.own:
                 self._requests[key] = found
         return found
+
+    def status(self, status: str) -> str:
+        """The value of the tag `status` for a status: itself, or its class when the step has seen too many of them."""
+        if status in self._statuses or not status:
+            return status
+        if len(self._statuses) >= MAX_STATUSES:
+            return f"{status[0]}xx"
+        self._statuses.add(status)
+        return status
 
     def trend(self, metric: str, vu: Vu, stage: str) -> TrendSeries:
         """A trend of this step."""

@@ -55,12 +55,14 @@ class Extractor:
         name: The name that the value gets.
         source: What is looked for, such as `jsonPath $.token`.
         find: Returns the value or MISSING; raises ValueError saying why there is nothing to look into.
+        shown: Says what came instead. Only what looks into the body may ask for it: otherwise it was not kept.
         default: What to take when nothing is found; MISSING makes that an error.
     """
 
     name: str
     source: str
     find: Callable[[Source], Any]
+    shown: Callable[[Source], str]
     default: Any = MISSING
 
     def __call__(self, response: Source) -> Any:
@@ -78,9 +80,7 @@ class Extractor:
             return value
         if self.default is not MISSING:
             return self.default
-        raise ExtractionError(
-            f"extract {self.name}: {self.source}: {reason}", f"the body is {_shown(response)}"
-        )
+        raise ExtractionError(f"extract {self.name}: {self.source}: {reason}", self.shown(response))
 
 
 def compile_extractor(
@@ -108,18 +108,25 @@ def compile_extractor(
         ExpressionError: When the path or the pattern is malformed, or the pattern could take exponential time.
     """
     if json_path is not None:
-        return Extractor(
-            name, f"jsonPath {json_path}", _json_path(json_path, all_matches=all_matches), default
-        )
+        find = _json_path(json_path, all_matches=all_matches)
+        return Extractor(name, f"jsonPath {json_path}", find, _body, default)
     if regex is not None:
-        return Extractor(name, f"regex {regex}", _regex(regex, all_matches=all_matches), default)
+        return Extractor(name, f"regex {regex}", _regex(regex, all_matches=all_matches), _body, default)
     if header is not None:
         return Extractor(
-            name, f"header {header}", lambda response: response.headers.get(header, MISSING), default
+            name,
+            f"header {header}",
+            lambda response: response.headers.get(header, MISSING),
+            _headers,
+            default,
         )
     if cookie is not None:
         return Extractor(
-            name, f"cookie {cookie}", lambda response: response.cookies.get(cookie, MISSING), default
+            name,
+            f"cookie {cookie}",
+            lambda response: response.cookies.get(cookie, MISSING),
+            _cookies,
+            default,
         )
     raise ExpressionError(
         f"extract {name}: there is no place to look in", 0, "jsonPath, header, regex or cookie"
@@ -204,11 +211,21 @@ def _regex(pattern: str, *, all_matches: bool) -> Callable[[Source], Any]:
     return every if all_matches else first
 
 
-def _shown(response: Source) -> str:
+def _body(response: Source) -> str:
     try:
         text = response.text
     except ValueError:
-        return "unreadable"
-    if not text.strip():
-        return "empty"
+        return "the body is unreadable"
+    return f"the body is {_cut(text) if text.strip() else 'empty'}"
+
+
+def _headers(response: Source) -> str:
+    return f"the response has {_cut(', '.join(response.headers)) or 'no headers'}"
+
+
+def _cookies(response: Source) -> str:
+    return f"the response sets {_cut(', '.join(response.cookies)) or 'no cookies'}"
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"

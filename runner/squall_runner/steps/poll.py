@@ -140,6 +140,7 @@ class _Job:
         ctx = self.site.ctx
         if not ctx.measured:
             return
+        status = self.site.status(status)
         tags = self.site.tagged(vu.env, stage=stage, method=method, status=status, error=error)
         ctx.recorder.counter("poll_reqs", tags).value += 1
         ctx.recorder.counter("data_sent", tags).value += sent
