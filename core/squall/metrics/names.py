@@ -116,6 +116,10 @@ _REQUESTS: Final = (
     _trend("http_req_receiving", "Receiving the response."),
     _counter("http_retries", "Requests repeated because a kept connection had been closed by the server."),
     _counter("http_connections", "Connections opened."),
+    _counter(
+        "auth_tokens",
+        "Requests for an OAuth2 token, which are in no other metric; the tag `error` when they failed.",
+    ),
     _counter("data_sent", "Bytes sent.", unit=Unit.BYTES, reported=True),
     _counter("data_received", "Bytes received.", unit=Unit.BYTES, reported=True),
 )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from squall.spec.loadtest import LoadTestSpec
     from squall.spec.scenarios import Scenario
     from squall.spec.steps import Step
+    from squall_runner.auth import Tokens
     from squall_runner.data import Rows
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
@@ -178,6 +179,7 @@ class Builder:
         examples: Where failures leave their messages.
         hooks: How the load speaks up.
         clock: Seconds, monotonic.
+        tokens: The OAuth2 tokens that requests show.
         observer: Who watches every step, if anybody.
     """
 
@@ -190,6 +192,7 @@ class Builder:
         examples: Examples,
         hooks: Hooks,
         clock: Callable[[], float],
+        tokens: Tokens,
         observer: Observer | None = None,
     ) -> None:
         self._manifest = manifest
@@ -198,6 +201,7 @@ class Builder:
         self._examples = examples
         self._hooks = hooks
         self._clock = clock
+        self._tokens = tokens
         self._observer = observer
         self.rows: dict[str, Rows] = {}
         self._setup_names: frozenset[str] = frozenset()
@@ -315,6 +319,7 @@ class Builder:
             abort=self._hooks.abort,
             note=self._hooks.note,
             clock=self._clock,
+            tokens=self._tokens,
             observer=self._observer or observer,
             measured=measured,
             pauses=self._observer is None,

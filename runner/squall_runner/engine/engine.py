@@ -19,6 +19,7 @@ import msgspec
 from squall.expr import CLOCK, RNG, compile_template
 from squall.spec.base import seconds
 from squall.spec.secrets import Secrets
+from squall_runner.auth import Tokens
 from squall_runner.engine.build import Builder, base_scope, make_network, read_manifest
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.examples import Examples
@@ -73,7 +74,8 @@ class Engine:
         self._clock_ns = clock
         self._clock = time.monotonic if clock is time.monotonic_ns else lambda: clock() / 1e9
         self._observer = observer
-        self._mask = Secrets(assignment.secrets).mask
+        self._secrets = Secrets(assignment.secrets)
+        self._tokens: Tokens | None = None
         self._aborted = False
         self._tags_cut = False
         self._recorder = Recorder(assignment.runner, attempt)
@@ -94,6 +96,10 @@ class Engine:
         """`time.monotonic_ns` when the last request was sent; 0 before any."""
         return int(self._control.last_request * 1e9)
 
+    def mask(self, text: str) -> str:
+        """Hide secrets in a text: those of the manifest, and the tokens that were got with them."""
+        return self._secrets.mask(text) if self._tokens is None else self._tokens.mask(text)
+
     # -- before the load --------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -101,12 +107,20 @@ class Engine:
         try:
             await self._prepare()
         except LoadError as error:
-            raise LoadError(error.reason, self._mask(error.message), self._mask(error.hint)) from error
+            raise LoadError(error.reason, self.mask(error.message), self.mask(error.hint)) from error
 
     async def _prepare(self) -> None:
         self._manifest = manifest = read_manifest(self._assignment)
         self._network = make_network(manifest, self._clock)
-        mask = self._mask
+        self._tokens = Tokens(
+            self._network,
+            timeout=seconds(manifest.spec.http.timeout),
+            clock=self._clock,
+            recorder=self._recorder,
+            note=self._hooks.note,
+            mask=self._secrets.mask,
+        )
+        mask = self.mask
         self._examples = Examples(self._hooks.note, mask)
         self._once_examples = Examples(self._hooks.note, mask)
         builder = Builder(
@@ -116,6 +130,7 @@ class Engine:
             examples=self._examples,
             hooks=replace(self._hooks, abort=self._abort),
             clock=self._clock,
+            tokens=self._tokens,
             observer=self._observer,
         )
         builder.open_data()
@@ -126,6 +141,8 @@ class Engine:
         self._observation = SelfObservation(self._recorder, self._network, self._control)
         self._raise_limits()
         await self._preflight()
+        await self._tokens.fetch()
+        self._tokens.start()
         gc.collect()
         gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
         self._observation.start()
@@ -134,7 +151,7 @@ class Engine:
         """Ask to end the run, once: thousands of VUs may meet the same failure before the answer comes."""
         if not self._aborted:
             self._aborted = True
-            self._hooks.abort(reason, self._mask(message))
+            self._hooks.abort(reason, self.mask(message))
 
     def _make_scenarios(self, builder: Builder) -> None:
         manifest = self._manifest
@@ -206,7 +223,7 @@ class Engine:
             timeout=seconds(spec.timeout),
             interval=seconds(spec.interval),
             probe=self._hooks.probe,
-            mask=self._mask,
+            mask=self.mask,
         )
         await self._connectivity.require()
 
@@ -327,6 +344,8 @@ class Engine:
 
     @property
     def has_setup(self) -> bool:
+        if self._tokens is not None:
+            self._tokens.halt()
         """Whether the manifest has setup steps."""
         return self._setup is not None
 
@@ -380,6 +399,10 @@ class Engine:
         self.stop(0)
         if self._observation is not None:
             await self._observation.stop()
+            if self._tokens is not None:
+                await self._tokens.freshen()
         if self._network is not None:
             await self._network.close()
         gc.unfreeze()
+        if self._tokens is not None:
+            await self._tokens.close()

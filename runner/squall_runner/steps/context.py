@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from squall.expr import Env, Scope, Template
     from squall.spec.http import HttpDefaults
     from squall.spec.steps import OnError, Step
+    from squall_runner.auth import Tokens
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
     from squall_runner.engine.vu import Vu
@@ -82,6 +83,7 @@ class Context:
         abort: Asks to end the run: reason and message.
         note: Writes to the run's log.
         clock: Seconds, monotonic; the clock of all times in responses.
+        tokens: The OAuth2 tokens that requests show.
         turns: Whose turn it is among the base URLs.
         observer: Who watches every step, if anybody.
         measured: Whether requests are part of the load's metrics (setup's are not).
@@ -100,6 +102,7 @@ class Context:
     abort: Callable[[str, str], None]
     note: Callable[..., None]
     clock: Callable[[], float]
+    tokens: Tokens
     turns: Iterator[int] = field(default_factory=count)
     observer: Observer | None = None
     measured: bool = True

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from squall_runner.steps.record import Recording
 
 _BY_DEFAULT = ("200-399",)
+UNAUTHORIZED = 401
 _NEEDS_BODY = frozenset({"body", "text"})
 """Names whose use in an expression means that the body has to be kept."""
 
@@ -318,6 +319,8 @@ def compile_send(
             failed = record(vu, stage, response, intended).failed
         else:
             failed = bool(response.error) or response.status not in expected
+        if failed and response.status == UNAUTHORIZED:
+            ctx.tokens.answered(response)
         if response.error:
             await asyncio.sleep(0)  # a connection can be refused without waiting; nobody else would ever run
         return response, failed

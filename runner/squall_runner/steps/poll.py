@@ -17,7 +17,7 @@ from squall.spec.base import fraction, seconds
 from squall.spec.steps import MIN_INTERVAL
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
-from squall_runner.steps.http import Options, Outcome, compile_options, error_of
+from squall_runner.steps.http import UNAUTHORIZED, Options, Outcome, compile_options, error_of
 from squall_runner.steps.request import compile_request
 from squall_runner.waiting import wait
 
@@ -120,6 +120,8 @@ class _Job:
             sent=response.bytes_sent,
             received=response.bytes_received,
         )
+        if error and response.status == UNAUTHORIZED:
+            ctx.tokens.answered(response)
         if response.error:
             await asyncio.sleep(0)  # as in `http`: a refused connection may have taken no turn of the loop
         return response

@@ -27,6 +27,7 @@ from squall_runner.http import build
 from squall_runner.load import LoadError
 from squall_runner.steps.body import find_file
 from squall_runner.steps.context import Compiled
+from squall_runner.steps.credentials import compile_auth
 from squall_runner.steps.failure import EXPRESSION, PYTHON, Halted
 from squall_runner.steps.http import compile_send, default_options
 from squall_runner.steps.request import pick_target
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from squall_runner.steps.program import Compiler
 
     Function = Callable[..., Awaitable[Any]]
+
+
+_ABSOLUTE = ("http://", "https://")
 
 
 class PythonVu:
@@ -83,7 +87,8 @@ class PythonVu:
             url: Absolute, or a path below `http.baseUrl`.
             json: A body, sent as JSON.
             data: A body as it stands; instead of `json`.
-            headers: Added to those of `http.headers`.
+            headers: Added to those of `http.headers`; one named `Authorization` is shown instead of `http.auth`, which
+                is for paths only.
 
         Raises:
             ValueError: The URL or a header is not valid.
@@ -110,6 +115,7 @@ class _Http:
             for name, text in (ctx.http.headers or {}).items()
         )
         self._headers = {name.lower(): (name, template) for name, template in templates}
+        self._auth = compile_auth(ctx.http.auth, scope.with_secrets(), ctx) if ctx.http.auth else None
 
     async def send(
         self,
@@ -123,6 +129,8 @@ class _Http:
     ) -> Response:
         """See `PythonVu.http`."""
         fields = {key: (name, text.render(vu.env)) for key, (name, text) in self._headers.items()}
+        if self._auth is not None and not url.startswith(_ABSOLUTE):
+            fields["authorization"] = ("Authorization", self._auth.render(vu.env))
         fields |= {name.lower(): (name, value) for name, value in headers.items()}
         body = data.encode() if isinstance(data, str) else data
         if json is not None:
@@ -134,7 +142,7 @@ class _Http:
 
     def _absolute(self, vu: Vu, url: str) -> str:
         targets = self.site.ctx.targets
-        if url.startswith(("http://", "https://")) or not targets:
+        if url.startswith(_ABSOLUTE) or not targets:
             return url
         target = targets[self._pick(vu)]
         return f"{target.origin.key}{target.prefix}{url if url.startswith('/') else '/' + url}"

@@ -7,7 +7,6 @@ already, checked names of headers stay checked, and bodies are compiled template
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
@@ -24,13 +23,15 @@ from squall_runner.http import (
 from squall_runner.load import LoadError
 from squall_runner.steps.body import compile_body
 from squall_runner.steps.context import Target
+from squall_runner.steps.credentials import credentials_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from squall.expr import Env, Scope
     from squall.expr import Template as Text
-    from squall.spec.http import Auth, Http
+    from squall.spec.http import Http
+    from squall_runner.auth import TokenSource
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin
     from squall_runner.steps.body import Body
@@ -51,7 +52,14 @@ class _Parts:
     query: Callable[[Env], str] | str
     headers: Headers
     lines: list[Line]
+    token: TokenSource | None
     body: Body
+
+    @property
+    def all_lines(self) -> list[Line]:
+        """All header lines that vary, that of the token included."""
+        token = self.token
+        return self.lines if token is None else [*self.lines, lambda _: token.line]
 
 
 def compile_request(http: Http, scope: Scope, ctx: Context) -> tuple[Build, Request | None]:
@@ -67,13 +75,16 @@ def compile_request(http: Http, scope: Scope, ctx: Context) -> tuple[Build, Requ
     """
     scope = scope.with_secrets()
     body = compile_body(http, scope, ctx)
-    headers, lines = _headers(http, body.content_type, scope, ctx)
     url = compile_template(http.url, scope)
     known = ctx.constant(url)
     text = url.source if known is None else known.replace("${", "$${")
-    parts = _Parts(http.method, _query(http.query or {}, scope, ctx), headers, lines, body)
     located = _ORIGIN.match(text)
-    if text.startswith("${") or (located and "${" in located[1]):
+    late = text.startswith("${")
+    headers, lines, token = _headers(
+        http, body.content_type, scope, ctx, below_base=located is None and not late
+    )
+    parts = _Parts(http.method, _query(http.query or {}, scope, ctx), headers, lines, token, body)
+    if late or (located and "${" in located[1]):
         return _anywhere(parts, url), None
     targets = (Target(_origin(located[1]), ""),) if located else _targets(ctx, http.url)
     if located:
@@ -102,51 +113,41 @@ def _origin(url: str) -> Origin:
 # -- headers --------------------------------------------------------------------------------------------------
 
 
-def _headers(http: Http, content_type: str, scope: Scope, ctx: Context) -> tuple[Headers, list[Line]]:
-    """Constant header fields, and renderers of those that vary."""
+def _headers(
+    http: Http, content_type: str, scope: Scope, ctx: Context, *, below_base: bool
+) -> tuple[Headers, list[Line], TokenSource | None]:
+    """Constant header fields, renderers of those that vary, and the token to show, if any."""
     merged: dict[str, tuple[str, Text]] = {}
-    for fields in (ctx.http.headers, http.headers, _auth(http.auth)):
+    for fields in (ctx.http.headers, http.headers):
         for name, text in (fields or {}).items():
             merged[name.lower()] = (name, compile_template(text, scope))
-    if http.auth is not None and http.auth.basic is not None:
-        basic = http.auth.basic
-        pair = (compile_template(basic.username, scope), compile_template(basic.password, scope))
-        return _sorted_out(merged, content_type, ctx, pair)
-    return _sorted_out(merged, content_type, ctx, None)
-
-
-def _auth(auth: Auth | None) -> Mapping[str, str]:
-    return {"Authorization": f"Bearer {auth.bearer}"} if auth is not None and auth.bearer is not None else {}
-
-
-def _sorted_out(
-    merged: dict[str, tuple[str, Text]], content_type: str, ctx: Context, basic: tuple[Text, Text] | None
-) -> tuple[Headers, list[Line]]:
+    shown = credentials_of(http.auth, http.headers or (), ctx, scope, below_base=below_base)
+    if shown is not None:
+        merged.pop("authorization", None)
     constant: Headers = []
     lines: list[Line] = []
-    for name, text in merged.values():
-        known = ctx.constant(text)
+    for name, template in merged.values():
+        known = ctx.constant(template)
         if known is None:
-            lines.append(_line(name, text))
+            lines.append(_line(name, template.render))
         else:
             constant.append((name, known))
-    if basic is not None:
-        username, password = (ctx.constant(part) for part in basic)
-        if username is None or password is None:
-            lines.append(_basic_line(*basic))
-        else:
-            constant.append(("Authorization", _basic(username, password)))
     if content_type and "content-type" not in merged:
         constant.append(("Content-Type", content_type))
     if not ctx.http.keep_alive and "connection" not in merged:
         constant.append(("Connection", "close"))
-    return constant, lines
+    if shown is None or shown.source is not None:
+        return constant, lines, shown.source if shown else None
+    if shown.constant is not None:
+        constant.append(("Authorization", shown.constant))
+    else:
+        lines.append(_line("Authorization", shown.render))
+    return constant, lines, None
 
 
-def _line(name: str, text: Text) -> Line:
+def _line(name: str, render: Callable[[Env], str]) -> Line:
     """A header line whose value varies; the name is checked here, once."""
     start = header_line(name, "")[:-2]
-    render = text.render
 
     def line(env: Env) -> bytes:
         value = render(env)
@@ -155,17 +156,6 @@ def _line(name: str, text: Text) -> Line:
         return header_line(name, value)  # a tab is well; a line break is refused
 
     return line
-
-
-def _basic_line(username: Text, password: Text) -> Line:
-    def line(env: Env) -> bytes:
-        return header_line("Authorization", _basic(username.render(env), password.render(env)))
-
-    return line
-
-
-def _basic(username: str, password: str) -> str:
-    return f"Basic {b64encode(f'{username}:{password}'.encode()).decode()}"
 
 
 # -- URL ------------------------------------------------------------------------------------------------------
@@ -194,14 +184,21 @@ def _build(
     """Builds requests to known targets."""
     templates = [Template(t.origin, parts.method, render_headers(t.origin, parts.headers)) for t in targets]
     prefixes = [target.prefix for target in targets]
-    lines, body, query = parts.lines, parts.body.render, parts.query
+    lines, body, query = parts.all_lines, parts.body.render, parts.query
     pick = pick_target(len(templates), ctx)
     known = ctx.constant(path)
     fixed: list[bytes] | None = None
     if known is not None and isinstance(query, str):
         fixed = [encode_target(_with_query(prefix + known, query)) for prefix in prefixes]
-    if fixed is not None and not lines and parts.body.constant:
-        requests = [t.request(target, body({})) for t, target in zip(templates, fixed, strict=True)]
+    if fixed is not None and not parts.lines and parts.body.constant:
+        pairs = list(zip(templates, fixed, strict=True))
+
+        def make(line: bytes) -> list[Request]:
+            return [template.request(target, body({}), line) for template, target in pairs]
+
+        if parts.token is not None:
+            return _with_token(parts.token, make, pick), None
+        requests = make(b"")
         return lambda vu: requests[pick(vu)], requests[0] if len(requests) == 1 else None
     render = path.render
 
@@ -222,6 +219,23 @@ def _build(
     return build, None
 
 
+def _with_token(
+    token: TokenSource, make: Callable[[bytes], list[Request]], pick: Callable[[Vu], int]
+) -> Build:
+    """Builds requests in which nothing but the token ever changes: anew when it does."""
+    line: bytes | None = None
+    requests: list[Request] = []
+
+    def build(vu: Vu) -> Request:
+        nonlocal line, requests
+        if token.line is not line:
+            line = token.line
+            requests = make(line)
+        return requests[pick(vu)]
+
+    return build
+
+
 def pick_target(count: int, ctx: Context) -> Callable[[Vu], int]:
     """What says which of `count` base URLs is next, by `http.balancing`."""
     if count == 1:
@@ -236,7 +250,7 @@ def pick_target(count: int, ctx: Context) -> Callable[[Vu], int]:
 
 def _anywhere(parts: _Parts, url: Text) -> Build:
     """Builds requests whose host is known only when they are sent."""
-    query, lines, body = parts.query, parts.lines, parts.body.render
+    query, lines, body = parts.query, parts.all_lines, parts.body.render
 
     def build(vu: Vu) -> Request:
         env = vu.env
