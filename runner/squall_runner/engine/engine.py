@@ -337,6 +337,8 @@ class Engine:
             return
         self._grace = grace_seconds
         self._control.stop(grace_seconds)
+        if self._tokens is not None:
+            self._tokens.halt()
         if self._timeline is not None:
             self._timeline.wake()
 
@@ -344,8 +346,6 @@ class Engine:
 
     @property
     def has_setup(self) -> bool:
-        if self._tokens is not None:
-            self._tokens.halt()
         """Whether the manifest has setup steps."""
         return self._setup is not None
 
@@ -392,6 +392,8 @@ class Engine:
     async def teardown(self) -> None:
         """Run the teardown steps; see `Load.teardown`."""
         if self._teardown is not None:
+            if self._tokens is not None:
+                await self._tokens.freshen()
             await self._once(self._teardown, "teardown", None)
 
     async def close(self) -> None:
@@ -399,10 +401,8 @@ class Engine:
         self.stop(0)
         if self._observation is not None:
             await self._observation.stop()
-            if self._tokens is not None:
-                await self._tokens.freshen()
+        if self._tokens is not None:
+            await self._tokens.close()
         if self._network is not None:
             await self._network.close()
         gc.unfreeze()
-        if self._tokens is not None:
-            await self._tokens.close()
