@@ -207,7 +207,12 @@ class Network:
         proxy = self._proxy_for(origin)
         connection = self._connection(origin, proxy, release)
         if not origin.tls:
-            await self._reach(connection, origin, proxy, deadline, phases)
+            try:
+                await self._reach(connection, origin, proxy, deadline, phases)
+            except BaseException:
+                # Cancelled just after the connection was made: uvloop closes it and tells nobody.
+                self._deadlines.members.discard(connection)
+                raise
             if connection.closed:  # nothing would ever end a request on it
                 connection.abort()
                 raise lost(None, "as soon as it was open", proxy.name if proxy else "the server")
