@@ -256,7 +256,7 @@ class Agent:
 
     # -- what the hub says ------------------------------------------------------------------------------------
 
-    def _hear(self, message: protocol.FromHub) -> None:
+    def _hear(self, message: protocol.FromHub) -> None:  # noqa: PLR0912 - one branch for each message
         self._heard_ns = self._clock()
         match message:
             case protocol.Ping(sent_ns):
@@ -272,6 +272,9 @@ class Agent:
                 if self._start_ns is None:
                     self._start_ns = at_ns
                     self._start.set()
+            case protocol.Level():
+                if self._load is not None:
+                    self._load.level(message)
             case protocol.Stop(reason, grace_ns):
                 self._stop(reason, grace_ns)
             case protocol.Teardown():

@@ -13,6 +13,7 @@ from squall.errors import SquallError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from squall.hub import protocol
     from squall.metrics.snapshot import Snapshot
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -78,6 +79,9 @@ class Load(Protocol):
             start_ns: The start of the run in `time.monotonic_ns`. In the future: waits for it. In the past: joins the
                 plan at its current moment.
         """
+
+    def level(self, order: protocol.Level) -> None:
+        """Go to a level of a search for capacity when its time comes; orders that are known already change nothing."""
 
     def stop(self, grace_seconds: float) -> None:
         """No new request from now on; what is in flight is cancelled after the grace, of several the shortest."""

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from squall.hub.protocol import Assignment
+from squall.hub.protocol import Assignment, Level
 from squall.metrics.names import Kind
 from squall.metrics.snapshot import SeriesDef, Snapshot
 from squall_runner.load import Hooks, LoadError
@@ -65,6 +65,9 @@ class FakeLoad:
                     await self._stopped.wait()
             except TimeoutError:
                 pass
+
+    def level(self, order: Level) -> None:
+        self._log.write(f"level {order.number} {order.target}\n")
 
     def stop(self, grace_seconds: float) -> None:
         self._stopped.set()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from squall.hub.protocol import Level
 from squall.plan.compile import compile_plan
 from squall.plan.model import ScenarioPlan
 from squall.spec.loadtest import LoadTestSpec
@@ -40,6 +41,8 @@ class FakeIterations:
         self.plan = plan
         self.dropped = CounterSeries("dropped_iterations", ())
         self.planned = CounterSeries("arrivals_planned", ())
+        self.stage = ""
+        self.level: Level | None = None
         self.seconds = seconds
         self.control = control
         self.rows = rows

@@ -18,6 +18,7 @@ a second `Setup` with the outcome of the first. Pings never end, so a runner tha
       SetupDone             -->
                             <--  SetupValues, Start
       Started, Snapshot...  -->  Ack
+                            <--  Level     to all, each time that a search for capacity goes on
       Note, Probe, Abort    -->
                             <--  Stop
       Finished              -->            after the last snapshot
@@ -194,6 +195,26 @@ class Start(Message, frozen=True, tag="start"):
     at_ns: int
 
 
+class Level(Message, frozen=True, tag="level"):
+    """A search for capacity goes to another level at a moment that is still to come, or is over.
+
+    Sent again, also to a runner that comes back, it means the same: a runner goes by the number.
+
+    Attributes:
+        scenario: Whose level.
+        number: Of the order, from 0; a higher one replaces all before.
+        target: VUs, or arrivals per `timeUnit`, of the whole fleet; 0 for no load.
+        at_ns: From when on, in nanoseconds since the start of the run.
+        last: The search is over: there will be no load any more.
+    """
+
+    scenario: str
+    number: int
+    target: int
+    at_ns: int
+    last: bool = False
+
+
 class Ack(Message, frozen=True, tag="ack"):
     """The hub has everything up to this slot."""
 
@@ -230,7 +251,7 @@ FromRunner = (
     | TeardownDone
 )
 """What a runner sends."""
-FromHub = Welcome | Ping | Setup | SetupValues | Start | Ack | Stop | Teardown | Goodbye
+FromHub = Welcome | Ping | Setup | SetupValues | Start | Level | Ack | Stop | Teardown | Goodbye
 """What the hub sends."""
 
 MAX_FRAME = 16 * 1024 * 1024

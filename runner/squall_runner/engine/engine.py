@@ -36,7 +36,7 @@ from squall_runner.recording import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squall.hub.protocol import Assignment
+    from squall.hub.protocol import Assignment, Level
     from squall.metrics.snapshot import Snapshot
     from squall_runner.http import Network
     from squall_runner.load import Hooks
@@ -330,6 +330,13 @@ class Engine:
         probe = asyncio.create_task(self._connectivity.tell())
         await asyncio.wait([probe], timeout=_PROBE_SECONDS)
         probe.cancel()
+
+    def level(self, order: Level) -> None:
+        """Go to a level of a search for capacity; see `Load.level`."""
+        for scenario in self._scenarios:
+            known = scenario.level
+            if scenario.plan.name == order.scenario and (known is None or order.number > known.number):
+                scenario.level = order
 
     def stop(self, grace_seconds: float) -> None:
         """No new request from now on; see `Load.stop`."""

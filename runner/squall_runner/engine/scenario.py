@@ -19,6 +19,7 @@ from squall_runner.steps.failure import INTERNAL, EndIteration, Halted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from squall.hub.protocol import Level
     from squall.plan.model import ScenarioPlan
     from squall_runner.data import Feeder
     from squall_runner.engine.control import Control, Timeline
@@ -90,6 +91,7 @@ class ScenarioLoad:
 
     Attributes:
         stage: The stage that measurements belong to now.
+        level: The latest level that the hub has ordered, of a search for capacity.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class ScenarioLoad:
         self.plan = plan
         self.shared = shared
         self.stage = plan.stage_at(0)
+        self.level: Level | None = None
         self._tags = tags
         self._run = run
         self._finally = run_finally
@@ -197,7 +200,7 @@ class ScenarioLoad:
             failed = await self._steps(vu, self._finally) or failed
         self._count(meters, failed, self.shared.clock() - started)
         if self.shared.reset:
-            vu.client.close()
+            vu.client.reset()
         return failed
 
     async def _steps(self, vu: Vu, run: StepFn) -> bool | None:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from squall.hub.protocol import Level
     from squall.plan.model import ScenarioPlan
     from squall_runner.recording import CounterSeries
 
@@ -31,6 +32,8 @@ class Iterations(Protocol):
     plan: ScenarioPlan
     dropped: CounterSeries
     planned: CounterSeries
+    stage: str
+    level: Level | None
 
     def make_vu(self, shard: int, number: int) -> Any:
         """Make a VU."""
