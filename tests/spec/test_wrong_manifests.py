@@ -29,6 +29,38 @@ CASES = {
         'did you mean "baseUrl"?',
         "valid",
     ),
+    "a token that depends on the VU": (
+        "",
+        one_step(
+            "{http: {url: http://h/, auth: {oauth2: {tokenUrl: http://h/t, clientId: »'vu-${vu}', clientSecret: s}}}}"
+        ),
+        "spec.scenarios[0].steps[0].http.auth.oauth2.clientId",
+        "there is no 'vu' here",
+        "known here: run, var",
+    ),
+    "a token from a path without a base": (
+        "http: {auth: {oauth2: {tokenUrl: »/token, clientId: a, clientSecret: s}}}",
+        one_step("{" + GET + "}"),
+        "spec.http.auth.oauth2.tokenUrl",
+        '"/token" is a path, but there is no base URL',
+        "set spec.http.baseUrl",
+    ),
+    "two credentials of all requests": (
+        "http: {auth: {bearer: a}, headers: {»authorization: Basic b}}",
+        one_step("{" + GET + "}"),
+        "spec.http.headers.authorization",
+        "beside auth, this would be a second credential",
+        "leave out one of the two",
+    ),
+    "two credentials of a poll": (
+        "",
+        one_step(
+            "{poll: {until: 'true', http: {url: http://h/, auth: {bearer: a}, headers: {»Authorization: Basic b}}}}"
+        ),
+        "spec.scenarios[0].steps[0].poll.http.headers.Authorization",
+        "beside auth, this would be a second credential",
+        "leave out one of the two",
+    ),
     "misspelt required key": (
         "",
         "scenarios: [{name: a, executor: ramping-vus, »stagse: [], steps: [{http: {url: http://h/}}]}]",

@@ -15,7 +15,7 @@ from squall.spec.base import fraction, nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
-from squall.spec.tree import Leaf, Node, Path, find, items_at, leaves, maps, text_at
+from squall.spec.tree import Leaf, MapNode, Node, Path, find, items_at, leaves, maps, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _NAMED = ("variables", "files", "data", "scenarios", "tiers", "thresholds", "variants")
 _NOUNS = {"data": "data", "variables": "variable", "files": "file"}
 _PROTOCOLS = ("http://", "https://")
+_BEFORE_THE_LOAD = frozenset({"var", "run"})
 
 
 @dataclass(slots=True)
@@ -180,10 +181,11 @@ def _check_defaults(checks: Checks) -> None:
             checks.report(path, f"{show(text)} is not an absolute URL", "begin it with http:// or https://")
     for section in ("baseUrls", "headers"):
         checks.templates(("spec", "http", section), request)
+    check_auth(checks, ("spec", "http"), request)
     for key in ("caFile", "certFile"):
         checks.file_name(("spec", "http", "tls", key))
     connectivity: Path = ("spec", "safety", "connectivity", "url")
-    checks.template(connectivity, replace(request, names=frozenset({"var", "run"})))
+    checks.template(connectivity, replace(request, names=_BEFORE_THE_LOAD))
     check_url(checks, connectivity)
 
 
@@ -226,6 +228,22 @@ def check_url(checks: Checks, path: Path) -> None:
     ):
         message = f"{show(url)} is a path, but there is no base URL to put before it"
         checks.report(path, message, "set spec.http.baseUrl, or write http://host/path")
+
+
+def check_auth(checks: Checks, path: Path, scope: Scope) -> None:
+    """Check the `auth` of the requests at a path; `scope` is what their texts know, secrets included."""
+    for key in ("basic", "bearer"):
+        checks.templates((*path, "auth", key), scope)
+    oauth2: Path = (*path, "auth", "oauth2")
+    checks.templates(oauth2, replace(scope, names=_BEFORE_THE_LOAD))
+    check_url(checks, (*oauth2, "tokenUrl"))
+    headers = find(checks.root, *path, "headers")
+    if not isinstance(headers, MapNode) or not isinstance(find(checks.root, *path, "auth"), MapNode):
+        return
+    for name in headers.items:
+        if name.lower() == "authorization":
+            message = "beside auth, this would be a second credential"
+            checks.report((*path, "headers", name), message, "leave out one of the two", key=True)
 
 
 def base_scope(checks: Checks) -> Scope:

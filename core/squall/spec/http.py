@@ -47,7 +47,8 @@ class BasicAuth(Model):
 class OAuth2(Model):
     """A token by client credentials (RFC 6749, section 4.4), renewed before it expires.
 
-    All VUs of a runner share one token. It is fetched before the load begins; asking for it is no part of the load's metrics.
+    All VUs of a runner share one token, which is fetched before the load begins and renewed in the background, also after a
+    response with status 401 that is a failure. Asking for it is no part of the load's metrics; `auth_tokens` counts it.
     """
 
     token_url: Text
@@ -63,7 +64,8 @@ class OAuth2(Model):
     credentials: Literal["header", "body"] = "header"
     """Where client id and secret go: into the `Authorization` header, or into the form."""
     refresh_before: Duration = "30s"
-    """A token is renewed this long before it expires, at half of its life at the latest."""
+    """A token is renewed this long before it expires, but not before half of its life. One without `expires_in` is renewed
+    only after a 401."""
 
 
 class Auth(Model):
@@ -292,7 +294,7 @@ class HttpDefaults(Model):
     """Begin every iteration with fresh connections and no cookies."""
     tls: Tls | None = None
     auth: Auth | None = None
-    """For steps whose `url` is a path below `baseUrl` and which have no `auth` of their own."""
+    """For steps whose `url` is a path below `baseUrl` and which have no `auth` and no `Authorization` header of their own."""
     proxy: Proxy | None = None
     shared_connections: PositiveInt | None = None
     """The most connections to one host, over all shards, at least one per shard: VUs share them and wait for a free one.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
 from squall.spec.base import nanoseconds
-from squall.spec.checks import Checks, base_scope, check_url, length_at
+from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
 from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
@@ -105,9 +105,9 @@ class _StepChecks:
         checks = self._checks
         checks.template((*path, "url"), request)
         check_url(checks, (*path, "url"))
-        for key in ("raw", "auth"):
+        for key in ("raw", "json"):
             checks.templates((*path, key), request)
-        checks.templates((*path, "json"), request)
+        check_auth(checks, path, request)
         for key in _TEXTS:
             checks.templates((*path, key), request)
         checks.file_name((*path, "file"))
