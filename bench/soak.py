@@ -10,7 +10,8 @@ the slope is the median of the slopes between any two of these (Theil-Sen), whic
 Resident memory is what the kernel counts for a process (RSS): unlike the proportional size it does not change when another process
 ends that used the same libraries.
 
-Writes `build/bench/soak.json`: a list of {name, value, unit, goal, holds}. `--minutes 3` is enough to find a leak that matters.
+Writes `build/bench/soak.json`: a list of {name, value, unit, goal, holds}, and every reading as `soak.csv` beside it. `--minutes 3`
+is enough to find a leak that matters.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from squall.report.folder import read_summary  # noqa: E402
 from squall.report.model import Summary  # noqa: E402
 
 OUT = ROOT / "build" / "bench" / "soak.json"
+SAMPLES = OUT.with_suffix(".csv")
 ENDLESS = ROOT / "bench" / "endless"
 GOAL = 0.2
 """MB a minute, of all processes together."""
@@ -124,6 +126,13 @@ def follow(run: Process, seconds: float) -> dict[str, Samples]:
     return samples
 
 
+def write(samples: dict[str, Samples], path: Path) -> None:
+    """Keep the readings: a row per second, a column per process, in bytes."""
+    rows = zip(samples["all processes"].at, *(each.resident for each in samples.values()), strict=True)
+    lines = [",".join(("seconds", *samples)), *(",".join(f"{value:.0f}" for value in row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def numbers(samples: dict[str, Samples], summary: Summary, seconds: float) -> list[Number]:
     """What came out."""
     warm = min(WARM_SECONDS, seconds / 2)
@@ -175,6 +184,7 @@ def soak(minutes: float) -> list[Number]:
             while run.running() and time.monotonic() < deadline:
                 time.sleep(0.2)
             print(run.log_end(60))
+            write(samples, SAMPLES)
             (results,) = (folder / "results").iterdir()
             return numbers(samples, read_summary(results), seconds)
         finally:
@@ -190,8 +200,9 @@ def _begun(folder: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Watch the memory of a long run at full rate.")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long it is watched (default: 10)")
-    found = soak(parser.parse_args().minutes)
+    minutes = parser.parse_args().minutes
     OUT.parent.mkdir(parents=True, exist_ok=True)
+    found = soak(minutes)
     OUT.write_bytes(msgspec.json.format(msgspec.json.encode([asdict(number) for number in found])))
     for number in found:
         goal = f" (goal {number.goal})" if number.goal else ""
