@@ -1,0 +1,1 @@
+"""The Kubernetes operator: makes runs of LoadTests, watches over them, and writes down what came of them."""

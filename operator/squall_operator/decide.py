@@ -1,0 +1,342 @@
+"""What to do about a LoadTest, given all that is seen of it: the operator's one decision, pure and level-triggered.
+
+    nothing --> Queued / Suspended / Rejected
+       |
+    Launching --objects made--> Starting --load--> Running --hub has the outcome--> Finished (Passed, Failed, ...)
+                                   |                  |                               ^
+                                   +----- a reason to stop -----> Stopping -----------+
+
+It never asks what happened, only what is. So an operator that was away for a minute, or another one that takes over, decides the same. The
+run is written into the status before any of its objects is made, and each phase has a deadline, so none is forgotten and none waits
+for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import msgspec
+
+from squall_operator import conditions
+from squall_operator.model import (
+    CleanUp,
+    Decision,
+    DropReports,
+    KeepReport,
+    Launch,
+    Mark,
+    StopRun,
+    Tell,
+    TellHub,
+    TellLost,
+    WriteStatus,
+)
+from squall_operator.outcome import figures, past_of, verdict_of, without_summary
+from squall_operator.reasons import unwanted, waiting_for, why_stop
+from squall_operator.runs import DONE, run_id, run_key
+from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
+from squall_operator.times import seconds_since, stamp
+
+if TYPE_CHECKING:
+    from squall.report.model import Summary
+    from squall_operator.model import Action, Deadlines, Observed, Plan
+
+SOON: Final = 1.0
+"""Seconds until the next look at a run that is changing; its hub is asked about as often."""
+LATER: Final = 15.0
+"""Seconds until the next look at what waits for something that may come without an event."""
+HISTORY: Final = 10
+"""Runs that are remembered when the LoadTest does not say."""
+_SHOWN_PROBLEMS: Final = 10
+
+
+def decide(seen: Observed, deadlines: Deadlines) -> Decision:
+    """What to do now."""
+    run = seen.status.run
+    if seen.deleting:
+        return _gone(seen, run)
+    if run is not None and run.phase != "Finished":
+        return _carry_on(seen, run, deadlines)
+    key = run_key(seen.spec, seen.annotations)
+    if run is not None and run.key == key:
+        return _rest(seen, run)
+    done, _, result = seen.annotations.get(DONE, "").partition(" ")
+    if run is None and done == key:
+        return _remember(seen, key, result)
+    return _begin(seen)
+
+
+# -- before a run ---------------------------------------------------------------------------------------------
+
+
+def _begin(seen: Observed) -> Decision:
+    """Start the run that the LoadTest asks for, or say why not."""
+    if seen.plan is None or seen.problems:
+        shown = "; ".join(seen.problems[:_SHOWN_PROBLEMS])
+        more = len(seen.problems) - _SHOWN_PROBLEMS
+        return _refuse(seen, "ManifestInvalid", f"{shown}; and {more} more" if more > 0 else shown)
+    if seen.allowance.violations:
+        return _refuse(seen, "PolicyViolated", "; ".join(seen.allowance.violations))
+    return _held(seen) or _accept(seen, seen.plan)
+
+
+def _held(seen: Observed) -> Decision | None:
+    """What a LoadTest that is right has to wait for, if anything."""
+    ahead = seen.allowance.ahead
+    if seen.spec.get("suspend"):
+        return _hold(
+            seen, "Suspended", "Suspended", "spec.suspend holds it; it starts when that is taken away"
+        )
+    if seen.allowance.halted:
+        text = f"LoadTestPolicy {seen.allowance.halted} halts all load tests"
+        return _hold(seen, "Queued", "Halted", text, again=LATER)
+    if ahead:
+        text = f"waits for {ahead} other runs to end"
+        return _hold(seen, "Queued", "ConcurrencyLimit", text, again=LATER, position=ahead)
+    if not seen.hubs:
+        return _hold(seen, "Queued", "NoHub", "there is no hub to run it", again=LATER)
+    return None
+
+
+def _accept(seen: Observed, plan: Plan) -> Decision:
+    """Write down that there is a run; what it needs is made in the next round."""
+    key = run_key(seen.spec, seen.annotations)
+    name = run_id(seen.name, seen.uid, key)
+    run = RunStatus(
+        id=name,
+        key=key,
+        phase="Launching",
+        hub=seen.hubs[int(name[-8:], 16) % len(seen.hubs)],
+        pods=plan.pods,
+        accepted_at=stamp(seen.now),
+    )
+    status = Status(
+        phase="Launching", message=f"run {name} is being launched", run=run, history=seen.status.history
+    )
+    warnings = [Tell("Warning", "ManifestWarning", text) for text in plan.warnings]
+    accepted = Tell("Normal", "RunAccepted", f"run {name}: {plan.shards} shards on {plan.pods} pods")
+    return Decision((_written(seen, status), *warnings, accepted), again=0.0)
+
+
+def _refuse(seen: Observed, reason: str, text: str) -> Decision:
+    status = Status(phase="Rejected", message=text, run=seen.status.run, history=seen.status.history)
+    return _said_once(seen, status, reason, "Warning")
+
+
+def _hold(
+    seen: Observed,
+    phase: Literal["Queued", "Suspended"],
+    reason: str,
+    text: str,
+    *,
+    again: float | None = None,
+    position: int | None = None,
+) -> Decision:
+    status = Status(
+        phase=phase, message=text, queue_position=position, run=seen.status.run, history=seen.status.history
+    )
+    return _said_once(seen, status, reason, "Normal", again=again)
+
+
+def _said_once(
+    seen: Observed,
+    status: Status,
+    reason: str,
+    kind: Literal["Normal", "Warning"],
+    *,
+    again: float | None = None,
+) -> Decision:
+    """Write a status, and tell people when its reason is new."""
+    write = _written(seen, status, reason=reason)
+    if write.status == seen.status:
+        return Decision(again=again)
+    before = conditions.reason_of(seen.status)
+    news = () if before == reason else (Tell(kind, reason, status.message),)
+    return Decision((write, *news), again=again)
+
+
+# -- an active run --------------------------------------------------------------------------------------------
+
+
+def _carry_on(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
+    if seen.hub.summary is not None:
+        return _conclude(seen, run, seen.hub.summary)
+    if run.phase == "Launching":
+        return _launch(seen, run, deadlines)
+    if run.stop is not None:
+        return _stopping(seen, run, run.stop, deadlines)
+    why = why_stop(seen, run, deadlines)
+    if why is not None:
+        return _stop(seen, run, why)
+    return _follow(seen, run)
+
+
+def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
+    """Make the run's objects; until they are all there nothing can have begun."""
+    stop = unwanted(seen, run)
+    if stop is not None:
+        return _conclude(seen, run, without_summary(stop))
+    if seconds_since(run.accepted_at, seen.now) > deadlines.start:
+        why = Stop(
+            cause="error",
+            reason="LaunchFailed",
+            message=f"its objects could not be made within {deadlines.start:g} s: {seen.failure or 'no answer'}",
+            at=stamp(seen.now),
+        )
+        return _conclude(seen, run, without_summary(why))
+    started = msgspec.structs.replace(run, phase="Starting", launched_at=stamp(seen.now))
+    status = Status(
+        phase="Starting",
+        message="waiting for all runners to be ready",
+        run=started,
+        history=seen.status.history,
+    )
+    return Decision((Launch(run.id, run.hub), _written(seen, status)), again=SOON)
+
+
+def _follow(seen: Observed, run: RunStatus) -> Decision:
+    """Nothing is wrong: show how it goes, and tell the hub what it may not know."""
+    live = seen.hub.live
+    actions: list[Action] = []
+    if seen.hub.reachable and live is None:
+        actions.append(TellHub(run.id, run.hub))
+    if live is not None:
+        known = {each.index for each in live.runners if each.phase in ("lost", "finished")}
+        actions += [
+            TellLost(run.id, run.hub, runner, text)
+            for runner, text in sorted(seen.pods.lost.items())
+            if runner not in known
+        ]
+    running = live is not None and live.phase in ("running", "stopping", "teardown")
+    began = running and run.phase == "Starting"
+    run = msgspec.structs.replace(
+        run,
+        phase="Running" if running else run.phase,
+        started_at=stamp(seen.now) if began else run.started_at,
+        unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now),
+    )
+    message = "the load is on" if run.phase == "Running" else waiting_for(seen)
+    if not seen.hub.reachable:
+        message = "the hub does not answer"
+    status = figures(
+        Status(
+            phase=run.phase if run.phase != "Finished" else None,
+            message=message,
+            run=run,
+            history=seen.status.history,
+            shards=seen.status.shards,
+            live=seen.status.live,
+            thresholds=seen.status.thresholds,
+        ),
+        live,
+        seen.plan.shards if seen.plan else 0,
+    )
+    write = _written(seen, status)
+    news = (Tell("Normal", "LoadStarted", f"run {run.id}: the load begins"),) if began else ()
+    return Decision((*actions, *((write,) if write.status != seen.status else ()), *news), again=SOON)
+
+
+# -- the end --------------------------------------------------------------------------------------------------
+
+
+def _stop(seen: Observed, run: RunStatus, why: Stop) -> Decision:
+    stopping = msgspec.structs.replace(run, phase="Stopping", stop=why)
+    status = msgspec.structs.replace(
+        seen.status, phase="Stopping", message=f"being stopped: {why.message}", run=stopping
+    )
+    told = Tell("Warning" if why.cause == "error" else "Normal", why.reason, why.message)
+    return Decision((_written(seen, status), StopRun(run.id, run.hub, why), told), again=SOON)
+
+
+def _stopping(seen: Observed, run: RunStatus, why: Stop, deadlines: Deadlines) -> Decision:
+    """The hub has been told, or could not be: it ends with the hub's outcome, or without after the deadline."""
+    taken = (seen.plan.stop_seconds if seen.plan else 0.0) + deadlines.stop
+    forgotten = seen.hub.reachable and seen.hub.live is None
+    if forgotten or why.reason == "HubLost" or seconds_since(why.at, seen.now) > taken:
+        return _conclude(seen, run, without_summary(why))
+    known = seen.hub.live is not None and seen.hub.live.phase in ("stopping", "teardown", "finished")
+    actions = () if known or not seen.hub.reachable else (StopRun(run.id, run.hub, why),)
+    return Decision(actions, again=SOON)
+
+
+def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Decision:
+    """Write down what came of it, and take away what it was made of."""
+    ended = msgspec.structs.replace(run, phase="Finished", ended_at=stamp(seen.now), unreachable_since="")
+    status = outcome if isinstance(outcome, Status) else verdict_of(outcome)
+    report = f"{run.id}-report" if not isinstance(outcome, Status) else ""
+    limit = int(seen.spec.get("historyLimit", HISTORY))
+    passed = [each for each in seen.status.history if each.id != run.id]
+    history = [past_of(ended, status, report), *passed]
+    status = msgspec.structs.replace(status, run=ended, history=tuple(history[:limit]))
+    dropped = tuple(each.report for each in history[limit:] if each.report)
+    keep = (
+        (KeepReport(run.id, outcome),)
+        if report and report not in dropped and not isinstance(outcome, Status)
+        else ()
+    )
+    assert status.verdict is not None, "a run that has ended has a verdict"
+    result = status.verdict.result
+    reason = f"Run{result}"
+    told = Tell("Normal" if result == "Passed" else "Warning", reason, status.message)
+    return Decision(
+        (
+            *keep,
+            Mark(f"{run.key} {result}"),
+            _written(seen, status, reason=status.verdict.reason or result),
+            *_cleaned(seen, ended),
+            *((DropReports(dropped),) if dropped else ()),
+            told,
+        ),
+        again=0.0,
+    )
+
+
+def _cleaned(seen: Observed, run: RunStatus) -> tuple[CleanUp, ...]:
+    """Take the run's objects away, at once unless the LoadTest wants its pods to be looked at for a while."""
+    keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
+    if run.stop is None and seconds_since(run.ended_at, seen.now) < keep:
+        return ()
+    return (CleanUp(run.id, run.hub),)
+
+
+def _rest(seen: Observed, run: RunStatus) -> Decision:
+    """The run that is asked for is over; what is left is housekeeping."""
+    actions: list[Action] = []
+    again: float | None = None
+    if seen.pods.job and not seen.pods.deleting:
+        actions += _cleaned(seen, run)
+        if not actions:
+            keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
+            again = max(1.0, keep - seconds_since(run.ended_at, seen.now))
+    limit = int(seen.spec.get("historyLimit", HISTORY))
+    dropped = tuple(each.report for each in seen.status.history[limit:] if each.report)
+    status = msgspec.structs.replace(seen.status, history=seen.status.history[:limit])
+    write = _written(seen, status, reason=conditions.reason_of(seen.status))
+    if write.status != seen.status:
+        actions.append(write)
+    if dropped:
+        actions.append(DropReports(dropped))
+    return Decision(tuple(actions), again=again)
+
+
+def _remember(seen: Observed, key: str, result: str) -> Decision:
+    """Somebody has emptied the status of a LoadTest whose run is over: it does not run again, its history is lost."""
+    verdict = Verdict(result=result, message="the details were removed from the status")
+    run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished")
+    phase: Phase = msgspec.convert(result, Phase) if result in get_args(Phase) else "Error"
+    status = Status(phase=phase, message=f"{result}: {verdict.message}", run=run, verdict=verdict)
+    return Decision((_written(seen, status),))
+
+
+def _gone(seen: Observed, run: RunStatus | None) -> Decision:
+    """The LoadTest is being deleted: its load stops now. What belongs to it goes with it, by its owner references."""
+    if run is None or run.phase == "Finished":
+        return Decision()
+    why = Stop(cause="user", reason="Deleted", message="the LoadTest was deleted", at=stamp(seen.now))
+    return Decision((StopRun(run.id, run.hub, why, now=True), CleanUp(run.id, run.hub)))
+
+
+def _written(seen: Observed, status: Status, *, reason: str = "") -> WriteStatus:
+    """The action that writes a status, with the conditions that follow from it."""
+    full = conditions.complete(status, seen, reason)
+    return WriteStatus(full, urgent=not conditions.only_figures(seen.status, full))

@@ -1,0 +1,452 @@
+"""What the operator decides in each situation that a cluster can bring about; no cluster is needed to ask it."""
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from squall.report.model import LiveState, RunnerState, Summary, VerdictSummary
+from squall_operator.conditions import complete
+from squall_operator.decide import decide
+from squall_operator.model import (
+    Action,
+    Allowance,
+    CleanUp,
+    Deadlines,
+    Decision,
+    DropReports,
+    HubView,
+    KeepReport,
+    Launch,
+    Mark,
+    Observed,
+    Plan,
+    Pods,
+    StopRun,
+    Tell,
+    TellHub,
+    TellLost,
+    Trouble,
+    WriteStatus,
+)
+from squall_operator.runs import AGAIN, DONE, run_id, run_key
+from squall_operator.status import Past, RunPhase, RunStatus, Status, Stop, read, write
+from squall_operator.times import stamp
+
+NOW = 1_800_000_000.0
+SPEC: dict[str, Any] = {"shards": 4, "scenarios": [{"name": "look"}]}
+KEY = run_key(SPEC, {})
+ID = run_id("shop", "uid-1", KEY)
+HUB = "http://hub-0:4180"
+PLAN = Plan(shards=4, pods=2, max_seconds=60, stop_seconds=10, lost_control_seconds=60)
+DEADLINES = Deadlines(start=300, hub=60, stop=30)
+
+
+def observed(**changes: Any) -> Observed:
+    base = Observed(
+        namespace="default",
+        name="shop",
+        uid="uid-1",
+        generation=1,
+        spec=SPEC,
+        annotations={},
+        status=Status(),
+        now=NOW,
+        plan=PLAN,
+        hubs=(HUB,),
+    )
+    return replace(base, **changes)
+
+
+def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
+    """A LoadTest with a run that reached its phase `since` seconds ago; a Job is there, and a hub that knows it."""
+    at = stamp(NOW - since)
+    began = at if phase in ("Running", "Stopping") else ""
+    run = RunStatus(
+        id=ID, key=KEY, phase=phase, hub=HUB, pods=2, accepted_at=at, launched_at=at, started_at=began
+    )
+    run = msgspec.structs.replace(run, **changes.pop("run", {}))
+    shown: Any = phase if phase != "Finished" else "Passed"
+    changes.setdefault("pods", Pods(job=phase != "Launching", pods=2))
+    changes.setdefault("hub", HubView(reachable=True, live=live("running" if began else "connecting")))
+    status = Status(phase=shown, run=run)
+    changes.setdefault("status", complete(status, observed(), "Passed") if phase == "Finished" else status)
+    return observed(**changes)
+
+
+def live(phase: Any, *, lost: tuple[int, ...] = ()) -> LiveState:
+    runners = tuple(
+        RunnerState(index=i, shards=(2 * i, 2 * i + 1), phase="lost" if i in lost else "running", slot=3)
+        for i in range(2)
+    )
+    return LiveState(
+        run=ID,
+        name="shop",
+        phase=phase,
+        elapsed_seconds=4.2,
+        planned_seconds=60,
+        runners=runners,
+        requests=10,
+    )
+
+
+def summary(result: Any = "Passed", **verdict: Any) -> Summary:
+    return Summary(
+        squall_version="1",
+        run=ID,
+        name="shop",
+        started_at="",
+        ended_at="",
+        planned_seconds=60,
+        shards=4,
+        runners=2,
+        manifest_hash="",
+        verdict=VerdictSummary(result=result, **verdict),
+    )
+
+
+def kinds(decision: Decision) -> list[type[Action]]:
+    return [type(action) for action in decision.actions]
+
+
+def status_of(decision: Decision) -> Status:
+    return next(action.status for action in decision.actions if isinstance(action, WriteStatus))
+
+
+def condition(status: Status, kind: str) -> tuple[str, str]:
+    return next((each.status, each.reason) for each in status.conditions if each.type == kind)
+
+
+# -- before a run ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_load_test_is_written_down_before_anything_is_made() -> None:
+    decision = decide(observed(), DEADLINES)
+    assert kinds(decision) == [WriteStatus, Tell]
+    status = status_of(decision)
+    assert status.run is not None
+    assert (status.run.id, status.run.key, status.run.phase, status.run.hub) == (ID, KEY, "Launching", HUB)
+    assert status.phase == "Launching"
+    assert condition(status, "Reconciling") == ("True", "Launching")
+    assert decision.again == 0.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "phase", "reason"),
+    [
+        ({"plan": None, "problems": ("spec.x: wrong",)}, "Rejected", "ManifestInvalid"),
+        ({"allowance": Allowance(violations=("too many shards",))}, "Rejected", "PolicyViolated"),
+        ({"spec": {**SPEC, "suspend": True}}, "Suspended", "Suspended"),
+        ({"allowance": Allowance(halted="stop-all")}, "Queued", "Halted"),
+        ({"allowance": Allowance(ahead=2)}, "Queued", "ConcurrencyLimit"),
+        ({"hubs": ()}, "Queued", "NoHub"),
+    ],
+)
+def test_what_cannot_run_says_why_once(changes: dict[str, Any], phase: str, reason: str) -> None:
+    decision = decide(observed(**changes), DEADLINES)
+    assert kinds(decision) == [WriteStatus, Tell]
+    status = status_of(decision)
+    assert (status.phase, status.run) == (phase, None)
+    assert condition(status, "Ready") == ("False", reason)
+    assert condition(status, "Stalled")[0] == ("True" if phase == "Rejected" else "False")
+    again = decide(observed(**changes, status=status), DEADLINES)
+    assert again.actions == ()
+
+
+def test_a_long_list_of_problems_is_cut() -> None:
+    problems = tuple(f"problem {number}" for number in range(14))
+    assert status_of(decide(observed(plan=None, problems=problems), DEADLINES)).message.endswith(
+        "; and 4 more"
+    )
+
+
+def test_the_same_run_never_runs_twice() -> None:
+    assert decide(running("Finished", pods=Pods()), DEADLINES) == Decision()
+
+
+def test_nor_does_it_when_somebody_empties_the_status() -> None:
+    decision = decide(observed(annotations={DONE: f"{KEY} Failed"}), DEADLINES)
+    assert kinds(decision) == [WriteStatus]
+    status = status_of(decision)
+    assert (status.phase, status.run and status.run.phase) == ("Failed", "Finished")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spec": {**SPEC, "shards": 5}},
+        {"annotations": {AGAIN: "again"}},
+        {"annotations": {AGAIN: "again", DONE: f"{KEY} Passed"}},
+    ],
+)
+def test_another_key_runs_again_and_keeps_the_history(change: dict[str, Any]) -> None:
+    past = Past(id=ID, key=KEY, result="Passed")
+    before = running("Finished")
+    status = msgspec.structs.replace(before.status, history=(past,))
+    decision = decide(replace(before, status=status, pods=Pods(), **change), DEADLINES)
+    status = status_of(decision)
+    assert status.run is not None
+    assert (status.run.phase, status.run.key == KEY) == ("Launching", False)
+    assert status.history == (past,)
+
+
+@pytest.mark.parametrize(
+    "change", [{"suspend": True}, {"historyLimit": 3}, {"ttlSecondsAfterFinished": 60}, {"suspend": False}]
+)
+def test_what_is_no_part_of_the_run_starts_none(change: dict[str, Any]) -> None:
+    decision = decide(running("Finished", pods=Pods(), spec={**SPEC, **change}), DEADLINES)
+    assert decision.actions == ()
+
+
+# -- launching and starting -----------------------------------------------------------------------------------
+
+
+def test_its_objects_are_made_and_made_again_after_a_failure() -> None:
+    for _ in range(2):
+        decision = decide(running("Launching", hub=HubView(reachable=True)), DEADLINES)
+        assert kinds(decision) == [Launch, WriteStatus]
+        status = status_of(decision)
+        assert status.run is not None
+        assert status.run.phase == "Starting"
+
+
+def test_objects_that_cannot_be_made_end_the_run_with_the_reason() -> None:
+    seen = running("Launching", since=301, hub=HubView(), failure="403: exceeded quota: jobs")
+    status = status_of(decide(seen, DEADLINES))
+    assert status.verdict is not None
+    assert (status.verdict.result, status.verdict.reason) == ("Error", "LaunchFailed")
+    assert "exceeded quota" in status.verdict.message
+
+
+def test_a_run_that_nobody_wants_any_more_is_not_launched() -> None:
+    seen = running("Launching", spec={**SPEC, "suspend": True}, hub=HubView(reachable=True))
+    decision = decide(seen, DEADLINES)
+    assert Launch not in kinds(decision)
+    assert status_of(decision).phase == "Aborted"
+    assert CleanUp in kinds(decision)
+
+
+def test_the_load_begins_when_the_hub_says_so() -> None:
+    decision = decide(running("Starting", hub=HubView(reachable=True, live=live("running"))), DEADLINES)
+    status = status_of(decision)
+    assert status.run is not None
+    assert (status.phase, status.run.started_at) == ("Running", stamp(NOW))
+    assert Tell("Normal", "LoadStarted", f"run {ID}: the load begins") in decision.actions
+    assert status.shards is not None
+    assert (status.shards.desired, status.shards.running) == (4, 4)
+
+
+def test_a_hub_that_does_not_know_the_run_is_told() -> None:
+    for phase in ("Starting", "Running"):
+        decision = decide(running(phase, hub=HubView(reachable=True)), DEADLINES)
+        assert TellHub(ID, HUB) in decision.actions
+
+
+@pytest.mark.parametrize(
+    ("trouble", "stops"),
+    [
+        (Trouble(reason="OutOfMemory", message="killed"), True),
+        (Trouble(reason="ImagePull", message="no such image", grace_seconds=60, since=NOW - 59), False),
+        (Trouble(reason="ImagePull", message="no such image", grace_seconds=60, since=NOW - 60), True),
+    ],
+)
+def test_pods_that_cannot_start_get_their_grace_and_no_more(trouble: Trouble, stops: bool) -> None:
+    decision = decide(running("Starting", pods=Pods(job=True, pods=1, troubles=(trouble,))), DEADLINES)
+    assert (StopRun in kinds(decision)) is stops
+    status = status_of(decision)
+    assert trouble.message in status.message
+    assert status.phase == ("Stopping" if stops else "Starting")
+
+
+def test_a_start_that_takes_too_long_is_ended_with_what_it_waited_for() -> None:
+    trouble = Trouble(reason="Unschedulable", message="no node has 8 CPUs", grace_seconds=900, since=NOW)
+    seen = running("Starting", since=301, pods=Pods(job=True, pods=1, troubles=(trouble,)))
+    stop = next(action for action in decide(seen, DEADLINES).actions if isinstance(action, StopRun))
+    assert (stop.stop.cause, stop.stop.reason) == ("error", "Unschedulable")
+    assert "no node has 8 CPUs" in stop.stop.message
+
+
+# -- running --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "cause", "reason"),
+    [
+        ({"spec": {**SPEC, "shards": 5}}, "user", "Replaced"),
+        ({"spec": {**SPEC, "suspend": True}}, "user", "Suspended"),
+        ({"allowance": Allowance(halted="stop-all")}, "policy", "Halted"),
+        ({"allowance": Allowance(violations=("host not allowed",))}, "policy", "PolicyViolated"),
+        ({"pods": Pods(job=True, deleting=True)}, "error", "JobDeleted"),
+    ],
+)
+@pytest.mark.parametrize("phase", ["Starting", "Running"])
+def test_reasons_to_stop(phase: RunPhase, change: dict[str, Any], cause: str, reason: str) -> None:
+    decision = decide(running(phase, **change), DEADLINES)
+    assert kinds(decision) == [WriteStatus, StopRun, Tell]
+    stop = next(action for action in decision.actions if isinstance(action, StopRun))
+    assert (stop.stop.cause, stop.stop.reason, stop.now) == (cause, reason, False)
+    status = status_of(decision)
+    assert status.run is not None
+    assert (status.phase, status.run.stop) == ("Stopping", stop.stop)
+
+
+def test_a_job_that_is_not_seen_yet_is_not_taken_for_deleted() -> None:
+    assert StopRun not in kinds(decide(running("Starting", since=2, pods=Pods()), DEADLINES))
+    assert StopRun in kinds(decide(running("Starting", since=30, pods=Pods()), DEADLINES))
+
+
+def test_the_hub_learns_what_became_of_a_pod() -> None:
+    pods = Pods(job=True, pods=1, lost={1: "its container was killed: OOMKilled"})
+    decision = decide(running("Running", pods=pods), DEADLINES)
+    assert TellLost(ID, HUB, 1, "its container was killed: OOMKilled") in decision.actions
+    known = decide(
+        running("Running", pods=pods, hub=HubView(reachable=True, live=live("running", lost=(1,)))), DEADLINES
+    )
+    assert TellLost not in kinds(known)
+
+
+def test_figures_alone_are_not_urgent() -> None:
+    first = decide(running("Running"), DEADLINES)
+    seen = running("Running", status=status_of(first))
+    faster = msgspec.structs.replace(live("running"), requests=20)
+    second = decide(replace(seen, hub=HubView(reachable=True, live=faster)), DEADLINES)
+    writes = [action for action in second.actions if isinstance(action, WriteStatus)]
+    assert [write.urgent for write in writes] == [False]
+    assert decide(
+        replace(seen, status=writes[0].status, hub=HubView(reachable=True, live=faster)), DEADLINES
+    ) == Decision(again=1.0)
+
+
+def test_a_silent_hub_under_load_gets_the_time_that_runners_go_on_without_it() -> None:
+    seen = running("Running", hub=HubView())
+    status = status_of(decide(seen, DEADLINES))
+    assert status.run is not None
+    assert status.run.unreachable_since == stamp(NOW)
+    for silent, lost in ((119, False), (121, True)):
+        later = running("Running", hub=HubView(), run={"unreachable_since": stamp(NOW - silent)})
+        assert (StopRun in kinds(decide(later, DEADLINES))) is lost
+    back = running("Running", run={"unreachable_since": stamp(NOW - 50)})
+    assert (
+        status_of(decide(back, DEADLINES)).run or RunStatus(id="", key="", phase="Running")
+    ).unreachable_since == ""
+
+
+def test_a_hub_that_forgets_the_deadline_is_overruled() -> None:
+    seen = running("Running", since=101)
+    stop = next(action for action in decide(seen, DEADLINES).actions if isinstance(action, StopRun))
+    assert stop.stop.reason == "Overdue"
+
+
+# -- the end --------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_kept_before_the_status_says_so_and_then_all_is_cleaned_up() -> None:
+    for phase in ("Starting", "Running", "Stopping"):
+        decision = decide(running(phase, hub=HubView(reachable=True, summary=summary())), DEADLINES)
+        assert kinds(decision) == [KeepReport, Mark, WriteStatus, CleanUp, Tell]
+        status = status_of(decision)
+        assert (status.phase, status.verdict and status.verdict.result) == ("Passed", "Passed")
+        assert condition(status, "Ready") == ("True", "Passed")
+        assert condition(status, "Reconciling")[0] == "False"
+        assert [(past.id, past.report) for past in status.history] == [(ID, f"{ID}-report")]
+
+
+def test_a_bad_outcome_is_stalled_with_its_reason() -> None:
+    found = summary(
+        "Aborted", cause="threshold", reason="ThresholdBroken", message="p(95) was 3 s", exit_code=99
+    )
+    decision = decide(running("Running", hub=HubView(reachable=True, summary=found)), DEADLINES)
+    status = status_of(decision)
+    assert condition(status, "Stalled") == ("True", "ThresholdBroken")
+    assert condition(status, "Ready") == ("False", "ThresholdBroken")
+    assert decision.actions[-1] == Tell("Warning", "RunAborted", "Aborted (ThresholdBroken): p(95) was 3 s")
+
+
+def stopping(waited: float, *, cause: Any = "user", reason: str = "Suspended", **changes: Any) -> Observed:
+    stop = Stop(cause=cause, reason=reason, message="because", at=stamp(NOW - waited))
+    return running("Stopping", run={"stop": stop}, **changes)
+
+
+def test_a_stop_is_repeated_until_the_hub_has_understood() -> None:
+    assert kinds(decide(stopping(1), DEADLINES)) == [StopRun]
+    understood = HubView(reachable=True, live=live("stopping"))
+    assert decide(stopping(1, hub=understood), DEADLINES) == Decision(again=1.0)
+    assert decide(stopping(1, hub=HubView()), DEADLINES) == Decision(again=1.0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "result"),
+    [
+        (stopping(41, hub=HubView(reachable=True, live=live("stopping"))), "Aborted"),
+        (stopping(41, hub=HubView()), "Aborted"),
+        (stopping(1, hub=HubView(reachable=True)), "Aborted"),
+        (stopping(1, cause="error", reason="HubLost", hub=HubView()), "Error"),
+    ],
+)
+def test_a_stop_ends_without_the_hub_when_it_must(seen: Observed, result: str) -> None:
+    decision = decide(seen, DEADLINES)
+    assert kinds(decision) == [Mark, WriteStatus, CleanUp, Tell]
+    assert status_of(decision).phase == result
+
+
+def test_pods_stay_for_a_while_when_that_is_wanted() -> None:
+    spec = {**SPEC, "ttlSecondsAfterFinished": 60}
+    done = HubView(reachable=True, summary=summary())
+    assert CleanUp not in kinds(decide(running("Running", spec=spec, hub=done), DEADLINES))
+    kept = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 20)}), DEADLINES)
+    assert kept == Decision(again=40.0)
+    over = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 61)}), DEADLINES)
+    assert kinds(over) == [CleanUp]
+
+
+def test_what_was_left_of_a_run_is_cleaned_up_later() -> None:
+    assert kinds(decide(running("Finished", run={"ended_at": stamp(NOW - 5)}), DEADLINES)) == [CleanUp]
+
+
+def test_history_has_a_limit_and_takes_its_reports_along() -> None:
+    past = tuple(Past(id=f"r{n}", key=str(n), result="Passed", report=f"r{n}-report") for n in range(2))
+    seen = running(
+        "Running", spec={**SPEC, "historyLimit": 2}, hub=HubView(reachable=True, summary=summary())
+    )
+    seen = replace(seen, status=msgspec.structs.replace(seen.status, history=past))
+    decision = decide(seen, DEADLINES)
+    assert [each.id for each in status_of(decision).history] == [ID, "r0"]
+    assert DropReports(("r1-report",)) in decision.actions
+    lowered = replace(running("Finished", pods=Pods(), spec={**SPEC, "historyLimit": 0}))
+    lowered = replace(lowered, status=msgspec.structs.replace(lowered.status, history=past))
+    assert DropReports(("r0-report", "r1-report")) in decide(lowered, DEADLINES).actions
+
+
+@pytest.mark.parametrize("phase", ["Launching", "Starting", "Running", "Stopping"])
+def test_deletion_stops_the_load_at_once(phase: RunPhase) -> None:
+    decision = decide(running(phase, deleting=True), DEADLINES)
+    assert kinds(decision) == [StopRun, CleanUp]
+    assert [action.now for action in decision.actions if isinstance(action, StopRun)] == [True]
+
+
+def test_deletion_of_what_does_not_run_needs_nothing() -> None:
+    assert decide(observed(deleting=True), DEADLINES) == Decision()
+    assert decide(running("Finished", deleting=True), DEADLINES) == Decision()
+
+
+# -- what is kept ---------------------------------------------------------------------------------------------
+
+
+def test_a_status_survives_the_api() -> None:
+    status = status_of(decide(running("Running"), DEADLINES))
+    assert read(write(status)) == status
+    assert read({**write(status), "somethingNew": 1}) == status
+
+
+@pytest.mark.parametrize("broken", [{"run": "mine"}, {"conditions": 5}, [], "x"])
+def test_a_status_that_somebody_has_broken_counts_as_none(broken: Any) -> None:
+    assert read(broken) == Status()
+
+
+def test_names_fit_where_pods_take_theirs_from() -> None:
+    for name in ("a", "nft-platform", "shop.eu", "x" * 63, "y" * 253):
+        found = run_id(name, "uid", "key")
+        assert len(f"{found}-99999") <= 63
+        assert found.replace("-", "a").isalnum()
+    assert run_id("a", "uid-1", "k") != run_id("a", "uid-2", "k")
