@@ -1,0 +1,132 @@
+"""What is read out of Jobs and pods; the statuses are those that a real kubelet and a real Job controller write."""
+
+from typing import Any
+
+import pytest
+
+from squall_operator.model import Pods
+from squall_operator.pods import INDEX, RUNNER, look
+
+AT = "2026-11-21T10:00:00Z"
+JOB: dict[str, Any] = {"metadata": {"name": "shop-1", "creationTimestamp": AT}}
+
+
+def pod(index: int = 0, *, made: str = AT, gone: bool = False, **status: Any) -> dict[str, Any]:
+    metadata = {
+        "name": f"shop-1-{index}-abcde",
+        "annotations": {INDEX: str(index)},
+        "creationTimestamp": made,
+    }
+    if gone:
+        metadata["deletionTimestamp"] = AT
+    return {"metadata": metadata, "status": {"phase": "Pending", "startTime": AT, **status}}
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {
+        "containerStatuses": [{"name": RUNNER, "state": {"waiting": {"reason": reason, "message": message}}}]
+    }
+
+
+def ended(code: int, reason: str = "Error", phase: str = "Failed") -> dict[str, Any]:
+    state = {"terminated": {"exitCode": code, "reason": reason}}
+    return {"phase": phase, "containerStatuses": [{"name": RUNNER, "state": state}]}
+
+
+def condition(kind: str, status: str, **more: str) -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "status": status, "lastTransitionTime": AT, **more}]}
+
+
+def test_without_a_job_there_is_nothing() -> None:
+    assert look(None, [], []) == Pods()
+
+
+def test_pods_that_run_are_no_trouble() -> None:
+    seen = look(
+        JOB,
+        [pod(0, phase="Running"), pod(1, phase="Running"), pod(2, **ended(0, "Completed", "Succeeded"))],
+        [],
+    )
+    assert seen == Pods(job=True, pods=2)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "text", "grace"),
+    [
+        (waiting("ErrImagePull", "not found"), "ImagePullFailed", "not found", 60),
+        (waiting("ImagePullBackOff"), "ImagePullFailed", "cannot be pulled", 60),
+        (waiting("InvalidImageName"), "ImagePullFailed", "no valid name", 0),
+        (waiting("CreateContainerConfigError", 'secret "x" not found'), "ConfigMissing", 'secret "x"', 30),
+        (waiting("ContainerCreating"), "VolumesMissing", "volumes", 60),
+        (condition("PodScheduled", "False", message="0/1 nodes"), "Unschedulable", "0/1 nodes", 120),
+        (ended(137, "OOMKilled"), "OOMKilled", "more memory than its limit", 0),
+        (ended(1), "RunnerCrashed", "crashed", 0),
+        (ended(104), "BadManifest", "could not use what it was given", 0),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "node was low"},
+            "PodDisrupted",
+            "node was low",
+            0,
+        ),
+        (
+            {"phase": "Failed", **condition("DisruptionTarget", "True", reason="DeletionByTaintManager")},
+            "PodDisrupted",
+            "DeletionByTaintManager",
+            0,
+        ),
+    ],
+)
+def test_each_trouble_has_a_name_and_a_grace(
+    status: dict[str, Any], reason: str, text: str, grace: float
+) -> None:
+    (trouble,) = look(JOB, [pod(**status)], []).troubles
+    assert (trouble.reason, trouble.grace_seconds) == (reason, grace)
+    assert text in trouble.message
+    assert "shop-1-0-abcde" in trouble.message
+
+
+def test_the_worst_trouble_comes_first() -> None:
+    seen = look(JOB, [pod(0, **waiting("ErrImagePull")), pod(1, **ended(1))], [])
+    assert [trouble.reason for trouble in seen.troubles] == ["RunnerCrashed", "ImagePullFailed"]
+
+
+def test_a_container_of_another_name_does_not_make_a_runner_lost() -> None:
+    state = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    assert not look(
+        JOB, [pod(phase="Running", containerStatuses=[{"name": "sidecar", "state": state}])], []
+    ).lost
+
+
+def test_lost_pods_are_lost_runners_with_their_reason() -> None:
+    pods = [pod(0, phase="Running"), pod(1, **ended(137, "OOMKilled")), pod(2, phase="Running", gone=True)]
+    seen = look(JOB, pods, [], processes=2)
+    assert sorted(seen.lost) == [2, 3, 4, 5]
+    assert "OOMKilled" in seen.lost[2]
+    assert "deleted" in seen.lost[5]
+
+
+def test_a_pod_that_took_the_place_of_another_counts() -> None:
+    pods = [pod(0, made="2026-11-21T10:00:09Z", phase="Running"), pod(0, **ended(1))]
+    assert look(JOB, pods, []) == Pods(job=True, pods=1)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ('pods "x" is forbidden: exceeded quota: small, requested: pods=1', "QuotaExceeded"),
+        ('error looking up service account default/x: serviceaccount "x" not found', "ServiceAccountMissing"),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', "PodSecurityViolated"),
+        ("something else", "PodsRefused"),
+    ],
+)
+def test_pods_that_are_not_let_in_show_in_events_only(message: str, reason: str) -> None:
+    events = [{"reason": "FailedCreate", "message": message}, {"reason": "Other", "message": "x"}]
+    (trouble,) = look(JOB, [], events).troubles
+    assert trouble.reason == reason
+    assert message in trouble.message
+    assert not look(JOB, [pod(phase="Running")], events).troubles
+
+
+def test_a_job_that_goes_is_seen() -> None:
+    going = {"metadata": {**JOB["metadata"], "deletionTimestamp": AT}}
+    assert look(going, [], []).deleting
