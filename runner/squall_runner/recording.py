@@ -79,7 +79,6 @@ class RequestSeries:
         "received",
         "receiving",
         "response_time",
-        "retries",
         "sending",
         "sent",
         "tags",
@@ -95,7 +94,6 @@ class RequestSeries:
         self.count = 0
         self.sent = 0.0
         self.received = 0.0
-        self.retries = 0
         self._opened: list[tuple[float, float, float]] = []
         self._buffer = bytearray(_ROW.size * _ROWS_FIRST)
         self._end = len(self._buffer)
@@ -176,8 +174,6 @@ class RequestSeries:
         out.counter("data_received", tags, self.received)
         if self.error:
             out.counter("http_req_errors", tags, self.count)
-        if self.retries:
-            out.counter("http_retries", tags, self.retries)
         for metric, histogram in self._trends():
             out.trend(metric, tags, histogram)
 

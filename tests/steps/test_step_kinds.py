@@ -1,9 +1,6 @@
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from random import Random
-from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -14,7 +11,6 @@ from support.driving import Measured, Told, drive_steps, manifest, prepared, tar
 from squall.spec.steps import Poll, Think
 from squall_runner.load import LoadError
 from squall_runner.steps.poll import pauses as poll_pauses
-from squall_runner.steps.poll import retry_after
 from squall_runner.steps.think import pauses
 
 
@@ -100,18 +96,6 @@ async def test_retry_after_is_respected():
         await drive_steps(server, [{"poll": {"http": {"url": "/job"}, "until": "true", "interval": "1ms"}}])
     first, second = server.seen
     assert second.at - first.at >= 0.99
-
-
-def test_retry_after_in_seconds_and_as_a_date():
-    def asked(text: str) -> float:
-        return retry_after(SimpleNamespace(header=lambda _: text))
-
-    assert asked("120") == 120
-    assert asked("") == asked("soon") == asked("-5") == asked("9" * 400) == 0
-    assert asked(format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)) == pytest.approx(
-        60, abs=2
-    )
-    assert asked("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
 @given(st.integers(1, 10_000), st.integers(0, 2**32))

@@ -21,6 +21,7 @@ from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
 from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions, parse_url
 from squall_runner.load import LoadError
+from squall_runner.resilience.hosts import Resilience
 from squall_runner.steps.context import Context, Target
 from squall_runner.steps.program import Program, compile_steps
 
@@ -203,6 +204,13 @@ class Builder:
         self._clock = clock
         self._tokens = tokens
         self._observer = observer
+        self.resilience = Resilience(
+            manifest.spec.http,
+            shards=manifest.plan.shards,
+            recorder=recorder,
+            note=hooks.note,
+            clock=clock,
+        )
         self.rows: dict[str, Rows] = {}
         self._setup_names: frozenset[str] = frozenset()
 
@@ -320,6 +328,7 @@ class Builder:
             note=self._hooks.note,
             clock=self._clock,
             tokens=self._tokens,
+            resilience=self.resilience,
             observer=self._observer or observer,
             measured=measured,
             pauses=self._observer is None,

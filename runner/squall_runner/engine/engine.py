@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from squall.metrics.snapshot import Snapshot
     from squall_runner.http import Network
     from squall_runner.load import Hooks
+    from squall_runner.resilience.hosts import Resilience
     from squall_runner.steps.context import Observer
     from squall_runner.steps.program import Program
 
@@ -87,6 +88,7 @@ class Engine:
         self._timeline: Timeline | None = None
         self._connectivity: Connectivity | None = None
         self._observation: SelfObservation | None = None
+        self._resilience: Resilience | None = None
         self._network: Network | None = None
         self._setup: Program | None = None
         self._teardown: Program | None = None
@@ -133,6 +135,7 @@ class Engine:
             tokens=self._tokens,
             observer=self._observer,
         )
+        self._resilience = builder.resilience
         builder.open_data()
         log = RequestLog(self._hooks.note, mask)
         self._setup = builder.setup(self._once_examples, log)
@@ -389,6 +392,8 @@ class Engine:
         """Everything measured so far; see `Load.measure`."""
         for executor in self._executors:
             executor.account()
+        if self._resilience is not None:
+            self._resilience.account()
         if self._observation is not None:
             self._observation.read()
         if not self._tags_cut and (warning := self._recorder.limit.warning()):

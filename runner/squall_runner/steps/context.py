@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import RateSeries, Recorder, RequestSeries, Tags, TrendSeries
+    from squall_runner.resilience.hosts import Resilience
 
 
 MAX_STATUSES: Final = 32
@@ -84,6 +85,7 @@ class Context:
         note: Writes to the run's log.
         clock: Seconds, monotonic; the clock of all times in responses.
         tokens: The OAuth2 tokens that requests show.
+        resilience: What is known of the hosts: their pace, their circuits, their retries.
         turns: Whose turn it is among the base URLs.
         observer: Who watches every step, if anybody.
         measured: Whether requests are part of the load's metrics (setup's are not).
@@ -103,6 +105,7 @@ class Context:
     note: Callable[..., None]
     clock: Callable[[], float]
     tokens: Tokens
+    resilience: Resilience
     turns: Iterator[int] = field(default_factory=count)
     observer: Observer | None = None
     measured: bool = True

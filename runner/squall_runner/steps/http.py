@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, NoReturn
 
 from squall.expr import EvaluationError
 from squall.spec.base import seconds
+from squall_runner.resilience.retry import RetryPolicy
 from squall_runner.steps.checking import compile_checks
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.extract import MISSING, ExtractionError, compile_extractor
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, EXTRACT, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
+from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from squall.expr import Scope
-    from squall.spec.http import Http
+    from squall.spec.http import Http, Retry
     from squall.spec.steps import Extractor as ExtractorSpec
     from squall.spec.steps import Step
     from squall_runner.engine.vu import Vu
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from squall_runner.steps.record import Recording
 
 _BY_DEFAULT = ("200-399",)
-UNAUTHORIZED = 401
 _NEEDS_BODY = frozenset({"body", "text"})
 """Names whose use in an expression means that the body has to be kept."""
 
@@ -45,26 +46,39 @@ class Options:
         timeout: Seconds for the whole of it.
         max_redirects: How many are followed.
         expected: The statuses that are no failure.
+        retry: What is sent again; None for nothing.
     """
 
     timeout: float
     max_redirects: int
     expected: frozenset[int]
+    retry: RetryPolicy | None
 
 
 def compile_options(http: Http, ctx: Context) -> Options:
     """The options of a request; the defaults of the manifest where the step says nothing."""
     redirects = ctx.http.max_redirects if http.max_redirects is None else http.max_redirects
+    timeout = seconds(http.timeout or ctx.http.timeout)
     return Options(
-        timeout=seconds(http.timeout or ctx.http.timeout),
+        timeout=timeout,
         max_redirects=redirects,
         expected=expected_statuses(http.expect_status or _BY_DEFAULT),
+        retry=_policy(http.retry or ctx.http.retry, timeout),
     )
 
 
 def default_options(ctx: Context) -> Options:
     """The options of a request about which the manifest says nothing of its own."""
-    return Options(seconds(ctx.http.timeout), ctx.http.max_redirects, expected_statuses(_BY_DEFAULT))
+    timeout = seconds(ctx.http.timeout)
+    return Options(
+        timeout, ctx.http.max_redirects, expected_statuses(_BY_DEFAULT), _policy(ctx.http.retry, timeout)
+    )
+
+
+def _policy(retry: Retry | None, longest: float) -> RetryPolicy | None:
+    if retry is None or not retry.max_retries:
+        return None
+    return RetryPolicy.of(retry, expected_statuses(retry.statuses) if retry.statuses else None, longest)
 
 
 def expected_statuses(ranges: tuple[str, ...] | list[str]) -> frozenset[int]:
@@ -115,7 +129,7 @@ class Meter:
                 series = self._find(vu, stage, response)
         start = response.start
         if response.redirects or response.retries:
-            start = self._extra(vu, stage, response, series, intended)
+            start = self._extra(vu, stage, response, intended)
         series.add(
             start,
             response.end,
@@ -138,13 +152,17 @@ class Meter:
             self._series.setdefault(stage, {})[response.status] = series
         return series
 
-    def _extra(self, vu: Vu, stage: str, response: Response, series: RequestSeries, intended: float) -> float:
+    def _hop(self, vu: Vu, stage: str, hop: Response) -> RequestSeries:
+        return self._site.requests(vu, stage, hop.request.method, str(hop.status), "", failed=False)
+
+    def _extra(self, vu: Vu, stage: str, response: Response, intended: float) -> float:
         """Count what was sent beside the final request; returns when the first one began."""
-        series.retries += response.retries
+        for _ in range(response.retries):
+            count_retry(self._site, vu, stage, response, STALE)
         start = response.start
         for hop in reversed(response.redirects):
             start = hop.start
-            hops = self._site.requests(vu, stage, hop.request.method, str(hop.status), "", failed=False)
+            hops = self._hop(vu, stage, hop)
             hops.add(
                 hop.start,
                 hop.end,
@@ -158,6 +176,14 @@ class Meter:
             if not hop.reused:
                 _opened(hops, hop)
         return start
+
+    def waited(self, vu: Vu, stage: str, response: Response) -> None:
+        """The request recorded last has waited before it was sent, even if on a connection that was open."""
+        hops = response.redirects
+        if hops and hops[0].reused:
+            _opened(self._hop(vu, stage, hops[0]), hops[0])
+        elif not hops and response.reused:
+            _opened(self._find(vu, stage, response), response)
 
     def cancelled(self, vu: Vu, stage: str, method: str) -> None:
         """Count a request that the generator itself cut off: the target may have seen it, but it has not failed."""
@@ -286,6 +312,9 @@ def compile_send(
     control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
     standstill = control.standstill
     meter = Meter(site, options.expected)
+    guard = compile_guard(site, options, meter, keep_body=keep_body)
+    if guard is not None:
+        return guard.send
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
 

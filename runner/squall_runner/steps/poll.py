@@ -1,24 +1,25 @@
 """`poll`: asks again until a job is done.
 
 The job is what is measured (`job_latency`, `poll_count`, `job_failed`); the single polls would only say how often
-somebody asked, so they stay out of the request trends and count as `poll_reqs`.
+somebody asked, so they stay out of the request trends and count as `poll_reqs`. A poll that fails is sent again as any
+request is (`retry`), within the deadline of the job; only when the last try has failed, the job has.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.base import fraction, seconds
 from squall.spec.steps import MIN_INTERVAL
+from squall_runner.resilience.backoff import asked_pause, growing
 from squall_runner.steps.context import Compiled
-from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
-from squall_runner.steps.http import UNAUTHORIZED, Options, Outcome, compile_options, error_of
+from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB
+from squall_runner.steps.http import Outcome, compile_options, error_of
 from squall_runner.steps.request import compile_request
+from squall_runner.steps.sending import STALE, Guard, count_retry, exchange
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Request, Response
     from squall_runner.steps.context import Site
+    from squall_runner.steps.http import Options
     from squall_runner.steps.program import Compiler
 
 _ASKED_TO_WAIT = frozenset({429, 503})
@@ -41,12 +43,15 @@ class _Job:
     """A compiled poll step.
 
     Attributes:
+        guard: Sends the polls.
+        expected: The statuses that are no failure.
         pauses: The pause after the n-th poll, in seconds.
         deadline: For the whole job, in seconds.
     """
 
     site: Site
-    options: Options
+    guard: Guard
+    expected: frozenset[int]
     build: Callable[[Vu], Request]
     until: Evaluate
     fail_when: Evaluate | None
@@ -62,14 +67,14 @@ class _Job:
         polls = 0
         while True:
             try:
-                response = await self._ask(vu, stage, end)
+                response, _ = await self.guard.send(vu, self.build(vu), stage, end, _asks_to_wait)
                 polls += 1
                 error, message = self._verdict(vu, response)
             except (EvaluationError, ValueError, OSError) as problem:
                 error, message = EXPRESSION, str(problem)
             if error != _PENDING:
                 break
-            pause = max(self.pauses(polls, vu.rng), retry_after(response))
+            pause = max(self.pauses(polls, vu.rng), asked_pause(response.header("retry-after")))
             if clock() + pause >= end:
                 error, message = JOB, f"not done within {self.deadline:g} s, after {polls} polls"
                 break
@@ -84,69 +89,14 @@ class _Job:
             self.outcome.record(vu, None, latency, ok=False)
         self.site.fail(vu, error, message)
 
-    async def _ask(self, vu: Vu, stage: str, end: float) -> Response:
-        ctx, root = self.site.ctx, vu.root
-        if root.halted:
-            raise Halted
-        request = self.build(vu)
-        now = ctx.clock()
-        if now - ctx.control.beat > ctx.control.standstill:
-            await ctx.control.thaw()
-            if root.halted:
-                raise Halted
-        root.in_flight += 1
-        ctx.control.last_request = now
-        timeout = max(0.001, min(self.options.timeout, end - now))
-        redirects = self.options.max_redirects
-        try:
-            response = await vu.client.send(request, timeout=timeout, keep_body=True, max_redirects=redirects)
-        except asyncio.CancelledError:
-            self._count(vu, stage, request.method, status="", error=CANCELLED)
-            raise
-        finally:
-            root.in_flight -= 1
-        root.yields += 1
-        vu.ready = response.end
-        if ctx.observer is not None:
-            ctx.observer.exchange(self.site, request, response)
-        error, _ = error_of(response, self.options.expected)
-        status = str(response.status or "")
-        self._count(
-            vu,
-            stage,
-            request.method,
-            status=status,
-            error=error,
-            sent=response.bytes_sent,
-            received=response.bytes_received,
-        )
-        if error and response.status == UNAUTHORIZED:
-            ctx.tokens.answered(response)
-        if response.error:
-            await asyncio.sleep(0)  # as in `http`: a refused connection may have taken no turn of the loop
-        return response
-
     def _verdict(self, vu: Vu, response: Response) -> tuple[str, str]:
         """The class of the job's failure and a sentence, empty when it is done, or `_PENDING`."""
-        error, message = error_of(response, self.options.expected)
+        error, message = error_of(response, self.expected)
         if error:
-            waits = response.status in _ASKED_TO_WAIT and bool(response.header("retry-after"))
-            return (_PENDING, "") if waits else (error, message)
+            return (_PENDING, "") if _asks_to_wait(response) else (error, message)
         if self.fail_when is not None and self.fail_when(vu.env, response):
             return JOB, f"the job has failed: {response.text[:200]}"
         return ("", "") if self.until(vu.env, response) else (_PENDING, "")
-
-    def _count(
-        self, vu: Vu, stage: str, method: str, *, status: str, error: str, sent: int = 0, received: int = 0
-    ) -> None:
-        ctx = self.site.ctx
-        if not ctx.measured:
-            return
-        status = self.site.status(status)
-        tags = self.site.tagged(vu.env, stage=stage, method=method, status=status, error=error)
-        ctx.recorder.counter("poll_reqs", tags).value += 1
-        ctx.recorder.counter("data_sent", tags).value += sent
-        ctx.recorder.counter("data_received", tags).value += received
 
     def _record(self, vu: Vu, stage: str, latency: float, polls: int, *, failed: bool) -> None:
         site = self.site
@@ -155,6 +105,70 @@ class _Job:
         site.trend("job_latency", vu, stage).add(latency)
         site.trend("poll_count", vu, stage).add(polls)
         site.ctx.recorder.rate("job_failed", site.tagged(vu.env, stage=stage)).add(hit=failed)
+
+
+def _asks_to_wait(response: Response) -> bool:
+    """Whether the server asks to come back later; no failure, but its way to say that the job is not done."""
+    return response.status in _ASKED_TO_WAIT and bool(response.header("retry-after"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Polls:
+    """The single requests of a poll step.
+
+    Attributes:
+        site: The step.
+        options: How they are sent.
+    """
+
+    site: Site
+    options: Options
+
+    async def ask(
+        self,
+        vu: Vu,
+        request: Request,
+        stage: str,
+        timeout: float,  # noqa: ASYNC109 - as `exchange`
+        waited: float,
+    ) -> tuple[Response, bool]:
+        """Send one of them and count it; see `Attempt` in `steps.sending`."""
+        response = await exchange(
+            self.site,
+            self.options,
+            vu,
+            request,
+            timeout,
+            waited,
+            lambda: self._count(vu, stage, request.method, status="", error=CANCELLED),
+            keep_body=True,
+        )
+        error, _ = error_of(response, self.options.expected)
+        if self.site.ctx.measured:
+            self._count(
+                vu,
+                stage,
+                request.method,
+                status=str(response.status or ""),
+                error=error,
+                sent=response.bytes_sent,
+                received=response.bytes_received,
+            )
+            for _ in range(response.retries):
+                count_retry(self.site, vu, stage, response, STALE)
+        if response.error:
+            await asyncio.sleep(0)  # as in `http`: a refused connection may have taken no turn of the loop
+        return response, bool(error)
+
+    def _count(
+        self, vu: Vu, stage: str, method: str, *, status: str, error: str, sent: int = 0, received: int = 0
+    ) -> None:
+        recorder = self.site.ctx.recorder
+        status = self.site.status(status)
+        tags = self.site.tagged(vu.env, stage=stage, method=method, status=status, error=error)
+        recorder.counter("poll_reqs", tags).value += 1
+        recorder.counter("data_sent", tags).value += sent
+        recorder.counter("data_received", tags).value += received
 
 
 def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:
@@ -166,7 +180,8 @@ def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     response_scope = scope.with_response()
     job = _Job(
         site=site,
-        options=options,
+        guard=Guard(site, options.retry, options.timeout, _Polls(site, options).ask, lambda *_: None),
+        expected=options.expected,
         build=build,
         until=compile_expression(poll.until, response_scope).evaluate,
         fail_when=compile_expression(poll.fail_when, response_scope).evaluate if poll.fail_when else None,
@@ -178,37 +193,15 @@ def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
 
 
 def pauses(poll: Poll) -> Callable[[int, Random], float]:
-    """The pause in seconds after the n-th poll (from 1): `interval * factor^(n-1)`, bounded and jittered; never without one."""
+    """What draws the pause in seconds after the n-th poll (from 1); never without one."""
     least = seconds(MIN_INTERVAL)
     interval = max(least, seconds(poll.interval))
     if poll.backoff is None:
         return lambda _, __: interval
-    factor = float(poll.backoff.factor)
-    most = seconds(poll.backoff.max)
-    jitter = fraction(poll.backoff.jitter)
-    # Beyond this the power overflows, and the longest pause has been reached long before.
-    steps = 200
-
-    def pause(number: int, rng: Random) -> float:
-        length = min(most, interval * factor ** min(number - 1, steps))
-        if jitter:
-            length *= 1 + jitter * (2 * rng.random() - 1)
-        return max(least, length)
-
-    return pause
-
-
-def retry_after(response: Response) -> float:
-    """Seconds that the server asks to wait (RFC 9110, section 10.2.3); 0 when it does not ask."""
-    text = response.header("retry-after").strip()
-    if not text:
-        return 0.0
-    if text.isdecimal() and len(text) < 10:
-        return float(text)
-    try:
-        due = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-    if due.tzinfo is None:
-        due = due.replace(tzinfo=UTC)
-    return max(0.0, (due - datetime.now(UTC)).total_seconds())
+    return growing(
+        interval,
+        factor=float(poll.backoff.factor),
+        most=seconds(poll.backoff.max),
+        jitter=fraction(poll.backoff.jitter),
+        least=least,
+    )

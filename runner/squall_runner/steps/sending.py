@@ -1,0 +1,329 @@
+"""Sending with care: what `spec.http` declares about a host stands between a step and its requests.
+
+A step whose manifest declares none of it does not come here; see `compile_send` in `steps.http`. In order, a request
+asks whether the circuit of its host lets it through, waits for its turn in the host's pace, and asks once more; then it
+is sent, and if it fails and its policy and the host's budget allow it, all of this begins anew after a pause.
+
+Host, pace and circuit are those of the request itself: redirects that it follows are not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from squall_runner.http.errors import RequestError
+from squall_runner.http.response import failed
+from squall_runner.resilience.backoff import asked_pause
+from squall_runner.resilience.breaker import REJECTED
+from squall_runner.steps.failure import CIRCUIT_OPEN, RATE_LIMITED, Halted
+from squall_runner.waiting import wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol, TypeAlias
+
+    from squall_runner.engine.vu import Vu
+    from squall_runner.http import Request, Response
+    from squall_runner.resilience.hosts import Circuit
+    from squall_runner.resilience.retry import RetryPolicy
+    from squall_runner.steps.context import Site
+    from squall_runner.steps.http import Meter, Options
+
+    Result: TypeAlias = tuple[Response, bool]
+    """A response, and whether it is a failure."""
+
+    class Attempt(Protocol):
+        """Sends a request once and records it."""
+
+        async def __call__(
+            self,
+            vu: Vu,
+            request: Request,
+            stage: str,
+            timeout: float,  # noqa: ASYNC109 - as `exchange`
+            waited: float,
+        ) -> Result:
+            """`timeout` is what is left of it after the `waited` seconds before; raises as `exchange`."""
+
+
+STALE: Final = "stale"
+"""The cause of a retry that is no failure of the target's: it had closed a kept connection in the meantime."""
+_UNSENT_SECONDS: Final = 0.1
+"""The pause after a request that was not sent; without it a VU would do nothing but fail, as fast as it can."""
+UNAUTHORIZED: Final = 401
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+
+
+async def exchange(  # noqa: PLR0917 - called from here and from `steps.poll`
+    site: Site,
+    options: Options,
+    vu: Vu,
+    request: Request,
+    timeout: float,  # noqa: ASYNC109 - the client's deadlines watch it
+    waited: float,
+    cancelled: Callable[[], None],
+    *,
+    keep_body: bool,
+) -> Response:
+    """Send a request once; counting it is the caller's.
+
+    Args:
+        site: The step.
+        options: How it is sent.
+        vu: Who sends it.
+        request: What is sent.
+        timeout: For the whole of it, in seconds.
+        waited: How long it waited for its turn before, in seconds; becomes a part of it.
+        cancelled: Counts it when it is cut off.
+        keep_body: Whether its body will be used.
+
+    Raises:
+        Halted: The VU may send nothing more.
+        asyncio.CancelledError: It was cut off.
+    """
+    ctx, root = site.ctx, vu.root
+    if root.halted:
+        raise Halted
+    now = ctx.clock()
+    if now - ctx.control.beat > ctx.control.standstill:
+        await ctx.control.thaw()
+        if root.halted:
+            raise Halted
+    root.in_flight += 1
+    ctx.control.last_request = now
+    try:
+        response = await vu.client.send(
+            request, timeout=timeout, keep_body=keep_body, max_redirects=options.max_redirects
+        )
+    except asyncio.CancelledError:
+        if ctx.measured:
+            cancelled()
+        raise
+    finally:
+        root.in_flight -= 1
+    vu.ready = response.end
+    root.yields += 1
+    if waited:
+        first = _first(response)
+        first.start -= waited
+        first.blocked += waited
+    if ctx.observer is not None:
+        ctx.observer.exchange(site, request, response)
+    if response.status == UNAUTHORIZED and UNAUTHORIZED not in options.expected:
+        ctx.tokens.answered(response)
+    return response
+
+
+def _first(response: Response) -> Response:
+    """What the host answered that the request was sent to."""
+    return response.redirects[0] if response.redirects else response
+
+
+def compile_guard(site: Site, options: Options, meter: Meter, *, keep_body: bool) -> Guard | None:
+    """What stands between an http step and its requests; None when the manifest declares nothing of the kind."""
+    ctx = site.ctx
+    if options.retry is None and not (ctx.resilience.limited or ctx.resilience.breaking):
+        return None
+
+    async def attempt(
+        vu: Vu,
+        request: Request,
+        stage: str,
+        timeout: float,  # noqa: ASYNC109 - as above
+        waited: float,
+    ) -> Result:
+        intended = vu.ready
+        response = await exchange(
+            site,
+            options,
+            vu,
+            request,
+            timeout,
+            waited,
+            lambda: meter.cancelled(vu, stage, request.method),
+            keep_body=keep_body,
+        )
+        if ctx.measured:
+            bad = meter.record(vu, stage, response, intended).failed
+            if waited:
+                meter.waited(vu, stage, response)
+        else:
+            bad = bool(response.error) or response.status not in options.expected
+        if response.error:
+            await asyncio.sleep(0)  # as in `compile_send`
+        return response, bad
+
+    return Guard(site, options.retry, options.timeout, attempt, partial(_count_unsent, site))
+
+
+def _count_unsent(site: Site, vu: Vu, stage: str, response: Response) -> None:
+    """A failure that is no request: nothing was sent, and nothing took time."""
+    tags = site.tagged(vu.env, stage=stage, method=response.request.method, error=response.error)
+    site.ctx.recorder.rate("http_req_failed", tags).add(hit=True)
+    site.ctx.recorder.counter("http_req_errors", tags).value += 1
+
+
+def count_retry(site: Site, vu: Vu, stage: str, response: Response, cause: str) -> None:
+    """Count a request that is sent again, by why."""
+    _count(site, "http_retries", vu, stage, response, cause)
+
+
+def _count(site: Site, metric: str, vu: Vu, stage: str, response: Response, cause: str) -> None:  # noqa: PLR0917
+    if site.ctx.measured:
+        status = "" if cause == STALE else site.status(str(response.status or ""))
+        tags = site.tagged(vu.env, stage=stage, method=response.request.method, status=status, error=cause)
+        site.ctx.recorder.counter(metric, tags).value += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What stands between one step and its requests.
+
+    Attributes:
+        site: The step.
+        policy: The step's retries, if it has any.
+        timeout: For one try, waiting included, in seconds.
+        attempt: Sends once.
+        unsent: Counts a request that was not sent.
+    """
+
+    site: Site
+    policy: RetryPolicy | None
+    timeout: float
+    attempt: Attempt
+    unsent: Callable[[Vu, str, Response], None]
+
+    async def send(
+        self,
+        vu: Vu,
+        request: Request,
+        stage: str,
+        end: float = math.inf,
+        settled: Callable[[Response], bool] = lambda _: False,
+    ) -> Result:
+        """Send a request, and once more as long as that is of use.
+
+        Args:
+            vu: Who sends it.
+            request: What is sent.
+            stage: What it is counted for.
+            end: The moment at which there is no time left for it.
+            settled: Whether a response is an answer although it looks like a failure.
+
+        Returns:
+            What came of the last try.
+
+        Raises:
+            Halted: The VU may send nothing more.
+            asyncio.CancelledError: It was cut off.
+        """
+        intended, policy, number = vu.ready, self.policy, 0
+        response, bad = await self._once(vu, request, stage, end)
+        if policy is None:
+            return response, bad
+        budget = self.site.ctx.resilience.budget(request.origin)
+        if not _unsent(response):
+            budget.deposit(policy.share)
+        while number < policy.most and not settled(response):
+            moved = bool(response.redirects)
+            cause = policy.cause(request.method, response.status, response.error, moved=moved)
+            asked = asked_pause(response.header("retry-after")) if cause else 0.0
+            number += 1
+            pause = max(asked, policy.pause(number, vu.rng))
+            if not cause or asked > policy.longest or self.site.ctx.clock() + pause >= end:
+                break
+            if not budget.spend():
+                _count(self.site, "http_retries_denied", vu, stage, response, cause)
+                break
+            await self._pause(vu, pause)
+            vu.ready = intended
+            count_retry(self.site, vu, stage, response, cause)
+            response, bad = await self._once(vu, request, stage, end)
+        return response, bad
+
+    async def _once(self, vu: Vu, request: Request, stage: str, end: float) -> Result:
+        """One try: through the circuit, in its turn."""
+        if vu.root.halted:
+            raise Halted
+        clock, resilience = self.site.ctx.clock, self.site.ctx.resilience
+        circuit = resilience.circuit(request.origin) if self._breaking else None
+        began = clock()
+        if circuit is not None and circuit.breaker.rejects(began):
+            return await self._reject(vu, request, stage, circuit)
+        limit = max(0.001, min(self.timeout, end - began))
+        waited = 0.0
+        if resilience.limited:
+            turn = await self._turn(vu, request, began + limit)
+            if turn is None:
+                message = (
+                    f"its turn in the rate limit of {request.origin.authority} would come after the timeout"
+                )
+                return await self._fail(vu, request, stage, RATE_LIMITED, message)
+            waited = turn
+        if circuit is None:
+            return await self.attempt(vu, request, stage, limit - waited, waited)
+        ticket = circuit.breaker.enter(clock())
+        if ticket == REJECTED:
+            return await self._reject(vu, request, stage, circuit)
+        try:
+            response, bad = await self.attempt(vu, request, stage, limit - waited, waited)
+        except BaseException:
+            circuit.breaker.abandon(ticket)
+            raise
+        circuit.breaker.leave(ticket, clock(), failed=_host_failed(response))
+        return response, bad
+
+    @property
+    def _breaking(self) -> bool:
+        """Setup and teardown are no load that a host has to be spared; teardown may clean up what the load has done."""
+        return self.site.ctx.resilience.breaking and self.site.ctx.measured
+
+    async def _turn(self, vu: Vu, request: Request, deadline: float) -> float | None:
+        """Wait for one's turn: for how many seconds; None when it would come too late."""
+        line = self.site.ctx.resilience.line(request.origin, vu.shard)
+        if line is None:
+            return 0.0
+        clock = self.site.ctx.clock
+        began = clock()
+        if not await line.queue.turn(deadline):
+            return None
+        waited = clock() - began
+        vu.root.yields += 1
+        if self.site.ctx.measured:
+            line.waits.add(waited)
+        return waited
+
+    async def _reject(self, vu: Vu, request: Request, stage: str, circuit: Circuit) -> Result:
+        return await self._fail(vu, request, stage, CIRCUIT_OPEN, circuit.reject())
+
+    async def _fail(self, vu: Vu, request: Request, stage: str, error: str, message: str) -> Result:
+        """What a request that is not sent comes to."""
+        ctx = self.site.ctx
+        now = ctx.clock()
+        response = failed(request, now, now, RequestError(error, message))
+        if ctx.observer is not None:
+            ctx.observer.exchange(self.site, request, response)
+        if ctx.measured:
+            self.unsent(vu, stage, response)
+        vu.ready = now + _UNSENT_SECONDS
+        await self._pause(vu, _UNSENT_SECONDS)
+        return response, True
+
+    async def _pause(self, vu: Vu, seconds: float) -> None:
+        await wait(seconds, self.site.ctx.clock)
+        vu.root.yields += 1
+
+
+def _unsent(response: Response) -> bool:
+    return response.error in {RATE_LIMITED, CIRCUIT_OPEN}
+
+
+def _host_failed(response: Response) -> bool:
+    """Whether a host could not do what was asked of it; one that redirects has done it."""
+    first = _first(response)
+    return not first.status or first.status == _TOO_MANY or first.status >= _SERVER_ERROR
