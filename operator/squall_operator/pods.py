@@ -170,28 +170,36 @@ def _terminated(pod: Object) -> Object | None:
 
 def _ended_badly(pod: Object) -> str:
     """What became of a pod that is lost, as a part of a sentence; empty while it is well, and when it has succeeded."""
-    status = pod.get("status", {})
     if _phase(pod) == "Succeeded":
         return ""
-    disrupted = _condition(pod, "DisruptionTarget")
-    if disrupted is not None and disrupted.get("status") == "True":
-        return f"was disrupted ({disrupted.get('reason')}): {disrupted.get('message', '')}".rstrip(": ")
+    told = _disrupted(pod) or _exited(pod)
+    if not told and "deletionTimestamp" in pod["metadata"]:
+        return "is being deleted"
+    return told
+
+
+def _disrupted(pod: Object) -> str:
+    """What took a pod away from outside, if anything did."""
+    status = pod.get("status", {})
+    condition = _condition(pod, "DisruptionTarget")
+    if condition is not None and condition.get("status") == "True":
+        return f"was disrupted ({condition.get('reason')}): {condition.get('message', '')}".rstrip(": ")
     if status.get("reason") in ("Evicted", "NodeLost", "Shutdown", "Terminated"):
         return f"was lost ({status['reason']}): {status.get('message', '')}".rstrip(": ")
-    ended = _terminated(pod)
+    return ""
+
+
+def _exited(pod: Object) -> str:
+    """How the runner of a pod has ended, if it has ended badly."""
+    ended, status = _terminated(pod), pod.get("status", {})
     if ended is not None and ended.get("reason") == "OOMKilled":
         return "was killed for using more memory than its limit (OOMKilled)"
     if ended is not None and (int(ended.get("exitCode", 0)) or _phase(pod) == "Failed"):
         code = int(ended.get("exitCode", 0))
         return _EXITS.get(code, f"ended with exit code {code}")
     if _phase(pod) == "Failed":
-        return (
-            f"has failed ({status.get('reason') or 'no reason given'}): {status.get('message', '')}".rstrip(
-                ": "
-            )
-        )
-    if "deletionTimestamp" in pod["metadata"]:
-        return "is being deleted"
+        reason = status.get("reason") or "no reason given"
+        return f"has failed ({reason}): {status.get('message', '')}".rstrip(": ")
     return ""
 
 
