@@ -35,5 +35,9 @@ async def ask(vu: Any) -> None:
     await vu.http("GET", "/x", headers={"X-Vu": str(vu.id)})
 
 
+async def call(vu: Any, *, url: str) -> None:
+    await vu.http("GET", url)
+
+
 async def nothing(vu: Any) -> None:
     """Succeeds."""

@@ -112,7 +112,7 @@ def _grant(oauth2: OAuth2, scope: Scope, ctx: Context) -> Grant:
 def _endpoint(url: str, ctx: Context) -> tuple[Origin, bytes]:
     """Where tokens are asked for; below the first base URL when only a path is given."""
     try:
-        if url.lower().startswith(("http://", "https://")):
+        if "://" in url.partition("?")[0]:
             return parse_url(url)
         if not ctx.targets:
             message = f"oauth2.tokenUrl {url!r} is only a path, and there is no base URL"
