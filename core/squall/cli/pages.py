@@ -145,8 +145,16 @@ def _named(meanings: Mapping[str, str], names: Iterable[str]) -> list[tuple[str,
 _STEP: Final = "scenario, stage, step"
 _REQUEST: Final = f"{_STEP}, method, status, error"
 _ITERATION: Final = "scenario, stage"
+_HOST: Final = "host"
 _TAGS: Final = {
     "http_req_errors": _REQUEST,
+    "http_retries": _REQUEST,
+    "http_retries_denied": _REQUEST,
+    "rate_limit_wait": _HOST,
+    "circuit_state": _HOST,
+    "circuit_opened": _HOST,
+    "circuit_rejected": _HOST,
+    "circuit_open_time": _HOST,
     "poll_reqs": _REQUEST,
     "data_sent": _REQUEST,
     "data_received": _REQUEST,
@@ -225,7 +233,7 @@ def _metric(metric: Metric) -> tuple[str, ...]:
 def _tags_of(name: str) -> str:
     if name in _TAGS:
         return _TAGS[name]
-    if name.startswith("http_req") or name == "http_retries":
+    if name.startswith("http_req"):
         return _REQUEST
     return _ITERATION if name.startswith("iterations") else ""
 

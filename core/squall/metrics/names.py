@@ -114,7 +114,20 @@ _REQUESTS: Final = (
     _trend("http_req_sending", "Sending the request."),
     _trend("http_req_waiting", "From the last byte sent to the first byte received."),
     _trend("http_req_receiving", "Receiving the response."),
-    _counter("http_retries", "Requests repeated because a kept connection had been closed by the server."),
+    _counter(
+        "http_retries",
+        "Requests sent again, by the class of the failure before; `stale`: a kept connection had been closed meanwhile.",
+    ),
+    _counter("http_retries_denied", "Retries that were not made, as the budget of their host was spent."),
+    _trend("rate_limit_wait", "Waiting for one's turn in the rate limit of a host."),
+    _gauge("circuit_state", "The circuit of a host: 0 closed, 1 half open, 2 open.", Merge.MAX),
+    _counter("circuit_opened", "How often the circuit of a host opened."),
+    _counter("circuit_rejected", "Requests that were not sent, as the circuit of their host was open."),
+    _counter(
+        "circuit_open_time",
+        "Time for which the circuit of a host was not closed, added up over the runners.",
+        unit=Unit.SECONDS,
+    ),
     _counter("http_connections", "Connections opened."),
     _counter(
         "auth_tokens",
@@ -171,7 +184,7 @@ BUILT_IN: Final[Catalogue] = MappingProxyType(
 )
 """The metrics that exist in each run, by name, in the order of a report."""
 
-TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "overflow")
+TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "host", "overflow")
 """Tags that Squall itself sets; a manifest adds its own. `overflow` is on what came after the cap on series."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
