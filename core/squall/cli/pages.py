@@ -169,6 +169,7 @@ _TAGS: Final = {
     "arrivals_late": _ITERATION,
     "arrivals_planned": "scenario",
     "dropped_iterations": "scenario",
+    "capacity": "scenario",
     "vus": "scenario",
     "vus_max": "scenario",
 }

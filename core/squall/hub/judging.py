@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall.hub.limits import SECOND
 from squall.hub.model import Stopping
+from squall.hub.searching import Searches
 from squall.metrics import format as fmt
 from squall.metrics.series import Counter, Gauge, Selector
 from squall.report.model import ThresholdState, TierSummary
@@ -60,6 +61,8 @@ class Judge:
         self._safety = SafetyWatch(replace(safety_of(spec), max_duration=None))
         self._limits = saturation_of(spec)
         self._saturation = SaturationWatch(self._limits)
+        self.searches = Searches(spec, plan, store)
+        """Scenarios that search for capacity."""
         self._saturated: list[bool] = []
         """Of each slot counted: whether it was saturated."""
         self._earlier = (-1, 0)
@@ -88,6 +91,8 @@ class Judge:
         saturated = self._saturation.step(slot, self._store) and full
         if slot > self._earlier[0]:
             self._saturated.append(saturated)
+        if full:
+            self.searches.saw(slot, saturated=saturated)
         failed, stop = self._judge(slot) if full else ([], None)
         self._records.append(
             {"slot": slot, "saturated": saturated, "peaks": self._peaks(slot), "failed": failed}
@@ -213,12 +218,13 @@ class Judge:
             saturation=self.saturation(),
             thresholds=ended,
             hopeless=_counted(bad) > 0 and not _counted(good),
+            incapable=self.searches.incapable(),
         )
 
     def _loaded(self, load_seconds: float, threshold: Threshold) -> Spans:
         """When there was load of the kind that a threshold selects."""
         tags = dict(threshold.selector.tags) if threshold.selector else {}
-        return loaded(self._plan, load_seconds, tags)
+        return loaded(self.searches.carried_out(), load_seconds, tags)
 
     def tiers(self, slot: int, load_seconds: float) -> tuple[TierSummary, ...]:
         """Which tiers hold over the run whose last slot this is, and whose load lasted so long; asked once."""
@@ -233,7 +239,20 @@ class Judge:
         )
 
     def saturation(self) -> Saturation:
-        """Whether the generator was saturated, over the slots that any hub process has counted."""
+        """Whether the generator was saturated, over the slots that any hub process has counted.
+
+        It was in any case if it has ended a search: the limit that is known then is the generator's.
+        """
+        found = self._own_saturation()
+        ended = self.searches.ended_by_generator()
+        if not ended:
+            return found
+        advice = (
+            found.message or "spread the load over more CPUs (raise shards), or search below (search.max)"
+        )
+        return replace(found, invalid=True, message=f"{ended}; {advice}")
+
+    def _own_saturation(self) -> Saturation:
         own = self._saturation.result(self._plan.shards)
         slots = self._earlier[0] + 1 + len(self._saturated)
         count = self._earlier[1] + sum(self._saturated)

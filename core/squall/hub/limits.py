@@ -1,6 +1,7 @@
 """What a manifest demands of runners and hub alike, so that both know the same: how long, and how much to remember.
 
-A hub that restarts gets back from the runners what it needs to judge: the windows of all thresholds, and the totals at the
+A hub that restarts gets back from the runners what it needs to judge: the windows of all thresholds, the levels of a
+search, and the totals at the
 moments that thresholds with `after` begin. Runners keep that much, and besides what may pass
 while there is no hub, which they bear for `safety.lostControl`.
 """
@@ -61,6 +62,11 @@ class Limits:
         lost_control = nanoseconds(safety.lost_control)
         windows = [_slots(safety.window), LIVE_WINDOW_SLOTS]
         windows += [_slots(each.over) + _slots(each.for_time) for each in _thresholds(spec)]
+        windows += [
+            _slots(each.search.settle) + max(1, _slots(each.search.hold))
+            for each in spec.scenarios
+            if each.search
+        ]
         starts = [_slots(each.after) for each in _thresholds(spec)] + [_slots(safety.after)]
         return cls(
             lost_control_ns=lost_control,

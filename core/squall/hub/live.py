@@ -14,7 +14,6 @@ from squall.report.model import LiveState, ScenarioState
 if TYPE_CHECKING:
     from squall.hub.run import RunState
     from squall.metrics.series import Tags
-    from squall.metrics.slots import SlotStore
     from squall.plan.model import ScenarioPlan, TestPlan
 
 _REQUESTS: Final = Selector("http_reqs")
@@ -39,7 +38,7 @@ def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveSta
         elapsed_seconds=max(0.0, elapsed),
         planned_seconds=plan.duration_ns / SECOND,
         runners=run.members.states(),
-        scenarios=_scenarios(store, plan, slot),
+        scenarios=_scenarios(run, plan, slot),
         thresholds=run.judge.thresholds(),
         requests_per_second=_count(store.window(_REQUESTS, slot, slot)),
         error_rate=failed.value if isinstance(failed, Rate) and failed.total else 0.0,
@@ -64,20 +63,22 @@ def _count(found: object) -> float:
     return found.value if isinstance(found, Counter) else 0.0
 
 
-def _scenarios(store: SlotStore, plan: TestPlan, slot: int) -> tuple[ScenarioState, ...]:
+def _scenarios(run: RunState, plan: TestPlan, slot: int) -> tuple[ScenarioState, ...]:
+    store = run.store
     done, dropped, failed = (
         {_name(tags): _count(value) for tags, value in store.totals(metric, ("scenario",)).items()}
         for metric in ("iterations", "dropped_iterations", "iterations_failed")
     )
     at_ns = max(0, (slot + 1) * SECOND - 1)  # of the slot that is shown, as the next may be in another stage
+    wanted = {each.name: _wanted(run, each, at_ns) for each in plan.scenarios}
     return tuple(
         ScenarioState(
             name=scenario.name,
             executor=scenario.executor,
             unit="iterations/s" if scenario.is_open else "VUs",
-            stage=scenario.stage_at(at_ns),
+            stage=wanted[scenario.name][0],
             progress=_progress(scenario, at_ns, done.get(scenario.name, 0.0)),
-            target=scenario.target(at_ns),
+            target=wanted[scenario.name][1],
             actual=actual_load(store, scenario, slot),
             iterations=int(done.get(scenario.name, 0)),
             dropped=int(dropped.get(scenario.name, 0)),
@@ -85,6 +86,14 @@ def _scenarios(store: SlotStore, plan: TestPlan, slot: int) -> tuple[ScenarioSta
         )
         for scenario in plan.scenarios
     )
+
+
+def _wanted(run: RunState, scenario: ScenarioPlan, at_ns: int) -> tuple[str, float]:
+    """The stage and the target of a moment: the plan's, or the level that a search has come to."""
+    search = run.judge.searches.get(scenario.name)
+    if search is not None:
+        return search.stage(at_ns // SECOND)
+    return scenario.stage_at(at_ns), scenario.target(at_ns)
 
 
 def _name(tags: Tags) -> str:

@@ -44,7 +44,7 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
         ended_at=_moment(state.ended_ns),
         manifest=spec.manifest,
         options=spec.options,
-        plan=plan,
+        plan=state.judge.searches.carried_out(),
         runners=len(state.members),
         catalogue=catalogue,
         totals=dict(state.store.every_total()),
@@ -65,6 +65,7 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
         warnings=state.timeline.warnings,
         examples=state.timeline.examples,
         timings=times,
+        capacity=state.judge.searches.summaries(),
         saturated_share=state.judge.saturation().share,
         lost_runners=tuple(state.lost),
     )

@@ -88,7 +88,7 @@ class RunState(RunEnding):
             return
         if self.start_ns is None and hello.started_ns is not None:
             # The hub that gave the start could not record it in time.
-            self._begin(now_ns - (hello.now_ns - hello.started_ns))
+            self._begin(now_ns - (hello.now_ns - hello.started_ns), now_ns)
             self._refined = False
         self._remind(member, new=new, now_ns=now_ns)
         self._progress(now_ns, member)
@@ -172,7 +172,7 @@ class RunState(RunEnding):
         if self._opening:
             self._opening = False
             if self.phase in ("connecting", "setup"):
-                self._begin(now_ns + START_LEAD_NS + 2 * self.members.round_trip_ns())
+                self._begin(now_ns + self._lead_ns(), now_ns)
                 self.note("info", "Started", "the load begins", self.start_ns or now_ns)
                 for each in self.members.connected():
                     self._tell_start(each)
@@ -195,6 +195,8 @@ class RunState(RunEnding):
                 self.stop(Stopping(cause="error", reason="SetupLost", message=text), now_ns)
             else:
                 self.send(member, protocol.Setup())
+        if self.phase == "running" and member.started:
+            self._tell_levels(member)
         if self.phase == "teardown" and member.index == self.teardown_runner:
             self.send(member, protocol.Teardown())
 
@@ -229,11 +231,12 @@ class RunState(RunEnding):
             self._opening = True
             self.record("starting", {"at": now_ns}, durable=True)
 
-    def _begin(self, start_ns: int) -> None:
+    def _begin(self, start_ns: int, now_ns: int) -> None:
         self.start_ns = start_ns
         self.record("start", {"at": start_ns})
         self.phase = "running"
         self.deadline_ns = start_ns + self.limits.max_duration_ns
+        self._search(now_ns)
 
     def _tell_start(self, member: Member) -> None:
         assert self.start_ns is not None, "a run that runs has a start"
@@ -241,6 +244,25 @@ class RunState(RunEnding):
             self.send(member, protocol.SetupValues(self.setup_values))
         self.send(member, protocol.Start(member.clock.to_remote(self.start_ns)))
         member.started = True
+        self._tell_levels(member)
+
+    def _lead_ns(self) -> int:
+        """How long before a moment all runners have to be told of it."""
+        return START_LEAD_NS + 2 * self.members.round_trip_ns()
+
+    def _search(self, now_ns: int) -> None:
+        """Let searches for capacity go on: record what they want, then tell the runners."""
+        assert self.start_ns is not None, "a run that runs has a start"
+        earliest = max(0, -(-(now_ns + self._lead_ns() - self.start_ns) // SECOND))
+        for fields, order in self.judge.searches.step(self.judged, earliest):
+            self.record("level", fields, durable=True)
+            for member in self.members.connected():
+                if member.started:
+                    self.send(member, order)
+
+    def _tell_levels(self, member: Member) -> None:
+        for order in self.judge.searches.latest():
+            self.send(member, order)
 
     def _failed(self, member: Member, reason: str, text: str, now_ns: int) -> None:
         who = f"runner {member.index}: " if len(self.members) > 1 else ""
@@ -309,6 +331,8 @@ class RunState(RunEnding):
             why = self._judge(slot, full=self.stopping is None)
             if why is not None:
                 self.stop(why, now_ns)
+            if self.phase == "running":
+                self._search(now_ns)
         if self.phase in ("running", "stopping"):
             self._judge_rest()
             if self.phase == "running" and all(member.lost for member in self.members):
@@ -334,6 +358,8 @@ class RunState(RunEnding):
                     self.stopping = msgspec.convert(record["why"], Stopping)
                 case "teardown":
                     self.phase, self.teardown_runner = "teardown", int(record["runner"])
+                case "level":
+                    self.judge.searches.restore(record)
                 case "judged":
                     self.judge.restore(record)
                 case "end":

@@ -49,13 +49,18 @@ def recorded_by(record: Record) -> Metric:
 
 
 def tag_values(spec: LoadTestSpec) -> dict[str, frozenset[str]]:
-    """The values that the tags `scenario` and `stage` can have; a stage without a name has its place, from 1."""
+    """The values that the tags `scenario` and `stage` can have; a stage without a name has its place, from 1.
+
+    Of `stage` nobody knows them all where a scenario searches for capacity: each level is one.
+    """
     scenarios = frozenset(scenario.name for scenario in spec.scenarios)
     stages = {
         stage.name or str(place)
         for scenario in spec.scenarios
         for place, stage in enumerate(scenario.stages or (), start=1)
     }
+    if any(scenario.search for scenario in spec.scenarios):
+        return {"scenario": scenarios}
     return {"scenario": scenarios, "stage": frozenset(stages)}
 
 

@@ -154,6 +154,12 @@ _ITERATIONS: Final = (
     _gauge(
         "failure_streak", "Longest run of failed iterations, one after the other, on one runner.", Merge.MAX
     ),
+    _gauge(
+        "capacity",
+        "What a `capacity` scenario has found, once it has: the highest load that holds, VUs or arrivals per `timeUnit`.",
+        Merge.LAST,
+        reported=True,
+    ),
     _gauge("vus", "VUs that are running.", Merge.SUM, reported=True),
     _gauge("vus_max", "VUs that have been set up.", Merge.SUM, reported=True),
     _trend("job_latency", "From the first poll of a job to its end.", reported=True),
@@ -167,12 +173,33 @@ _GENERATOR: Final = (
     _counter("arrivals_planned", "Arrivals that the plan had until now (arrival-rate executors)."),
     _counter("arrivals_late", "Arrivals started more than 100 ms late."),
     _trend("loop_lag", "How late the runner's event loop answers.", reported=True),
-    _gauge("cpu_usage", "The runner's use of its CPU; 1 is one core fully used.", Merge.MAX, reported=True),
+    _gauge(
+        "cpu_usage",
+        "The runner's use of the core that it may use, or of its share of one; 1 is all of it.",
+        Merge.MAX,
+        reported=True,
+    ),
+    _counter(
+        "cpu_wait", "Time in which the runner was ready to run and waited for a core.", unit=Unit.SECONDS
+    ),
     _counter("cpu_throttled", "Time in which the runner was throttled by its CPU limit.", unit=Unit.SECONDS),
+    _gauge(
+        "cores_busy",
+        "How busy the cores are that the runner may use, by whomever; 1 is all of them fully.",
+        Merge.MAX,
+    ),
     _trend("gc_pause", "Pauses of the runner by garbage collection."),
     _gauge("connections_open", "Open connections of the runner.", Merge.SUM),
+    _gauge(
+        "ports_used",
+        "Share of the local ports that the runner's connections to one destination take at most, just closed ones included.",
+        Merge.MAX,
+    ),
+    _trend("send_stall", "Times for which a connection could send nothing, as its peer did not take it."),
     _gauge("open_files", "Open file descriptors of the runner.", Merge.MAX),
+    _gauge("files_used", "Open file descriptors of the runner as a share of its limit.", Merge.MAX),
     _gauge("memory_resident", "Resident memory of the runner.", Merge.MAX, unit=Unit.BYTES),
+    _counter("clock_steps", "Steps of the machine's clock by more than a second."),
     _counter(
         "series_dropped",
         "Values counted without some of the manifest's tags, since the cap on series was reached.",

@@ -169,6 +169,56 @@ class LoadSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Planned iterations or arrivals, where the executor fixes them."""
 
 
+class LevelResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What came of one level of a search for capacity; figures are of the time in which it was judged."""
+
+    number: int
+    target: int
+    """In the search's unit."""
+    at_seconds: float
+    """When it began."""
+    seconds: float
+    """How long it was judged for."""
+    purpose: str
+    """`grow`, `bisect` or `confirm`."""
+    outcome: str
+    """`held`, `failed`, `limited` (it failed, and the generator may be to blame) or `unknown`."""
+    limiting: str = ""
+    """The first condition that was broken; `delivered` is Squall's own: 95 % of the level began."""
+    observed: float | None = None
+    observed_unit: str = ""
+    p95_seconds: float | None = None
+    """Of `http_req_response_time`."""
+    error_rate: float | None = None
+    """Of requests."""
+    requests_per_second: float = 0.0
+    iterations_per_second: float = 0.0
+    """Completed ones."""
+
+
+class CapacitySummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a search for capacity has found."""
+
+    scenario: str
+    unit: str
+    """Of the loads: `VUs`, or iterations per `timeUnit`, such as `iterations/s`."""
+    knee: int
+    """The highest load that held; 0 when none did."""
+    confirmed: bool
+    """Whether it held on every repetition that was asked for."""
+    upper: int | None
+    """The lowest load that failed; None when none did."""
+    ended: str
+    """`found`, `max`, `nothing`, `generator`, `noise`, `time` or `stopped`."""
+    message: str
+    limiting: str = ""
+    """The condition that kept the knee from being higher."""
+    observed: float | None = None
+    observed_unit: str = ""
+    levels: tuple[LevelResult, ...] = ()
+    """In the order in which they were tried."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Something that happened, for the timeline."""
 
@@ -232,6 +282,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     checks: tuple[CheckSummary, ...] = ()
     errors: tuple[ErrorSummary, ...] = ()
     load: tuple[LoadSummary, ...] = ()
+    capacity: tuple[CapacitySummary, ...] = ()
+    """What searches for capacity have found."""
     events: tuple[Event, ...] = ()
     warnings: tuple[str, ...] = ()
     timings: Timings = Timings()

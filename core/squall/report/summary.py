@@ -13,6 +13,7 @@ import squall
 from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, Tags, merge
 from squall.report.figures import check_summaries, error_summaries, find, metric_summaries
 from squall.report.model import (
+    CapacitySummary,
     Event,
     GeneratorSummary,
     LoadSummary,
@@ -45,7 +46,7 @@ class Facts:
         ended_at: When all was over, teardown included; UTC.
         manifest: The effective manifest as plain data.
         options: What the command line changed, for the record.
-        plan: What was planned.
+        plan: What was planned, and which levels there were where they were searched for.
         runners: How many runners there were.
         catalogue: The run's metrics, its own included.
         totals: Every series, merged over runners and time.
@@ -57,6 +58,7 @@ class Facts:
         warnings: What the user should know beside the verdict.
         examples: One error message by (error class, scenario, step).
         timings: How the run itself went.
+        capacity: What searches for capacity have found.
         saturated_share: Share of the run's seconds in which the generator was saturated.
         lost_runners: Runners that were lost.
     """
@@ -79,6 +81,7 @@ class Facts:
     warnings: tuple[str, ...] = ()
     examples: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
     timings: Timings = field(default_factory=Timings)
+    capacity: tuple[CapacitySummary, ...] = ()
     saturated_share: float = 0.0
     lost_runners: tuple[int, ...] = ()
 
@@ -91,6 +94,9 @@ def manifest_hash(manifest: dict[str, Any]) -> str:
 def build_summary(facts: Facts) -> Summary:
     """All figures of the report."""
     places = _places(facts.manifest)
+    for found in facts.capacity:
+        for level in sorted({each.target for each in found.levels}):
+            places[("scenario", found.scenario), ("stage", str(level))] = len(places)
     metrics = metric_summaries(facts.totals, facts.catalogue, partial(_seconds, facts), places)
     return Summary(
         squall_version=squall.__version__,
@@ -111,6 +117,7 @@ def build_summary(facts: Facts) -> Summary:
         checks=check_summaries(facts.totals, places),
         errors=error_summaries(facts.totals, facts.examples),
         load=tuple(_load(facts, scenario) for scenario in facts.plan.scenarios),
+        capacity=facts.capacity,
         events=facts.events,
         warnings=facts.warnings,
         timings=facts.timings,
@@ -211,7 +218,7 @@ def _load(facts: Facts, scenario: ScenarioPlan) -> LoadSummary:
         scenario=name,
         executor=scenario.executor,
         unit="iterations/s" if scenario.is_open else "VUs",
-        peak_target=scenario.peak,
+        peak_target=_peak_target(facts, scenario),
         peak_actual=facts.peaks.get(name, peak_vus),
         iterations=_count(facts, "iterations", name),
         failed=_count(facts, "iterations_failed", name),
@@ -219,6 +226,16 @@ def _load(facts: Facts, scenario: ScenarioPlan) -> LoadSummary:
         interrupted=_count(facts, "iterations_interrupted", name),
         planned=None if scenario.is_random else scenario.planned_iterations,
     )
+
+
+def _peak_target(facts: Facts, scenario: ScenarioPlan) -> float:
+    """The highest load of the plan; of a search the highest that it has come to."""
+    tried = [
+        level.target for each in facts.capacity if each.scenario == scenario.name for level in each.levels
+    ]
+    if scenario.search is None:
+        return scenario.peak
+    return scenario.search.per_second(max(tried, default=0))
 
 
 def _generator(facts: Facts) -> GeneratorSummary:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from squall.spec.base import Count, Duration, Expression, Label, Model, Name, Percent, PositiveInt, Rule, Text
+from squall.spec.base import Count, Duration, Label, Model, Name, Percent, PositiveInt, Rule, Text
 from squall.spec.steps import Steps, Tags
 
 ExecutorName = Literal[
@@ -66,7 +66,7 @@ class LevelThreshold(Model):
 
     metric: Text
     """The metric, with a selector if need be: `http_req_duration{scenario:find}`."""
-    expression: Expression
+    expression: Annotated[str, Field(min_length=1, max_length=128)]
     """As in `thresholds`, judged on what was measured while the level was held: `p(95)<200ms`."""
 
 

@@ -37,6 +37,7 @@ class Measured:
         metrics: By name.
         tags: Names of tags, the user's own included.
         scenarios: Scenario names, each with its stages and its named steps.
+        searches: Scenarios whose stages are the levels of a search, whichever these will be.
         checks: Names of checks.
     """
 
@@ -44,6 +45,7 @@ class Measured:
     tags: frozenset[str]
     scenarios: dict[str, tuple[frozenset[str], frozenset[str]]]
     checks: frozenset[str]
+    searches: frozenset[str] = frozenset()
 
 
 def measured(root: Node) -> tuple[Measured, list[Problem]]:
@@ -52,6 +54,7 @@ def measured(root: Node) -> tuple[Measured, list[Problem]]:
     metrics = dict(BUILT_IN)
     tags: set[str] = set(TAGS)
     checks: set[str] = set()
+    searches: set[str] = set()
     scenarios: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     for index, scenario in enumerate(items_at(root, "spec", "scenarios")):
         path: Path = ("spec", "scenarios", index)
@@ -68,7 +71,9 @@ def measured(root: Node) -> tuple[Measured, list[Problem]]:
         name = text_at(scenario, "name")
         if name:
             scenarios[name] = (frozenset(stages), frozenset(steps))
-    return Measured(metrics, frozenset(tags), scenarios, frozenset(checks)), problems
+            searches |= {name} if find(scenario, "search") else set()
+    found = Measured(metrics, frozenset(tags), scenarios, frozenset(checks), frozenset(searches))
+    return found, problems
 
 
 def check_thresholds(root: Node, known: Measured) -> list[Problem]:
@@ -80,6 +85,9 @@ def check_thresholds(root: Node, known: Measured) -> list[Problem]:
         places += [
             ("spec", "tiers", tier, "thresholds", i) for i, _ in enumerate(items_at(item, "thresholds"))
         ]
+    for index, scenario in enumerate(items_at(root, "spec", "scenarios")):
+        levels = items_at(scenario, "search", "thresholds")
+        places += [("spec", "scenarios", index, "search", "thresholds", i) for i, _ in enumerate(levels)]
     return [problem for path in places for problem in _check(root, path, known)]
 
 
@@ -201,7 +209,8 @@ def _wrong_tags(tags: dict[str, str], known: Measured) -> Iterator[tuple[str, st
     stages = frozenset[str]().union(*(stages for stages, _ in of))
     steps = frozenset[str]().union(*(steps for _, steps in of))
     stage, step, check = tags.get("stage"), tags.get("step"), tags.get("check")
-    if stage is not None and stage not in stages:
+    searched = bool(known.searches) if scenario is None else scenario in known.searches
+    if stage is not None and stage not in stages and not (searched and stage.isdecimal()):
         yield _no_value("stage", stage, stages)
     if step is not None and step not in steps and not _DEFAULT_STEP.fullmatch(step):
         yield _no_value("step", step, steps)

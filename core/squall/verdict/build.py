@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from squall.metrics.declared import catalogue_of, tag_values
 from squall.metrics.names import Catalogue, Kind, Metric, Unit
 from squall.metrics.series import Selector
+from squall.spec import loadtest
 from squall.spec.base import fraction, seconds, whole
 from squall.verdict.grammar import compile_expression
 from squall.verdict.quantity import ThresholdError
@@ -20,7 +21,7 @@ from squall.verdict.tiers import Tier
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from squall.spec import loadtest
+    from squall.spec.scenarios import Scenario
 
 _NO_TAGS: Final[Mapping[str, Collection[str]]] = {}
 
@@ -136,6 +137,17 @@ def thresholds_of(spec: loadtest.LoadTestSpec) -> list[Threshold]:
     return [threshold_of(each, catalogue, tags) for each in spec.thresholds]
 
 
+def level_thresholds_of(
+    scenario: Scenario, catalogue: Catalogue, tags: Mapping[str, Collection[str]] = _NO_TAGS
+) -> tuple[Threshold, ...]:
+    """What each level of a scenario's search has to meet. Raises like `threshold_of`."""
+    found = scenario.search.thresholds if scenario.search else []
+    return tuple(
+        threshold_of(loadtest.Threshold(metric=each.metric, expression=each.expression), catalogue, tags)
+        for each in found
+    )
+
+
 def tiers_of(spec: loadtest.LoadTestSpec) -> list[Tier]:
     """The tiers, in the manifest's order. Raises like `threshold_of`."""
     catalogue, tags = catalogue_of(spec), tag_values(spec)
@@ -161,6 +173,11 @@ def threshold_problems(spec: loadtest.LoadTestSpec) -> Iterator[tuple[str, Thres
         (f"spec.tiers[{t}].thresholds[{i}]", each)
         for t, tier in enumerate(spec.tiers)
         for i, each in enumerate(tier.thresholds)
+    ]
+    placed += [
+        (f"spec.scenarios[{s}].search.thresholds[{i}]", loadtest.Threshold(**each.model_dump()))
+        for s, scenario in enumerate(spec.scenarios)
+        for i, each in enumerate(scenario.search.thresholds if scenario.search else ())
     ]
     for path, each in placed:
         try:
@@ -206,8 +223,15 @@ def saturation_of(spec: loadtest.LoadTestSpec) -> SaturationLimits:
         scenarios=tuple(
             scenario.name
             for scenario in spec.scenarios
-            if scenario.executor.endswith("-arrival-rate") and scenario.when_saturated != "queue"
+            if _by_the_clock(scenario) and scenario.when_saturated != "queue"
         ),
+    )
+
+
+def _by_the_clock(scenario: Scenario) -> bool:
+    """Whether its iterations begin by the clock, not when those before have ended."""
+    return scenario.executor.endswith("-arrival-rate") or (
+        scenario.search is not None and scenario.search.by == "rate"
     )
 
 

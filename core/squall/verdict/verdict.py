@@ -6,7 +6,7 @@ One result stands, the first that applies of
     Error      it could not be carried out: nothing can be said about the target
     Aborted    it was ended early: by threshold, user, deadline, safety, policy or scenario
     Invalid    the generator was saturated: its numbers cannot be trusted
-    Failed     a threshold failed, every iteration failed, or a figure got worse than the baseline allows
+    Failed     a threshold failed, every iteration failed, no load at all held, or a figure got worse than the baseline allows
     Passed
 """
 
@@ -106,6 +106,7 @@ def decide(
     saturation: Saturation | None = None,
     thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
     hopeless: bool = False,
+    incapable: str = "",
 ) -> Verdict:
     """The verdict of a run that has ended.
 
@@ -115,6 +116,7 @@ def decide(
         thresholds: Each with how it ended and whether it held. Those of severity `warn` decide nothing.
         hopeless: Iterations have failed, and not one was carried through: whatever thresholds say, the scenario as it
             is written never happened.
+        incapable: A search for capacity has found that not even the lowest load holds, and says so.
     """
     known = list(endings)
     error = next((ending for ending in known if ending.cause == "error"), None)
@@ -136,6 +138,8 @@ def decide(
     if hopeless:
         message = "every iteration failed: the scenario was not carried through a single time"
         return Verdict(Result.FAILED, "NoIterationCompleted", message, ExitCode.THRESHOLDS)
+    if incapable:
+        return Verdict(Result.FAILED, "NoCapacity", incapable, ExitCode.THRESHOLDS)
     message = "every threshold held" if judged else "there are no thresholds to break"
     return Verdict(Result.PASSED, "ThresholdsHeld", message, ExitCode.PASSED)
 
