@@ -77,6 +77,8 @@ class Agent:
         self._stopped = ""
         self._finished = False
         self._code = EXIT_OK
+        self.problem = ""
+        """Why it left before it was told to, for a message to people: the hub may never hear of it."""
         self._heard_ns = self._seen_ns = clock()
         self._start = asyncio.Event()
         self._ended = asyncio.Event()
@@ -84,7 +86,9 @@ class Agent:
         self._setup: asyncio.Task[None] | None = None
         self._teardown: asyncio.Task[None] | None = None
         url = assignment.hub.rstrip("/") + protocol.PATH.format(run=assignment.run)
-        self._link = Link(url, assignment.token, hello=self._hello, heard=self._hear)
+        self._link = Link(
+            url, assignment.token, hello=self._hello, heard=self._hear, certificates=assignment.hub_ca
+        )
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -220,6 +224,7 @@ class Agent:
         """End this process: no more load from now on, then exit."""
         if not self._exit.is_set():
             self._code = code
+            self.problem = why if code else ""
             self._note("error" if code else "info", "RunnerLeaves", message=why)
             self._stopped = self._stopped or "LostControl"
             self._exit.set()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,8 @@ class Link:
         token: The run's token.
         hello: Makes the first message of a connection.
         heard: Called with each message of the hub.
+        certificates: A file with the certificates, in PEM, that alone vouch for the hub; empty for those that the machine trusts. It is
+            read for each connection: where it is replaced, before the hub's own certificate is, the run goes on.
         jitter: A number from 0 to 1, for the pauses between attempts.
     """
 
@@ -45,12 +48,14 @@ class Link:
         *,
         hello: Callable[[], protocol.Hello],
         heard: Callable[[protocol.FromHub], None],
+        certificates: str = "",
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"}
         self._hello = hello
         self._heard = heard
+        self._certificates = certificates
         self._jitter = jitter
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -90,7 +95,9 @@ class Link:
                 met = False
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        socket = await session.ws_connect(self._url, max_msg_size=protocol.MAX_FRAME)
+                        socket = await session.ws_connect(
+                            self._url, max_msg_size=protocol.MAX_FRAME, ssl=self._trust()
+                        )
                     met = True
                     if await self._talk(socket) == protocol.CLOSE_REFUSED:
                         return
@@ -98,6 +105,14 @@ class Link:
                     self.problem = str(error) or type(error).__name__
                 pause = FIRST_RETRY_SECONDS if met else min(pause * 2, LAST_RETRY_SECONDS)
                 await asyncio.sleep(pause * (0.5 + self._jitter() / 2))
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        """Whom to believe that they are the hub; True is what the machine says.
+
+        Raises:
+            OSError: The file cannot be read, or holds no certificate.
+        """
+        return ssl.create_default_context(cafile=self._certificates) if self._certificates else True
 
     async def _talk(self, socket: aiohttp.ClientWebSocketResponse) -> int:
         """One connection from hello to its end; returns the code with which it was closed."""

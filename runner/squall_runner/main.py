@@ -1,10 +1,12 @@
 """`squall-runner`: one process that carries some shards of a run.
 
-It is started by `squall run`, or as a pod, and given an assignment as one line of JSON on standard input or in a file. It is not
-meant to be typed by people. When standard input ends without an assignment, there is nothing to do and it exits 0.
+It is started by `squall run`, and given an assignment as one line of JSON on standard input or in a file. As a pod it finds what
+it needs in a folder, and may start further processes of its kind. It is not meant to be typed by people. When standard input
+ends without an assignment, there is nothing to do and it exits 0.
 
 Exit codes: 0 it was told to stop, or all is done; 1 it crashed; 70 nobody was in control any more; 104 the assignment or
-the manifest is wrong. A verdict is never to be read from them.
+the manifest is wrong. A verdict is never to be read from them. A pod of several processes exits with the code of the first that
+failed; where that was killed, with 128 and the signal's number.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,8 +45,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--assignment", metavar="FILE", help="read the assignment from FILE, not standard input"
     )
+    parser.add_argument("--pod", metavar="DIR", type=Path, help="be the pod whose run is described in DIR")
     options = parser.parse_args(arguments)
-    # Loaded before the assignment is read: whoever is in a hurry starts this process early and decides meanwhile.
+    if options.pod is not None:
+        return _run_pod(options.pod)
+    make_load = _engine()
+    try:
+        assignment = read_assignment(options.assignment)
+    except EOFError:
+        return EXIT_OK
+    except (OSError, ValueError, msgspec.DecodeError) as error:
+        print(f"squall-runner: no usable assignment: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        return ExitCode.MANIFEST
+    return run(assignment, make_load)
+
+
+def _engine() -> Callable[[Assignment, str, Hooks], Load]:
+    """What makes the load; loaded before the assignment is read: who is in a hurry starts this process and decides meanwhile."""
     from squall_runner.engine import Engine  # noqa: PLC0415 - `--help` answers at once
 
     gc.freeze()  # what is loaded stays: no collection needs to look at it again
@@ -54,14 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def engine(assignment: Assignment, attempt: str, hooks: Hooks) -> Load:
         return Engine(assignment, attempt=attempt, hooks=hooks)
 
+    return engine
+
+
+def _run_pod(folder: Path) -> int:
+    from squall_runner import pod  # noqa: PLC0415 - only pods need it
+
+    # The first process of a container that says nothing about a signal never gets it. Until there is load, leaving is all it takes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
     try:
-        assignment = read_assignment(options.assignment)
-    except EOFError:
-        return EXIT_OK
-    except (OSError, ValueError, msgspec.DecodeError) as error:
-        print(f"squall-runner: no usable assignment: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        assignments = pod.read(folder, os.environ)
+    except pod.PodError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        print(f"squall-runner: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the pod's log
         return ExitCode.MANIFEST
-    return run(assignment, engine)
+    if len(assignments) == 1:
+        return run(assignments[0], _engine())
+    return asyncio.run(pod.carry(assignments))
 
 
 def read_assignment(path: str | None) -> Assignment:
@@ -117,6 +144,8 @@ async def _run(assignment: Assignment, make_load: Callable[[Assignment, str, Hoo
     else:
         loop.add_signal_handler(signal.SIGINT, agent.terminate)
     code = await agent.run()
+    if agent.problem:
+        print(f"squall-runner: {agent.problem}", file=sys.stderr)  # noqa: T201 - the hub may not hear it
     await _leave(code)
     return code
 

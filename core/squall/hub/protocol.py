@@ -313,6 +313,8 @@ class Assignment(msgspec.Struct, frozen=True):
         secrets: Values of its secret variables.
         files: Where each of `spec.files` lies on this machine.
         exit_with_parent: End at once when standard input closes: the process that started this one is gone.
+        hub_ca: A file with the certificates, in PEM, that alone vouch for a hub with `https://`; empty for those that the
+            machine trusts.
     """
 
     run: str
@@ -325,3 +327,4 @@ class Assignment(msgspec.Struct, frozen=True):
     secrets: dict[str, str]
     files: dict[str, str]
     exit_with_parent: bool = False
+    hub_ca: str = ""

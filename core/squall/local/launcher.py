@@ -95,11 +95,12 @@ class Launcher:
 
     def suspend(self) -> None:
         """Stand still until somebody lets this process go on, and the runners with it: nobody else would stop their load."""
-        self._tell_all(signal.SIGSTOP)
+        self.tell_all(signal.SIGSTOP)
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._tell_all(signal.SIGCONT)
+        self.tell_all(signal.SIGCONT)
 
-    def _tell_all(self, number: signal.Signals) -> None:
+    def tell_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process that still runs."""
         for process in (*self._processes.values(), *self._waiting):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(number)

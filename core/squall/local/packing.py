@@ -1,12 +1,10 @@
-"""Which process carries which shards.
-
-Shards are dealt like cards, not cut into blocks: where shards have roles, neighbours mostly do the same, and dealing
-gives every process some of each.
-"""
+"""Which process carries which shards, and how many processes this machine can use."""
 
 from __future__ import annotations
 
 import os
+
+from squall.hub.assignment import deal
 
 
 def cores() -> int:
@@ -22,5 +20,4 @@ def pack(shards: int, processes: int) -> tuple[tuple[int, ...], ...]:
         shards: How many shards the run has, from 1.
         processes: How many processes may run, from 1.
     """
-    hands = min(shards, processes)
-    return tuple(tuple(range(hand, shards, hands)) for hand in range(hands))
+    return deal(range(shards), processes)
