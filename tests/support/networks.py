@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions
+from squall_runner.http import Limits, Network, NetworkOptions, Proxy, TlsOptions
 
 
 def _sockets() -> int:
@@ -24,13 +24,16 @@ def _sockets() -> int:
 
 
 @asynccontextmanager
-async def watched_network(tls: TlsOptions | None = None) -> AsyncIterator[Network]:
+async def watched_network(
+    tls: TlsOptions | None = None, proxy: Proxy | None = None
+) -> AsyncIterator[Network]:
     """Opens a network with short timeouts and small limits; whoever leaves it has closed his servers before."""
     before = _sockets()
     options = NetworkOptions(
         limits=Limits(max_head_bytes=65536, max_body_bytes=100_000),
         connect_timeout=0.3,
         tls=tls or TlsOptions(),
+        proxy=proxy,
     )
     network = Network(options)
     yield network

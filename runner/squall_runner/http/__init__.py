@@ -22,6 +22,7 @@ from squall_runner.http.limits import Limits
 from squall_runner.http.multipart import Field, FileBody, FilePart, Multipart
 from squall_runner.http.network import Network, NetworkOptions, NetworkStats
 from squall_runner.http.origin import Origin, encode_target, parse_url
+from squall_runner.http.proxy import Proxy
 from squall_runner.http.request import Request, StreamBody, Template, build, header_line, render_headers
 from squall_runner.http.resolver import Resolver
 from squall_runner.http.response import Response
@@ -41,6 +42,7 @@ __all__ = [
     "NetworkOptions",
     "NetworkStats",
     "Origin",
+    "Proxy",
     "Request",
     "Resolver",
     "Response",

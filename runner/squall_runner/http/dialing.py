@@ -7,6 +7,7 @@ is the network's matter.
 from __future__ import annotations
 
 import asyncio
+from asyncio.sslproto import _SSLProtocolTransport
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -158,8 +159,15 @@ async def secure(  # noqa: PLR0917 - two callers
     except BaseException:
         transport.abort()
         raise
+    _make_stackable(secured)
     protocol.connection_made(secured)
     return secured
+
+
+def _make_stackable(transport: asyncio.Transport) -> None:
+    """Lets TLS within TLS be cut off: asyncio of Python 3.11 calls a method of its own with one argument too many."""
+    if isinstance(transport, _SSLProtocolTransport):
+        transport._force_close = lambda _: transport.abort()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
 
 
 def _handshaken(transport: asyncio.Transport | None, below: ssl.SSLObject | None) -> asyncio.Transport:

@@ -94,6 +94,8 @@ class Proxy:
         Raises:
             ValueError: One of them is not what it should be.
         """
+        if "@" in url:
+            raise ValueError("credentials belong in http.proxy.auth, not in the URL of the proxy")
         origin, target = parse_url(url)
         if target != b"/":
             raise ValueError(f"{url!r} is no proxy: write scheme, host and port, such as http://proxy:3128")
