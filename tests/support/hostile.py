@@ -52,6 +52,10 @@ class Peer:
         self._requests.append(whole)
         return whole
 
+    def some(self) -> None:
+        """Reads whatever has come of a request."""
+        self._more()
+
     def send(self, data: bytes) -> None:
         self._sock.sendall(data)
 

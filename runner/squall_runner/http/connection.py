@@ -201,6 +201,16 @@ class Connection(asyncio.Protocol):
             self._interim += 1
             self._permits.append(None)
 
+    def _take_status(self, now: float) -> bool:
+        """Takes the status of a response whose end the parser does not tell; fails when none can end with it."""
+        status = self._parser.get_status_code()
+        if status < 200 and status != 101:  # below 100, or an interim response that announces a body
+            text = f"what the server sent is not HTTP: no response ends with status {status}"
+            self._fail(RequestError(PROTOCOL, text), now)
+            return False
+        self._status = status
+        return True
+
     def _receive_head(self, now: float) -> None:
         """Takes in a response that has no body whatever its header says (RFC 9110, section 9.3.2).
 
@@ -218,7 +228,8 @@ class Connection(asyncio.Protocol):
             if self._interim > interim:
                 continue
             self._keep_alive = len(head) == end and Headers(head, interim).keep_alive()
-            self._status = parser.get_status_code()
+            if not self._take_status(now):
+                return
             self._parts.clear()
             self._parser = HttpResponseParser(self)
             self._finish(now)
@@ -374,8 +385,8 @@ class Connection(asyncio.Protocol):
                 and Headers(self._head, self._interim).end_with_connection()
             ):
                 self._keep_alive = False
-                self._status = self._parser.get_status_code()
-                self._finish(now)
+                if self._take_status(now):
+                    self._finish(now)
             else:
                 self._fail(lost(exc, f"({self._how_far()})"), now)
         self._deadlines.members.discard(self)
