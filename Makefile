@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format generate cluster bench-local bench-engine bench-profile clean
+.PHONY: help setup demo test lint format generate fuzz cluster bench-local bench-engine bench-profile clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ generate: setup ## Write the CRDs, the editor schema and the reference from the 
 
 cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as root, on Debian)
 	@$(BIN)/python tests/cluster/run.py
+
+fuzz: setup ## Feed a million odd responses to the HTTP client (INPUTS=, SEED=)
+	@PYTHONPATH=tests $(BIN)/python -m support.responsefuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
 bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
 	@$(BIN)/python bench/local.py

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from squall.errors import SquallError
 from squall.expr import ExpressionError, compile_pattern
+from squall_runner.http import BodyError
+from squall_runner.steps.failure import EXTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +46,17 @@ class Source(Protocol):
 
 
 class ExtractionError(SquallError):
-    """A response does not hold what a step wants to take out of it."""
+    """A response does not hold what a step wants to take out of it.
+
+    Args:
+        message: What was looked for.
+        hint: What came instead.
+        error: The class of the failure: `extract`, or that of a body that cannot be read at all.
+    """
+
+    def __init__(self, message: str, hint: str, error: str = EXTRACT) -> None:
+        super().__init__(message, hint)
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +83,18 @@ class Extractor:
         Raises:
             ExtractionError: When there is none and no default.
         """
-        reason = "nothing found"
+        reason, kind = "nothing found", EXTRACT
         try:
             value = self.find(response)
+        except BodyError as error:
+            value, reason, kind = MISSING, error.message, error.error
         except ValueError as error:
             value, reason = MISSING, str(error)
         if value is not MISSING:
             return value
         if self.default is not MISSING:
             return self.default
-        raise ExtractionError(f"extract {self.name}: {self.source}: {reason}", self.shown(response))
+        raise ExtractionError(f"extract {self.name}: {self.source}: {reason}", self.shown(response), kind)
 
 
 def compile_extractor(

@@ -12,7 +12,7 @@ from squall_runner.resilience.retry import RetryPolicy
 from squall_runner.steps.checking import compile_checks
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.extract import MISSING, ExtractionError, compile_extractor
-from squall_runner.steps.failure import CANCELLED, EXPRESSION, EXTRACT, Halted
+from squall_runner.steps.failure import CANCELLED, EXPRESSION, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
 from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry
@@ -273,7 +273,7 @@ class Outcome:
             try:
                 value = env[extractor.name] = extractor(response)
             except ExtractionError as error:
-                return EXTRACT, f"{error.message}; {error.hint}"
+                return error.error, f"{error.message}; {error.hint}"
             if observer is not None:
                 observer.value(self.site, extractor.name, value)
         return "", ""
