@@ -266,6 +266,9 @@ class Sink:
     def abort(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 def exchange(pieces: list[bytes], method: str = "GET", *, eof: bool = True) -> Response:
     """Feeds what a server might send to a connection; returns the response at the latest when the peer hangs up."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from squall_runner.http.cookies import CookieJar
 from squall_runner.http.errors import TOO_MANY_REDIRECTS, RequestError
 from squall_runner.http.network import Network, Phases
+from squall_runner.http.pool import Pool
 from squall_runner.http.redirect import next_request
 from squall_runner.http.response import Response, failed
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from squall_runner.http.request import Request
 
 
-_SETS_COOKIE = b"\nset-cookie:"
 # Redirects and variables in URLs may lead to any number of hosts, and an idle connection is a file descriptor.
 _MAX_ORIGINS = 64
 
@@ -39,14 +39,13 @@ class HttpClient:
         jar: The cookies, None as long as none was ever set.
     """
 
-    __slots__ = ("_clock", "_closed", "_cookies", "_idle", "_network", "jar")
+    __slots__ = ("_closed", "_cookies", "_network", "_pools", "jar")
 
     def __init__(self, network: Network, *, cookies: bool = True) -> None:
         self._network = network
-        self._clock = network.clock
         self._cookies = cookies
         self._closed = False
-        self._idle: dict[str, list[Connection]] = {}
+        self._pools: dict[str, Pool] = {}
         self.jar: CookieJar | None = None
 
     async def send(
@@ -77,32 +76,91 @@ class HttpClient:
         Raises:
             asyncio.CancelledError: The caller was cancelled; the connection is closed.
         """
-        start = self._clock()
+        start = self._network.clock()
         deadline = start + timeout
-        pool = self._idle.get(request.origin.key)
-        connection = pool.pop() if pool else None
-        if connection is None or connection.closed or request.wire is None:
-            response = await self._send_slowly(request, connection, start, deadline, keep_body)
-        else:
-            wire = request.wire if self.jar is None else self._wire(request)
-            future = connection.start(request, wire, keep_body, start, start, deadline)
-            try:
-                response = await future
-            except BaseException:
-                connection.abort()
-                raise
-            if connection.reusable and not self._closed:
-                pool.append(connection)  # type: ignore[union-attr]  # the connection came from it
-            elif connection.stale and request.idempotent:
-                response = await self._repeat(request, start, deadline, keep_body)
-            elif not connection.closed:
-                connection.close()
-        # `find` beats `in` here: on bytes, `in` looks for a number first, at twice the cost.
-        if self._cookies and response.head.lower().find(_SETS_COOKIE) >= 0:
+        connection = self.start(request, start, deadline, keep_body)
+        if connection is None:
+            return await self.send_slowly(request, start, deadline, keep_body, max_redirects)
+        future = connection.future
+        assert future is not None, "it was started"
+        try:
+            response = await future
+        except BaseException:
+            connection.abandon(future)
+            raise
+        if response.settled:
+            return response
+        return await self.settle(response, connection, deadline, keep_body, max_redirects)
+
+    # What `send` is made of. Whoever sends millions of requests does without its coroutine, and calls `start`: nearly
+    # always there is an idle connection, and a response with which nothing more has to be done.
+
+    def start(
+        self,
+        request: Request,
+        start: float,
+        deadline: float,
+        keep: bool,  # noqa: FBT001 - positional calls are the cheapest
+    ) -> Connection | None:
+        """Sends a request on an idle connection, if there is one; otherwise nothing has happened.
+
+        The response comes with the connection's `future`. Whoever stops waiting for it has to call `abandon`; a response
+        that is not `settled` has to go through `settle`.
+
+        Returns:
+            The connection; None: `send_slowly` has to be called.
+        """
+        pool = self._pools.get(request.origin.key)
+        wire = request.wire
+        if pool is None or wire is None or not pool.idle:
+            return None
+        connection = pool.idle.pop()
+        if connection.closed:
+            return None
+        connection.start(
+            request, wire if self.jar is None else self._wire(request), keep, start, start, deadline
+        )
+        return connection
+
+    async def send_slowly(
+        self,
+        request: Request,
+        start: float,
+        deadline: float,
+        keep: bool,  # noqa: FBT001 - positional, as `start`
+        max_redirects: int | None,
+    ) -> Response:
+        """Sends on a connection that may have to be opened, and a body that may have to be streamed; as `send`."""
+        response = await self._exchange(request, self._idle(request), start, deadline, keep)
+        if response.settled:
+            return response
+        return await self.settle(response, None, deadline, keep, max_redirects)
+
+    async def settle(
+        self,
+        response: Response,
+        connection: Connection | None,
+        deadline: float,
+        keep: bool,  # noqa: FBT001 - positional, as `start`
+        max_redirects: int | None,
+    ) -> Response:
+        """Does what is left to do with a response: repeating, keeping its cookies, following it; as `send`.
+
+        Args:
+            response: What came.
+            connection: The one from `start` over which it came, if it did.
+            deadline: When all has to be over.
+            keep: Whether bodies are kept.
+            max_redirects: As for `send`.
+        """
+        request = response.request
+        if connection is not None and connection.stale and request.idempotent:
+            response = await self._repeat(request, response.start, deadline, keep)
+        if self._cookies:
             self._store_cookies(response)
         if 300 <= response.status < 400 and max_redirects != 0:
             limit = self._network.options.max_redirects if max_redirects is None else max_redirects
-            return await self._follow(response, deadline, keep_body, limit)
+            return await self._follow(response, deadline, keep, limit)
         return response
 
     def close(self) -> None:
@@ -112,8 +170,16 @@ class HttpClient:
         closed after one response.
         """
         self._closed = True
-        for origin in self._idle:
-            self._close_idle(origin)
+        self.reset()
+
+    def reset(self) -> None:
+        """Becomes a new visitor: without cookies and without open connections.
+
+        The connections of requests in flight are closed when these have ended.
+        """
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
         self.jar = None
 
     def clear_cookies(self) -> None:
@@ -128,7 +194,16 @@ class HttpClient:
 
     # Everything below happens rarely.
 
-    async def _send_slowly(
+    def _idle(self, request: Request) -> Connection | None:
+        """Returns an idle connection that is still open."""
+        pool = self._pools.get(request.origin.key)
+        while pool is not None and pool.idle:
+            connection = pool.idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    async def _exchange(
         self,
         request: Request,
         connection: Connection | None,
@@ -136,18 +211,15 @@ class HttpClient:
         deadline: float,
         keep: bool,  # noqa: FBT001
     ) -> Response:
-        """Sends on a connection that may have to be opened, and a body that may have to be streamed."""
-        phases = Phases()
-        pool = self._pool(request.origin.key)
-        while connection is not None and connection.closed:
-            connection = pool.pop() if pool else None
+        """Sends a request, once more if need be, without regard to what its response asks for."""
+        network, phases = self._network, Phases()
         if connection is None:
             try:
-                connection = await self._network.open(request.origin, deadline, phases)
+                connection = await network.open(request.origin, deadline, phases)
             except RequestError as exc:
-                return _with_phases(failed(request, start, self._clock(), exc), phases)
-        fresh = phases.begun > 0
-        begun = self._clock()
+                return _with_phases(failed(request, start, network.clock(), exc), phases)
+            connection.pool = self._pool(request.origin.key)
+        begun = network.clock()
         head = request.wire if request.wire is not None else request.head + b"\r\n"
         wire = head if self.jar is None else self._wire(request)
         future = connection.start(request, wire, keep, start, begun, deadline)
@@ -156,41 +228,34 @@ class HttpClient:
                 await connection.upload()
             response = await future
         except BaseException:
-            connection.abort()
+            connection.abandon(future)
             raise
-        if fresh:
-            self._network.remember_session(connection)
-        if connection.reusable and not self._closed:
-            pool.append(connection)
-        elif connection.stale and request.idempotent:
+        if phases.begun:
+            network.remember_session(connection)
+        if connection.stale and request.idempotent:
             return await self._repeat(request, start, deadline, keep)
-        elif not connection.closed:
-            connection.close()
         return _with_phases(response, phases)
 
     async def _repeat(self, request: Request, start: float, deadline: float, keep: bool) -> Response:  # noqa: FBT001
         """Sends once more, on a fresh connection: one that is open may be as stale as the first."""
         self._network.stats.stale_retries += 1
-        self._close_idle(request.origin.key)
-        response = await self._send_slowly(request, None, start, deadline, keep)
+        pool = self._pools.get(request.origin.key)
+        if pool is not None:
+            pool.close_idle()
+        response = await self._exchange(request, None, start, deadline, keep)
         response.retries = 1
         return response
 
-    def _pool(self, origin: str) -> list[Connection]:
-        """Returns the idle connections to an origin; the oldest origin has to go when there are too many."""
-        pool = self._idle.get(origin)
+    def _pool(self, origin: str) -> Pool:
+        """Returns the pool of an origin; the oldest origin has to go when there are too many."""
+        pool = self._pools.get(origin)
         if pool is None:
-            if len(self._idle) >= _MAX_ORIGINS:
-                oldest = next(iter(self._idle))
-                self._close_idle(oldest)
-                del self._idle[oldest]
-            pool = self._idle[origin] = []
+            if len(self._pools) >= _MAX_ORIGINS:
+                self._pools.pop(next(iter(self._pools))).close()
+            pool = self._pools[origin] = Pool(cookies=self._cookies)
+            if self._closed:
+                pool.close()
         return pool
-
-    def _close_idle(self, origin: str) -> None:
-        pool = self._idle.get(origin)
-        while pool:
-            pool.pop().close()
 
     async def _follow(self, response: Response, deadline: float, keep: bool, limit: int) -> Response:  # noqa: FBT001
         hops: list[Response] = []
@@ -205,13 +270,12 @@ class HttpClient:
                 return response
             if len(hops) >= limit:
                 response.error = TOO_MANY_REDIRECTS
-                response.error_message = f"more than {limit} redirects, the last one to {request.url}"
+                response.error_message = f"more than {limit} redirects, the last one to {request.url[:200]}"
                 return response
             hops.append(response)
-            pool = self._idle.get(request.origin.key)
-            connection = pool.pop() if pool else None
-            response = await self._send_slowly(request, connection, self._clock(), deadline, keep)
-            if self._cookies and response.cookies:
+            start = self._network.clock()
+            response = await self._exchange(request, self._idle(request), start, deadline, keep)
+            if self._cookies:
                 self._store_cookies(response)
 
     def _wire(self, request: Request) -> bytes:
@@ -230,11 +294,13 @@ class HttpClient:
         return b"".join((request.wire[: request.split], line, request.wire[request.split :]))
 
     def _store_cookies(self, response: Response) -> None:
-        request = response.request
+        values = response.headers.all("set-cookie")
+        if not values:
+            return
         if self.jar is None:
             self.jar = CookieJar()
-        now = self._network.wall()
-        for value in response.headers.all("set-cookie"):
+        request, now = response.request, self._network.wall()
+        for value in values:
             self.jar.store(value, request.origin, request.path, now)
 
 

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
     from squall_runner.http.limits import Limits
     from squall_runner.http.origin import Origin
+    from squall_runner.http.pool import Pool
     from squall_runner.http.request import Request
 
 # An upgrade that nobody asked for is an exception of its own, outside the tree.
 _NOT_HTTP = (HttpParserError, HttpParserUpgrade)
 # Up to here the raw bytes of a response are kept as they came; cutting off the body would cost more.
-_KEEP_RAW = 4096
+_KEEP_RAW = 1024
+_SETS_COOKIE = b"\nset-cookie:"
 # No server sends more, and looking for the header behind them takes time for each.
 _MAX_INTERIM = 100
 
@@ -41,18 +43,20 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         origin: Where it leads.
+        pool: Where it goes after an exchange that left it ready for another one; None: nowhere, but it stays open.
+        future: Of the response that is waited for, if any.
         closed: No request may be sent any more.
-        reusable: The last exchange left the connection ready for another one.
         stale: The last exchange failed before a byte of its response had come, on a connection that had served before:
             most likely the server had closed it in the meantime (RFC 9112, section 9.3.1).
         deadline: When the exchange in flight has to be over; `NEVER` when there is none.
     """
 
     __slots__ = (
-        "_bodies", "_clock", "_create_future", "_deadlines", "_drained", "_first", "_future", "_head", "_head_end",
+        "_bodies", "_clock", "_create_future", "_deadlines", "_drained", "_first", "_fresh", "_head", "_head_end",
         "_interim", "_keep", "_keep_alive", "_limits", "_on_lost", "_parser", "_parts", "_paused", "_permits",
         "_received", "_request", "_sending", "_sent", "_sent_bytes", "_served", "_size", "_start", "_status",
-        "_transport", "_uploading", "closed", "deadline", "on_body", "on_message_begin", "origin", "reusable", "stale",
+        "_transport", "_uploading", "closed", "deadline", "future", "on_body", "on_message_begin", "origin", "pool",
+        "stale",
     )  # fmt: skip
 
     def __init__(
@@ -69,15 +73,16 @@ class Connection(asyncio.Protocol):
         self._deadlines = deadlines
         self._limits = limits
         self._on_lost = on_lost
+        self.pool: Pool | None = None
+        self.future: asyncio.Future[Response] | None = None
         self.closed = False
-        self.reusable = False
         self.stale = False
         self.deadline = NEVER
         self._served = 0
         self._paused = False
         self._uploading = False
         self._drained: asyncio.Future[None] | None = None
-        self._future: asyncio.Future[Response] | None = None
+        self._fresh = False
         self._bodies: list[bytes] = []
         self._parts: list[bytes] = []
         self.on_body = self._parts.append
@@ -102,7 +107,7 @@ class Connection(asyncio.Protocol):
     ) -> asyncio.Future[Response]:
         """Sends a request, or its head when its body is uploaded apart; returns the future of its response.
 
-        The future never gets an exception. Whoever stops waiting for it calls `abort`.
+        The future never gets an exception. Whoever stops waiting for it calls `abandon`.
 
         Args:
             request: What is sent, for the response.
@@ -124,8 +129,9 @@ class Connection(asyncio.Protocol):
         self._head_end = -1
         self._sent_bytes = len(wire)
         self._permits.append(None)
-        future: asyncio.Future[Response] = self._create_future()
-        self._future = future
+        # The parser does not know that the answer to HEAD has no body.
+        self._fresh = request.method != "HEAD"
+        self.future = future = self._create_future()
         self._transport.write(wire)
         self._sent = self._clock()
         if deadline < self._deadlines.due:
@@ -146,7 +152,7 @@ class Connection(asyncio.Protocol):
                 if self._paused:
                     self._drained = self._create_future()
                     await self._drained
-                if self._future is None:
+                if self.future is None:
                     return
         except (OSError, ValueError) as exc:
             self._fail(
@@ -159,20 +165,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Takes in what came; part of the event loop's interface."""
         now = self._clock()
-        if self._future is None:
-            # Nothing was asked: the rest of an earlier answer, or a farewell such as 408.
-            self.abort()
-            return
-        if self._received:
-            self._received += len(data)
-            if self._head_end < 0:
-                self._head += data
-        else:
+        if self._fresh:  # nearly always, and nearly always this is all there is to come
+            self._fresh = False
             self._received = len(data)
             self._first = now
             self._head = data
-        if self._request.method == "HEAD":
-            self._receive_head(now)
+        elif not self._takes(data, now):
             return
         try:
             self._parser.feed_data(data)
@@ -185,6 +183,25 @@ class Connection(asyncio.Protocol):
             self._finish(now)
         else:
             self._progress(now)
+
+    def _takes(self, data: bytes, now: float) -> bool:
+        """Takes in what is not the beginning of a response with a body; returns whether it is for the parser."""
+        if self.future is None:
+            # Nothing was asked: the rest of an earlier answer, or a farewell such as 408.
+            self.abort()
+            return False
+        if self._received:
+            self._received += len(data)
+            if self._head_end < 0:
+                self._head += data
+        else:
+            self._received = len(data)
+            self._first = now
+            self._head = data
+        if self._request.method == "HEAD":
+            self._receive_head(now)
+            return False
+        return True
 
     def on_message_complete(self) -> None:
         """Notes the end of a message; called by the parser."""
@@ -277,30 +294,30 @@ class Connection(asyncio.Protocol):
             self._bodies.clear()
         if self._received > _KEEP_RAW and not self._fits(now):
             return
-        future, self._future = self._future, None
+        future, self.future = self.future, None
         self.deadline = NEVER
-        self._served += 1
-        self.reusable = self._keep_alive and not self.closed and not self._uploading
-        first, sent = self._first, self._sent
+        status, first, sent, pool = self._status, self._first, self._sent, self.pool
+        sending = sent - self._sending
+        waiting = first - sent if first > sent else 0.0
+        receiving = now - first
+        settled = not 300 <= status < 400
+        # `find` beats `in` here: on bytes, `in` looks for a number first, at twice the cost.
+        if settled and pool is not None and pool.cookies and self._head.lower().find(_SETS_COOKIE) >= 0:
+            settled = False
         response = Response(
-            self._request,
-            self._status,
-            self._start,
-            now,
-            sent - self._sending,
-            first - sent if first > sent else 0.0,
-            now - first,
-            self._sent_bytes,
-            self._received,
-            self._size,
-            self._head,
-            self._interim,
-            body if self._keep else None,
-            self._limits.max_body_bytes,
-            self._served > 1,
-        )
+            self._request, status, self._start, now, sending, waiting, receiving, self._sent_bytes, self._received,
+            self._size, self._head, self._interim, body if self._keep else None, self._limits.max_body_bytes,
+            self._served > 0, sending + waiting + receiving, settled,
+        )  # fmt: skip
+        self._served += 1
         if future is not None and not future.done():
             future.set_result(response)
+        # Back to the pool here and not by whoever waits: that is cheaper, and it happens also when nobody waits any more.
+        if self._keep_alive and not self.closed and not self._uploading:
+            if pool is not None:
+                pool.put(self)
+        elif not self.closed:
+            self.close()
         if self._uploading:
             self._wake()
 
@@ -320,23 +337,27 @@ class Connection(asyncio.Protocol):
         text = f"no complete response within {allowed:.3g} s: {self._how_far()}"
         self._fail(RequestError(TIMEOUT, text), now)
 
+    def abandon(self, future: asyncio.Future[Response]) -> None:
+        """Ends the exchange of a future for which nobody waits any more; what came after it is not touched."""
+        if self.future is future:
+            self.abort()
+
     def abort(self) -> None:
         """Closes the connection at once and forgets the exchange, if any."""
         self.closed = True
-        self.reusable = False
         self.deadline = NEVER
-        self._future = None
+        self.future = None
+        self._fresh = False
         self._transport.abort()
         self._wake()
 
     def close(self) -> None:
         """Closes an idle connection politely: TLS says goodbye."""
         self.closed = True
-        self.reusable = False
         self._transport.close()
 
     def _fail(self, failure: RequestError, now: float) -> None:
-        future = self._future
+        future = self.future
         if future is not None and not future.done():
             sent = min(self._sent, now)
             first = self._first if self._received else now
@@ -376,8 +397,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends the exchange in flight and gives up what the connection held."""
         self.closed = True
-        self.reusable = False
-        if self._future is not None:
+        if self.future is not None:
             now = self._clock()
             if (
                 exc is None
@@ -402,10 +422,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Notes that the peer does not keep up."""
         self._paused = True
+        self._deadlines.stall(self)
 
     def resume_writing(self) -> None:
         """Lets the upload go on."""
         self._paused = False
+        self._deadlines.resume(self)
         self._wake()
 
     def _wake(self) -> None:

@@ -1,14 +1,15 @@
 """What came back for one request, and how long each phase took.
 
-A response is made for every request of the run, so making one must cost next to nothing: plain slots that are filled
-from what the connection knows anyway. Everything that needs work (headers, cookies, decompression, text, JSON) is done
-on first use and kept.
+A response is made for every request of the run, so making one must cost next to nothing: a Struct, which is filled in C
+from what the connection knows anyway, takes a third of the time that a class of our own would take. Everything that needs
+work (headers, cookies, decompression, text, JSON) is done on first use and kept. Nothing in a response leads back to it,
+so the garbage collector need not know about responses.
 """
 
 from __future__ import annotations
 
 from http.client import responses as _reasons
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -16,15 +17,13 @@ from squall_runner.http.cookies import parse_set_cookie
 from squall_runner.http.decoding import decode, to_text
 from squall_runner.http.errors import DECODE, BodyError, RequestError
 from squall_runner.http.headers import Headers
-
-if TYPE_CHECKING:
-    from squall_runner.http.request import Request
+from squall_runner.http.request import Request
 
 _UNSET = object()
 _decode_json = msgspec.json.Decoder().decode
 
 
-class Response:
+class Response(msgspec.Struct, eq=False, gc=False):
     """One response, or the failure to get one.
 
     Times are seconds as floats. `start` and `end` are readings of the network's clock. The phases of a request on a
@@ -53,61 +52,39 @@ class Response:
         retries: How often the request was repeated because a kept-alive connection turned out to be closed.
         head: The bytes that came, from the first one to at least the end of the header.
         reused: Whether the connection had served a request before.
+        settled: The client has nothing more to do with it: no error, no redirect, no cookie to keep.
     """
 
-    __slots__ = (
-        "_body", "_cookies", "_decoded", "_headers", "_interim", "_json", "_limit", "_text",
-        "blocked", "bytes_received", "bytes_sent", "connect", "dns", "duration", "end", "error", "error_message", "head",
-        "receiving", "redirects", "request", "retries", "reused", "sending", "size", "start", "status", "tls", "waiting",
-    )  # fmt: skip
-
-    def __init__(  # noqa: PLR0917 - positional calls are the cheapest
-        self,
-        request: Request,
-        status: int,
-        start: float,
-        end: float,
-        sending: float,
-        waiting: float,
-        receiving: float,
-        bytes_sent: int,
-        bytes_received: int,
-        size: int,
-        head: bytes,
-        interim: int,
-        body: bytes | None,
-        limit: int,
-        reused: bool,  # noqa: FBT001
-    ) -> None:
-        self.request = request
-        self.status = status
-        self.error = ""
-        self.error_message = ""
-        self.start = start
-        self.end = end
-        self.blocked = 0.0
-        self.dns = 0.0
-        self.connect = 0.0
-        self.tls = 0.0
-        self.sending = sending
-        self.waiting = waiting
-        self.receiving = receiving
-        self.duration = sending + waiting + receiving
-        self.bytes_sent = bytes_sent
-        self.bytes_received = bytes_received
-        self.size = size
-        self.redirects: tuple[Response, ...] = ()
-        self.retries = 0
-        self.reused = reused
-        self.head = head
-        self._interim = interim
-        self._body = body
-        self._limit = limit
-        self._headers: Headers | None = None
-        self._decoded: bytes | None = None
-        self._text: str | None = None
-        self._json: Any = _UNSET
-        self._cookies: dict[str, str] | None = None
+    request: Request
+    status: int
+    start: float
+    end: float
+    sending: float
+    waiting: float
+    receiving: float
+    bytes_sent: int
+    bytes_received: int
+    size: int
+    head: bytes
+    _interim: int
+    _body: bytes | None
+    _limit: int
+    reused: bool
+    duration: float = 0.0
+    settled: bool = False
+    error: str = ""
+    error_message: str = ""
+    blocked: float = 0.0
+    dns: float = 0.0
+    connect: float = 0.0
+    tls: float = 0.0
+    redirects: tuple[Response, ...] = ()
+    retries: int = 0
+    _headers: Headers | None = None
+    _decoded: bytes | None = None
+    _text: str | None = None
+    _json: Any = _UNSET
+    _cookies: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"Response({self.error or self.status}, {self.request!r})"
