@@ -11,6 +11,8 @@ LAGGING = GOOD | {"loop_lag": [0.001] * 45 + [0.2] * 5}
 LATE = GOOD | {"schedule_lag": [0.3] * 50}
 SHORT = GOOD | {"schedule_lag": [0.002] * 20}
 CLOSED = {"loop_lag": [0.001] * 50}
+OWN = {"loop_lag", "cpu_usage", "cores_busy", "cpu_throttled", "gc_pause"}
+BUSY = {"cpu_usage": [0.99], "cores_busy": [0.5], "cpu_throttled": [0.0], "gc_pause": [0.002]}
 
 
 def follow(seconds, shards=2, scenarios=("a", "b")) -> Saturation:
@@ -18,7 +20,8 @@ def follow(seconds, shards=2, scenarios=("a", "b")) -> Saturation:
     store, runner, watch = SlotStore(), Runner(), SaturationWatch(limits)
     for slot, values in enumerate(seconds):
         for metric, each in values.items():
-            runner.add(metric, *each, scenario="" if metric == "loop_lag" else "a")
+            tags = {} if metric in OWN else {"scenario": "a"}
+            runner.add(metric, *each, **tags)
         store.add(runner.snapshot(slot))
         watch.step(slot, store)
     return watch.result(shards)
@@ -63,3 +66,41 @@ def test_dropped_arrivals_were_handled_and_are_no_fault_of_the_generator():
 def test_arrivals_that_may_wait_for_a_vu_prove_nothing():
     assert follow([LATE, SHORT] * 10, scenarios=()) == Saturation()
     assert follow([LATE, LAGGING] * 10, scenarios=()).share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("seen", "advice"),
+    [
+        ({}, "spread the load over more CPUs (shards: 2 -> 3)"),
+        (BUSY, "spread the load over more CPUs (shards: 2 -> 3)"),
+        (BUSY | {"cpu_throttled": [0.3]}, "raise the limit to one whole core"),
+        (
+            BUSY | {"cpu_throttled": [0.3], "gc_pause": [0.2], "cores_busy": [1.0]},
+            "raise the limit to one whole core",
+        ),
+        (BUSY | {"cpu_throttled": [0.04]}, "spread the load over more CPUs"),
+        (BUSY | {"gc_pause": [0.2, 0.001]}, "garbage collection held it up for 200 ms"),
+        (BUSY | {"gc_pause": [0.04]}, "spread the load over more CPUs"),
+        (BUSY | {"cores_busy": [0.97]}, "more shards on the same machine would not help"),
+        (BUSY | {"cpu_usage": [0.3], "cores_busy": [0.95]}, "more shards on the same machine would not help"),
+        (BUSY | {"cpu_usage": [0.2]}, "its core was busy for only 20%"),
+        (BUSY | {"cpu_usage": [0.7]}, "spread the load over more CPUs"),
+    ],
+)
+def test_the_advice_follows_from_what_held_the_generator_up(seen, advice):
+    message = follow([LAGGING | seen] * 20).message
+    assert "the event loop lagged" in message
+    assert advice in message
+
+
+def test_the_advice_is_about_what_was_there_most_often_while_it_was_saturated():
+    throttled, full = BUSY | {"cpu_throttled": [0.5]}, BUSY | {"cores_busy": [1.0]}
+    seconds = [LAGGING | throttled] * 3 + [LAGGING | full] * 5 + [GOOD | throttled] * 12
+    found = follow(seconds)
+    assert found.share == pytest.approx(0.4)
+    assert "would not help" in found.message
+
+
+def test_shards_follow_from_the_load_that_was_missing_also_on_a_full_machine():
+    assert "(shards: 2 -> 5)" in follow([SHORT | BUSY | {"cores_busy": [1.0]}] * 20).message
+    assert "(shards: 3 -> 8)" in follow([SHORT | BUSY] * 20, shards=3).message

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 CUTS: Final = ((), ("scenario",), ("scenario", "stage"), ("scenario", "step"))
 PERCENTILES: Final = {"med": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 _FLEET_ONLY: Final = frozenset(
-    {"loop_lag", "cpu_usage", "cpu_throttled", "gc_pause", "open_files", "memory_resident", "series_dropped"}
+    {
+        *(
+            "loop_lag",
+            "cpu_usage",
+            "cpu_wait",
+            "cpu_throttled",
+            "cores_busy",
+            "gc_pause",
+            "send_stall",
+            "clock_steps",
+        ),
+        *("open_files", "files_used", "ports_used", "memory_resident", "series_dropped"),
+    }
 )
 
 

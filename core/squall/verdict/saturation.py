@@ -7,22 +7,40 @@ A slot is saturated when the event loops answered too late, when arrivals starte
 planned arrivals were handled at all. An arrival that found no free VU was handled: that is the target's slowness or the
 plan's limit, and it was dropped. Where it waits for a VU instead (`whenSaturated: queue`), neither lateness nor
 delivery tells whose fault it is, so of such scenarios only the event loops are looked at.
+
+What to change depends on why: more shards do not help a container that is throttled, a machine whose cores are all busy, or
+a step that blocks. So of each saturated slot it is noted what the runners saw of their CPU, and the advice follows from what
+was there most often.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter as Tally
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from squall.metrics.histogram import Histogram
-from squall.metrics.series import Counter, Selector
+from squall.metrics.series import Counter, Gauge, Selector
 
 if TYPE_CHECKING:
     from squall.metrics.series import Aggregate, Tags
     from squall.verdict.thresholds import Figures
 
 _LAG: Final = Selector("loop_lag")
+
+_CPU: Final = Selector("cpu_usage")
+_CORES: Final = Selector("cores_busy")
+_THROTTLED: Final = Selector("cpu_throttled")
+_GC: Final = Selector("gc_pause")
+
+_THROTTLED_SECONDS: Final = 0.05
+"""A runner that was throttled for so much of a second was held up by that."""
+_FULL: Final = 0.9
+"""A core that is busy for this share of a second is full: what comes has to queue."""
+_IDLE: Final = 0.6
+"""An event loop that answers late although its core is busy for less than this waits for something else than the CPU."""
 
 _DELIVERY_SLOTS: Final = 5
 """Delivery is looked at over so many slots, since an arrival may fall into the slot next to its own."""
@@ -66,6 +84,16 @@ class Saturation:
     expression: str = ""
 
 
+class _Why(Enum):
+    """What held the generator up in a slot."""
+
+    THROTTLED = "throttled"
+    GARBAGE = "garbage"
+    MACHINE = "machine"
+    CORE = "core"
+    BLOCKED = "blocked"
+
+
 @dataclass(slots=True)
 class _Symptom:
     """One kind of saturation: in how many slots it was seen, and how bad it was at worst."""
@@ -99,6 +127,9 @@ class SaturationWatch:
         self._lag = _Symptom("the event loop lagged", f"p99 of loop_lag <= {limits.loop_lag:g} s")
         self._late = _Symptom("arrivals started late", f"p99 of schedule_lag <= {limits.lateness:g} s")
         self._short = _Symptom("arrivals were left out", f"arrivals delivered >= {limits.delivered:.0%}")
+        self._causes: Tally[_Why] = Tally()
+        self._pause = 0.0
+        self._usage = 1.0
 
     def step(self, slot: int, figures: Figures) -> bool:
         """Look at a slot that is complete; returns whether it is saturated."""
@@ -115,7 +146,28 @@ class SaturationWatch:
                 seen = True
         self._slots += 1
         self._saturated += seen
+        if seen:
+            self._ask_why(slot, figures)
         return seen
+
+    def _ask_why(self, slot: int, figures: Figures) -> None:
+        """Note what held the generator up in a saturated slot, as far as the runners know."""
+        throttled = figures.window(_THROTTLED, slot, slot)
+        pauses = figures.window(_GC, slot, slot)
+        pause = pauses.max if isinstance(pauses, Histogram) and pauses.count else 0.0
+        usage, cores = (_highest(figures.window(selector, slot, slot)) for selector in (_CPU, _CORES))
+        if isinstance(throttled, Counter) and throttled.value > _THROTTLED_SECONDS:
+            self._causes[_Why.THROTTLED] += 1
+        elif pause > self._limits.loop_lag:
+            self._causes[_Why.GARBAGE] += 1
+            self._pause = max(self._pause, pause)
+        elif cores is not None and cores >= _FULL:
+            self._causes[_Why.MACHINE] += 1
+        elif usage is not None and usage < _IDLE:
+            self._causes[_Why.BLOCKED] += 1
+            self._usage = min(self._usage, usage)
+        else:
+            self._causes[_Why.CORE] += 1
 
     def result(self, shards: int) -> Saturation:
         """The outcome over all slots; `shards` is how many the run has, for the advice."""
@@ -137,10 +189,39 @@ class SaturationWatch:
         return f"{symptom.text} (p99 {symptom.worst * 1000:.0f} ms at worst)"
 
     def _advice(self, shards: int) -> str:
-        """More shards, by the arrivals that were missing; at least by half, for lag does not tell how many."""
+        """What to change; of several causes, about the one that was there most often."""
+        more = f"shards: {shards} -> {self._more(shards)}"
+        match max(self._causes, key=lambda why: self._causes[why]):
+            case _Why.THROTTLED:
+                return "its CPU limit throttled it: raise the limit to one whole core for each runner, or lower the load"
+            case _Why.GARBAGE:
+                return (
+                    f"garbage collection held it up for {self._pause * 1000:.0f} ms at worst: look for python steps that "
+                    f"make or keep many objects, keep fewer VUs in one process ({more}), or lower the load"
+                )
+            case _Why.MACHINE:
+                return (
+                    "all cores that it may use were busy, so more shards on the same machine would not help: use more "
+                    f"machines or a larger one ({more}), run the target elsewhere, or lower the load"
+                )
+            case _Why.BLOCKED:
+                return (
+                    f"its core was busy for only {self._usage:.0%}, so something else held it up: a python step that "
+                    "waits without `await`, a slow disk, or a machine that stood still"
+                )
+        return f"spread the load over more CPUs ({more}) or lower it"
+
+    def _more(self, shards: int) -> int:
+        """How many shards would carry the load: by the arrivals that were missing, and half as many more at least.
+
+        A core that is full does not tell how much more was wanted of it, and lag does not either.
+        """
         factor = max(1.5, 1 / max(1 - self._short.worst, 0.1))
-        more = max(shards + 1, math.ceil(shards * factor))
-        return f"spread the load over more CPUs (shards: {shards} -> {more}) or lower it"
+        return max(shards + 1, math.ceil(shards * factor))
+
+
+def _highest(gauge: Aggregate | None) -> float | None:
+    return gauge.max if isinstance(gauge, Gauge) else None
 
 
 def _missing(tag: Tags, slot: int, figures: Figures) -> float | None:

@@ -141,7 +141,9 @@ class Engine:
         self._setup = builder.setup(self._once_examples, log)
         self._make_scenarios(builder)
         self._teardown = builder.teardown(self._once_examples, log)
-        self._observation = SelfObservation(self._recorder, self._network, self._control)
+        self._observation = SelfObservation(
+            self._recorder, self._network, self._control, note=self._hooks.note
+        )
         self._raise_limits()
         await self._preflight()
         await self._tokens.fetch()

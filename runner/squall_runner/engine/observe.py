@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import os
-import resource
 import time
-from pathlib import Path
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from squall_runner.engine import machine
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_runner.engine.control import Control
     from squall_runner.http import Network
     from squall_runner.recording import Recorder
@@ -22,35 +24,53 @@ if TYPE_CHECKING:
 _TICK: Final = 0.02
 _RESOLUTION: Final = 0.001
 """uvloop's timers count milliseconds: up to one is no lag."""
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_STATM: Final = Path("/proc/self/statm")
-_FDS: Final = Path("/proc/self/fd")
-_CPU_STAT: Final = Path("/sys/fs/cgroup/cpu.stat")
+_STEP_SECONDS: Final = 1.0
+"""The wall clock may be this far from where the monotonic clock expects it after a second: more is a step."""
+_COUNTED_SHARE: Final = 0.25
+"""Connections are counted by destination only when all of them together would take this share of the local ports."""
 
 
 class SelfObservation:
-    """Loop lag, CPU, memory, garbage collection, sockets and files of this process.
+    """Loop lag, CPU, memory, garbage collection, sockets, ports, files and the clock of this process.
 
     Args:
         recorder: Where they are recorded.
         network: Knows the open sockets.
         control: Is told that the event loop turns.
+        note: Writes to the run's log, see `Hooks.note`.
+        wall: Seconds since 1970.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, recorder: Recorder, network: Network, control: Control) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        network: Network,
+        control: Control,
+        *,
+        note: Callable[..., None] = lambda *_, **__: None,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._network = network
         self._control = control
+        self._note = note
+        self._wall = wall
+        self._clock = clock
         self._lag = recorder.trend("loop_lag")
         self._gc = recorder.trend("gc_pause")
-        self._cpu = recorder.gauge("cpu_usage")
+        self._stall = recorder.trend("send_stall")
         self._memory = recorder.gauge("memory_resident")
         self._files = recorder.gauge("open_files")
+        self._files_share = recorder.gauge("files_used")
+        self._ports_share = recorder.gauge("ports_used")
         self._sockets = recorder.gauge("connections_open")
         self._opened = recorder.counter("http_connections")
-        self._throttled = recorder.counter("cpu_throttled")
-        self._throttled_before = _throttled_seconds()
+        self._steps = recorder.counter("clock_steps")
+        self._cpu = _Cpu(recorder, clock)
+        self._ports = machine.local_ports()
         self._gc_began = 0.0
-        self._cpu_seen = (time.monotonic(), time.process_time())
+        self._ahead = wall() - clock()
         self._ticker: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -70,16 +90,39 @@ class SelfObservation:
 
     def read(self) -> None:
         """Take the readings that belong to the slot which ends now."""
-        now, used = time.monotonic(), time.process_time()
-        before, used_before = self._cpu_seen
-        if now - before > 0.05:  # two slots measured at once have no usage of their own
-            self._cpu.set((used - used_before) / (now - before))
-            self._cpu_seen = (now, used)
-        self._memory.set(_resident())
-        self._files.set(_open_files())
+        self._cpu.read()
+        self._memory.set(machine.resident_bytes())
+        files, limit = machine.open_files(), machine.file_limit()
+        self._files.set(files)
+        self._files_share.set(files / limit if limit else 0.0)
         self._sockets.set(self._network.stats.open_sockets)
+        self._ports_share.set(self._ports_used())
         self._opened.value = self._network.stats.opened
-        self._throttled.value = max(0.0, _throttled_seconds() - self._throttled_before)
+        for seconds in self._network.take_stalls():
+            self._stall.add(seconds)
+        self._look_at_the_clock()
+
+    def _ports_used(self) -> float:
+        """The share of the local ports taken towards the destination with most connections, those just closed included."""
+        most = self._network.stats.open_sockets
+        if most > self._ports * _COUNTED_SHARE:
+            most = max(Counter(self._network.destinations()).values(), default=0)
+        return (most + machine.closing_ports()) / self._ports
+
+    def _look_at_the_clock(self) -> None:
+        ahead = self._wall() - self._clock()
+        step, self._ahead = ahead - self._ahead, ahead
+        if abs(step) <= _STEP_SECONDS:
+            return
+        if not self._steps.value:
+            way = "forward" if step > 0 else "back"
+            self._note(
+                "warning",
+                "ClockStepped",
+                message=f"this machine's clock was set {way} by {abs(step):.1f} s during the run",
+                hint="measurements do not use it; expiry of cookies and tokens, and ${now()}, do",
+            )
+        self._steps.value += 1
 
     async def _tick(self) -> None:
         loop = asyncio.get_running_loop()
@@ -103,29 +146,39 @@ class SelfObservation:
             self._gc.pending.append(time.perf_counter() - self._gc_began)
 
 
-def _resident() -> float:
-    try:
-        return float(int(_STATM.read_text().split()[1]) * _PAGE)
-    except (OSError, IndexError, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return float(peak)  # where there is no /proc: the peak, in bytes on macOS
+class _Cpu:
+    """What this process uses of the CPU that it may use, how long it waited for it, and who else uses it.
 
+    A runner is one event loop: more than one core it cannot use, and with a limit below one core it cannot use even that.
+    """
 
-def _open_files() -> float:
-    for place in (_FDS, Path("/dev/fd")):
-        try:
-            return float(len(os.listdir(place)))  # noqa: PTH208 - names only, as cheap as can be
-        except OSError:
-            continue
-    return 0.0
+    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._usage = recorder.gauge("cpu_usage")
+        self._busy = recorder.gauge("cores_busy")
+        self._waited = recorder.counter("cpu_wait")
+        self._throttled = recorder.counter("cpu_throttled")
+        self._cgroup = machine.Cgroup.own()
+        self._own = min(1.0, machine.allowed_cores(self._cgroup))
+        self._throttled_before = self._cgroup.throttled()
+        self._waited_before = machine.waited_seconds()
+        self._seen = (clock(), time.process_time())
+        self._cores_seen = machine.busy_seconds()
 
+    def read(self) -> None:
+        now, used = self._clock(), time.process_time()
+        before, used_before = self._seen
+        if now - before > 0.05:  # two slots measured at once have no usage of their own
+            self._usage.set((used - used_before) / (now - before) / self._own)
+            self._seen = (now, used)
+            self._read_cores()
+        self._waited.value = max(0.0, machine.waited_seconds() - self._waited_before)
+        self._throttled.value = max(0.0, self._cgroup.throttled() - self._throttled_before)
 
-def _throttled_seconds() -> float:
-    """How long the cgroup was throttled so far (cgroup v2); 0 where that is not known."""
-    try:
-        for line in _CPU_STAT.read_text().splitlines():
-            if line.startswith("throttled_usec "):
-                return int(line.split()[1]) / 1e6
-    except (OSError, ValueError):
-        pass
-    return 0.0
+    def _read_cores(self) -> None:
+        before, self._cores_seen = self._cores_seen, machine.busy_seconds()
+        if before is None or self._cores_seen is None:
+            return
+        worked, there = (new - old for new, old in zip(self._cores_seen, before, strict=True))
+        if there > 0:
+            self._busy.set(worked / there)

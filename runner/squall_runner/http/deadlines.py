@@ -10,6 +10,7 @@ A request is ended at most `GRANULARITY` (50 ms) after its deadline, never befor
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ GRANULARITY: Final = 0.05
 NEVER: Final = float("inf")
 # Timers of an event loop have a resolution of a millisecond; one that fires early would cost another round.
 _ROUNDING = 0.001
+_MAX_STALLS: Final = 10_000
+"""Between two calls of `take_stalls`; there are no more than that while somebody looks."""
 
 
 class Expiring(Protocol):
@@ -41,18 +44,38 @@ class Deadlines:
             hot path, where a comparison is all that is spent.
     """
 
-    __slots__ = ("_clock", "_timer", "due", "members")
+    __slots__ = ("_clock", "_stalled", "_stalls", "_timer", "due", "members")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
         self.members: set[Expiring] = set()
         self.due = NEVER
+        self._stalled: dict[Expiring, float] = {}
+        self._stalls: deque[float] = deque(maxlen=_MAX_STALLS)
 
     def expect(self, deadline: float) -> None:
         """Makes sure that a sweep happens soon after `deadline`."""
         if deadline < self.due:
             self._arm(deadline, self._clock())
+
+    def stall(self, member: Expiring) -> None:
+        """Notes that a connection can send nothing more for now: its peer does not keep up."""
+        self._stalled[member] = self._clock()
+
+    def resume(self, member: Expiring) -> None:
+        """Notes that a connection can send again."""
+        since = self._stalled.pop(member, None)
+        if since is not None:
+            self._stalls.append(self._clock() - since)
+
+    def take_stalls(self) -> list[float]:
+        """Returns how long connections could not send, in seconds: of each time that has ended since the last call."""
+        for member in [each for each in self._stalled if each not in self.members]:
+            self.resume(member)  # it was closed
+        found = list(self._stalls)
+        self._stalls.clear()
+        return found
 
     def close(self) -> None:
         """Stops the timer."""

@@ -175,6 +175,19 @@ class Network:
         assert context is not None, "there was a handshake"
         context.remember(name, session)
 
+    def destinations(self) -> list[str]:
+        """Where each open connection leads: to the origin, or to the proxy that serves it."""
+        found = []
+        for connection in self._deadlines.members:
+            assert isinstance(connection, Connection)
+            proxy = self._proxy_for(connection.origin)
+            found.append(proxy.name if proxy else connection.origin.key)
+        return found
+
+    def take_stalls(self) -> list[float]:
+        """Returns how long connections could not send since their peers did not keep up; see `Deadlines.take_stalls`."""
+        return self._deadlines.take_stalls()
+
     async def close(self) -> None:
         """Closes all connections, those of all clients included, and waits until the sockets are gone.
 
