@@ -423,12 +423,10 @@ class Connection(asyncio.Protocol):
         """Notes that the peer does not keep up."""
         self._paused = True
         self._deadlines.stall(self)
-        self._deadlines.stall(self)
 
     def resume_writing(self) -> None:
         """Lets the upload go on."""
         self._paused = False
-        self._deadlines.resume(self)
         self._deadlines.resume(self)
         self._wake()
 
