@@ -31,6 +31,9 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         _thresholds,
         _iterations,
         _errors,
+        _circuits,
+        _retries,
+        _waits,
         _breaking_stage,
         _slowest_step,
         _tail,
@@ -91,8 +94,51 @@ _ERROR_ADVICE = {
     "protocol": "What came back was no valid HTTP: look at proxies between the runners and the target.",
     "http_5xx": "The target failed: look at its log at that time.",
     "http_4xx": "The target refused: look at credentials, rate limits and what the scenario sends.",
+    "rate_limited": "More was asked for than `http.rateLimits` allow: ask for less, or allow more or a longer `timeout`.",
+    "circuit_open": "The circuit breaker left the host alone: look at the failures that came before.",
     "extract": "The response lacked what a step extracts: `squall try` shows it.",
 }
+
+
+def _circuits(summary: Summary) -> Iterator[Finding]:
+    seconds = summary.runners * summary.timings.load_seconds
+    for host in summary.hosts:
+        if host.circuit_opened and seconds:
+            share = fmt.share(min(1.0, host.circuit_open_seconds / seconds))
+            opened = "once" if host.circuit_opened == 1 else f"{fmt.number(host.circuit_opened)} times"
+            yield Finding(
+                f"The circuit of {host.host} was open for {share} of the run: it opened {opened}, "
+                f"and {fmt.number(host.circuit_rejected)} requests were not sent.",
+                "The host failed and was left alone, so it had less load than planned: see the errors.",
+            )
+
+
+def _retries(summary: Summary) -> Iterator[Finding]:
+    retries = [row for row in summary.retries if row.error != "stale"]
+    made, denied = sum(row.count for row in retries), sum(row.denied for row in retries)
+    rows = [find(summary.metrics, metric) for metric in ("http_reqs", "poll_reqs")]
+    requests = sum(row.values["count"] for row in rows if row)
+    if not (made or denied) or not requests:
+        return
+    most = retries[0]
+    status = f" (status {most.status})" if most.status else ""
+    text = (
+        f"{fmt.share(made / requests)} of the requests were retries, {fmt.number(made)} in all, most of them at "
+        f"{most.scenario}/{most.step} after {most.error}{status}."
+    )
+    if denied:
+        text += f" {fmt.number(denied)} more were not made, as the budget was spent."
+    yield Finding(text, "What a retry has mended still counts in http_req_failed.")
+
+
+def _waits(summary: Summary) -> Iterator[Finding]:
+    for host in summary.hosts:
+        if host.wait_median_seconds and host.wait_p95_seconds is not None:
+            yield Finding(
+                f"Most requests to {host.host} waited for their turn in its rate limit: half of them for more than "
+                f"{fmt.time(host.wait_median_seconds)}, p95 {fmt.time(host.wait_p95_seconds)}.",
+                "The load was that of the limit, not that of the scenarios.",
+            )
 
 
 def _stages(summary: Summary, scenario: str, metric: str) -> list[MetricSummary]:

@@ -153,6 +153,33 @@ class ErrorSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One message, kept as an example."""
 
 
+class RetrySummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Requests of one step that were sent again for one reason."""
+
+    error: str
+    """The class of the failure before; `stale` when the server had closed a kept connection in the meantime."""
+    scenario: str
+    step: str
+    status: str
+    count: int
+    denied: int = 0
+    """Those that were not sent again, as the budget was spent."""
+
+
+class HostSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A host with a rate limit or a circuit breaker."""
+
+    host: str
+    wait_median_seconds: float | None = None
+    """How long requests waited for their turn; null without a limit."""
+    wait_p95_seconds: float | None = None
+    circuit_opened: int = 0
+    circuit_rejected: int = 0
+    """Requests that were not sent."""
+    circuit_open_seconds: float = 0.0
+    """Added up over the runners."""
+
+
 class LoadSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Planned against delivered load of one scenario."""
 
@@ -281,6 +308,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whole run first, then by scenario, by scenario and stage, by scenario and step."""
     checks: tuple[CheckSummary, ...] = ()
     errors: tuple[ErrorSummary, ...] = ()
+    retries: tuple[RetrySummary, ...] = ()
+    hosts: tuple[HostSummary, ...] = ()
+    """Those with a rate limit or a circuit breaker."""
     load: tuple[LoadSummary, ...] = ()
     capacity: tuple[CapacitySummary, ...] = ()
     """What searches for capacity have found."""

@@ -12,6 +12,7 @@ import msgspec
 import squall
 from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, Tags, merge
 from squall.report.figures import check_summaries, error_summaries, find, metric_summaries
+from squall.report.hosts import host_summaries, retry_summaries
 from squall.report.model import (
     CapacitySummary,
     Event,
@@ -116,6 +117,8 @@ def build_summary(facts: Facts) -> Summary:
         metrics=metrics,
         checks=check_summaries(facts.totals, places),
         errors=error_summaries(facts.totals, facts.examples),
+        retries=retry_summaries(facts.totals),
+        hosts=host_summaries(facts.totals),
         load=tuple(_load(facts, scenario) for scenario in facts.plan.scenarios),
         capacity=facts.capacity,
         events=facts.events,
