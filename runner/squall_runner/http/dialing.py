@@ -11,7 +11,15 @@ from asyncio.sslproto import _SSLProtocolTransport
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from squall_runner.http.errors import DNS, TLS, RequestError, connect_failure, describe, tls_failure
+from squall_runner.http.errors import (
+    DNS,
+    EXHAUSTED,
+    TLS,
+    RequestError,
+    connect_failure,
+    describe,
+    tls_failure,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
 
 FAREWELL_SECONDS = 1.0
 """A peer has this long to take part in the farewell of TLS."""
+_EXHAUSTED_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -100,6 +109,10 @@ async def dial(  # noqa: PLR0917 - two callers
                 resolver.failed(host.host, host.port, address)
                 failure = connect_failure(exc, f"{name}:{host.port} ({address[1][0]})")
                 failure.__cause__ = exc
+                exhausted = exc.errno in EXHAUSTED
+        if exhausted:
+            # Trying again at once would find nothing either, and take the core from those that have connections.
+            await asyncio.sleep(max(0.0, min(_EXHAUSTED_SECONDS, deadline - clock())))
         raise failure
     finally:
         phases.connect = clock() - begun

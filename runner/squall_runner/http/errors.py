@@ -38,6 +38,8 @@ TOO_MANY_REDIRECTS: Final = "too_many_redirects"
 DECODE: Final = "decode"
 """The body cannot be decompressed, or is not the JSON that was asked of it."""
 
+EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL})
+"""Why no connection can be tried at all: this machine has no file descriptor or local port left."""
 _FD_HINT = "; no file descriptor is left: raise `ulimit -n` or use more runners"
 _CONNECT_HINTS = {
     errno.EMFILE: _FD_HINT,
