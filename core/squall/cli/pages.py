@@ -151,6 +151,7 @@ _TAGS: Final = {
     "http_retries": _REQUEST,
     "http_retries_denied": _REQUEST,
     "rate_limit_wait": _HOST,
+    "target_up": _HOST,
     "circuit_state": _HOST,
     "circuit_opened": _HOST,
     "circuit_rejected": _HOST,

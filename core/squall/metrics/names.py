@@ -120,6 +120,11 @@ _REQUESTS: Final = (
     ),
     _counter("http_retries_denied", "Retries that were not made, as the budget of their host was spent."),
     _trend("rate_limit_wait", "Waiting for one's turn in the rate limit of a host."),
+    _gauge(
+        "target_up",
+        "Whether a base URL gets its share of the load (1) or is left out, as it cannot be reached (0); with `http.failover`.",
+        Merge.MAX,
+    ),
     _gauge("circuit_state", "The circuit of a host: 0 closed, 1 half open, 2 open.", Merge.MAX),
     _counter("circuit_opened", "How often the circuit of a host opened."),
     _counter("circuit_rejected", "Requests that were not sent, as the circuit of their host was open."),

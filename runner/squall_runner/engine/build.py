@@ -19,9 +19,10 @@ from squall.spec import LoadTest
 from squall.spec.base import seconds, size_bytes
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
-from squall_runner.http import Limits, Network, NetworkOptions, TlsOptions, parse_url
+from squall_runner.http import Limits, Network, NetworkOptions, Proxy, TlsOptions, parse_url
 from squall_runner.load import LoadError
 from squall_runner.resilience.hosts import Resilience
+from squall_runner.resilience.targets import make_failover
 from squall_runner.steps.context import Context, Target
 from squall_runner.steps.program import Program, compile_steps
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.examples import Examples
     from squall_runner.load import Hooks
     from squall_runner.recording import Recorder
+    from squall_runner.resilience.failover import Failover
     from squall_runner.steps.context import Observer
 
 
@@ -120,7 +122,7 @@ def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
     """The network with the manifest's settings.
 
     Raises:
-        LoadError: A file that TLS needs is not there.
+        LoadError: A file that TLS needs is not there, or the proxy is none.
     """
     http, tls = manifest.spec.http, TlsOptions()
     if http.tls is not None:
@@ -137,11 +139,34 @@ def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
         connect_timeout=seconds(http.connect_timeout),
         tls=tls,
         max_redirects=http.max_redirects,
+        proxy=_proxy(manifest),
     )
     network = Network(options, clock=clock)
-    if tls != TlsOptions() or any(target.origin.tls for target in manifest.targets):
+    origins = [target.origin for target in manifest.targets]
+    if options.proxy is not None:
+        origins.append(options.proxy.origin)
+    if tls != TlsOptions() or any(origin.tls for origin in origins):
         network.prepare_tls()
     return network
+
+
+def _proxy(manifest: Manifest) -> Proxy | None:
+    spec = manifest.spec.http.proxy
+    if spec is None:
+        return None
+    scope = base_scope(manifest.base, manifest.secrets).with_secrets()
+
+    def rendered(text: str) -> str:
+        return compile_template(text, scope).render(manifest.base)
+
+    auth = spec.auth
+    credentials = (rendered(auth.username), rendered(auth.password)) if auth is not None else None
+    try:
+        return Proxy.of(rendered(spec.url), credentials, spec.no_proxy)
+    except ValueError as error:
+        raise LoadError(
+            "RequestInvalid", f"spec.http.proxy: {error}", "write for example http://proxy:3128"
+        ) from error
 
 
 def _tls_file(manifest: Manifest, name: str | None) -> str:
@@ -211,8 +236,21 @@ class Builder:
             note=hooks.note,
             clock=clock,
         )
+        self._failover = self._make_failover()
         self.rows: dict[str, Rows] = {}
         self._setup_names: frozenset[str] = frozenset()
+
+    def _make_failover(self) -> Failover | None:
+        spec = self._manifest.spec.http.failover
+        if spec is None:
+            return None
+        return make_failover(
+            spec,
+            [target.origin for target in self._manifest.targets],
+            recorder=self._recorder,
+            note=self._hooks.note,
+            clock=self._clock,
+        )
 
     def open_data(self) -> None:
         """Open all data files.
@@ -329,6 +367,7 @@ class Builder:
             clock=self._clock,
             tokens=self._tokens,
             resilience=self.resilience,
+            failover=self._failover,
             observer=self._observer or observer,
             measured=measured,
             pauses=self._observer is None,

@@ -23,9 +23,10 @@ from squall_runner.auth import Tokens
 from squall_runner.engine.build import Builder, base_scope, make_network, read_manifest
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.examples import Examples
+from squall_runner.engine.limits import make_room
 from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
-from squall_runner.engine.preflight import Connectivity, check_reachable, raise_file_limit
+from squall_runner.engine.preflight import Connectivity, check_reachable
 from squall_runner.engine.scenario import ScenarioLoad, Shared
 from squall_runner.executors import Executor, make_executor
 from squall_runner.executors.base import OutOfData
@@ -144,7 +145,7 @@ class Engine:
         self._observation = SelfObservation(
             self._recorder, self._network, self._control, note=self._hooks.note
         )
-        self._raise_limits()
+        self._make_room()
         await self._preflight()
         await self._tokens.fetch()
         self._tokens.start()
@@ -199,19 +200,25 @@ class Engine:
         assert self._network is not None, "prepare comes first"
         return self._network
 
-    def _raise_limits(self) -> None:
-        vus = sum(
-            len(scenario.plan.vus_of(shard))
-            for scenario in self._scenarios
-            for shard in self._assignment.shards
+    def _make_room(self) -> None:
+        if self._observer is not None:
+            return  # a single VU is tried
+        manifest, assignment = self._manifest, self._assignment
+        make_room(
+            manifest.spec,
+            manifest.plan,
+            manifest.targets,
+            assignment.shards,
+            alone=not assignment.exit_with_parent,
+            note=self._hooks.note,
         )
-        raise_file_limit(vus, self._hooks.note)
 
     async def _preflight(self) -> None:
         manifest = self._manifest
         spec = manifest.spec.safety.connectivity
         if spec is None:
-            await check_reachable({target.origin.key: target.origin for target in manifest.targets}.values())
+            origins = {target.origin.key: target.origin for target in manifest.targets}
+            await check_reachable(self._need_network(), origins.values())
             return
         scope = base_scope(manifest.base, manifest.secrets).with_secrets()
         url = compile_template(spec.url, scope).render(manifest.base)

@@ -1,16 +1,15 @@
-"""What can be known before the load begins: whether the target is there, and whether this machine allows the load.
+"""Whether the target is there, asked before the load and, if the manifest wants it, during it.
 
-A test that starts against a target that is not there produces a report full of noise. One that runs out of file
-descriptors at half of its load measures this machine. Both are told at once, with what to do.
+A test that starts against a target that is not there produces a report full of noise. So this is told at once, with what to do.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
 from typing import TYPE_CHECKING
 
 from squall_runner.http import HttpClient, build
+from squall_runner.http.errors import RequestError
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
@@ -19,44 +18,19 @@ if TYPE_CHECKING:
     from squall_runner.http import Network, Origin, Request
 
 _CONNECT_SECONDS = 5.0
-_SPARE_FILES = 64
-"""Descriptors that the process needs beside those of its connections."""
 
 
-def raise_file_limit(needed: int, note: Callable[..., None]) -> None:
-    """Raise the soft limit of open files to what the plan needs, as far as the hard limit allows."""
-    wanted = needed + _SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        note(
-            "warning",
-            "too_few_files",
-            message=f"the load may need {wanted} open files, and this process is allowed {allowed}",
-            hint="raise `ulimit -Hn`, use more runners, or fewer VUs",
-        )
-
-
-async def check_reachable(origins: Iterable[Origin]) -> None:
-    """Open and close a TCP connection to each origin.
+async def check_reachable(network: Network, origins: Iterable[Origin]) -> None:
+    """Open and close a TCP connection to each origin, or the way to it through the proxy that serves it.
 
     Raises:
         LoadError: One of them cannot be reached.
     """
     for origin in origins:
-        where = f"{origin.host}:{origin.port}"
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):
-                _, writer = await asyncio.open_connection(origin.host, origin.port)
-        except TimeoutError as error:
-            reason = f"no answer within {_CONNECT_SECONDS:g} s"
-            raise _unreachable(where, reason) from error
-        except OSError as error:
-            raise _unreachable(where, error.strerror or str(error)) from error
-        writer.close()
+            await network.reach(origin, _CONNECT_SECONDS)
+        except RequestError as error:
+            raise _unreachable(f"{origin.host}:{origin.port}", error.message) from error
 
 
 def _unreachable(where: str, reason: str) -> LoadError:

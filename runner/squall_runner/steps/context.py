@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import RateSeries, Recorder, RequestSeries, Tags, TrendSeries
+    from squall_runner.resilience.failover import Failover
     from squall_runner.resilience.hosts import Resilience
 
 
@@ -86,6 +87,7 @@ class Context:
         clock: Seconds, monotonic; the clock of all times in responses.
         tokens: The OAuth2 tokens that requests show.
         resilience: What is known of the hosts: their pace, their circuits, their retries.
+        failover: Knows which base URLs can be reached; None when all have their share whatever happens.
         turns: Whose turn it is among the base URLs.
         observer: Who watches every step, if anybody.
         measured: Whether requests are part of the load's metrics (setup's are not).
@@ -106,6 +108,7 @@ class Context:
     clock: Callable[[], float]
     tokens: Tokens
     resilience: Resilience
+    failover: Failover | None
     turns: Iterator[int] = field(default_factory=count)
     observer: Observer | None = None
     measured: bool = True

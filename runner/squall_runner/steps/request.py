@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from squall_runner.auth import TokenSource
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin
+    from squall_runner.resilience.failover import Failover
     from squall_runner.steps.body import Body
     from squall_runner.steps.context import Context
 
@@ -237,15 +238,31 @@ def _with_token(
 
 
 def pick_target(count: int, ctx: Context) -> Callable[[Vu], int]:
-    """What says which of `count` base URLs is next, by `http.balancing`."""
+    """What says which of `count` base URLs is next, by `http.balancing` and `http.failover`."""
     if count == 1:
         return lambda _: 0
-    turns = ctx.turns
+    turns, failover = ctx.turns, ctx.failover
+    if failover is not None:
+        return _pick_reachable(count, ctx, failover)
     if ctx.http.balancing == "random":
         return lambda vu: vu.rng.randrange(count)
     if ctx.http.balancing == "per-vu":
         return lambda vu: vu.id % count
     return lambda _: next(turns) % count
+
+
+def _pick_reachable(count: int, ctx: Context, failover: Failover) -> Callable[[Vu], int]:
+    turns, choices = ctx.turns, failover.choices
+    if ctx.http.balancing == "per-vu":
+        return lambda vu: failover.instead_of(vu.id % count)
+    if ctx.http.balancing == "random":
+        return lambda vu: vu.rng.choice(choices())
+
+    def in_turn(_: Vu) -> int:
+        among = choices()
+        return among[next(turns) % len(among)]
+
+    return in_turn
 
 
 def _anywhere(parts: _Parts, url: Text) -> Build:

@@ -19,6 +19,7 @@ from squall_runner.http.errors import RequestError
 from squall_runner.http.response import failed
 from squall_runner.resilience.backoff import asked_pause
 from squall_runner.resilience.breaker import REJECTED
+from squall_runner.resilience.targets import watched
 from squall_runner.steps.failure import CIRCUIT_OPEN, RATE_LIMITED, Halted
 from squall_runner.waiting import wait
 
@@ -96,10 +97,11 @@ async def exchange(  # noqa: PLR0917 - called from here and from `steps.poll`
             raise Halted
     root.in_flight += 1
     ctx.control.last_request = now
+    sending = vu.client.send(
+        request, timeout=timeout, keep_body=keep_body, max_redirects=options.max_redirects
+    )
     try:
-        response = await vu.client.send(
-            request, timeout=timeout, keep_body=keep_body, max_redirects=options.max_redirects
-        )
+        response = await (sending if ctx.failover is None else watched(ctx.failover, request, sending))
     except asyncio.CancelledError:
         if ctx.measured:
             cancelled()
@@ -127,7 +129,8 @@ def _first(response: Response) -> Response:
 def compile_guard(site: Site, options: Options, meter: Meter, *, keep_body: bool) -> Guard | None:
     """What stands between an http step and its requests; None when the manifest declares nothing of the kind."""
     ctx = site.ctx
-    if options.retry is None and not (ctx.resilience.limited or ctx.resilience.breaking):
+    guarded = ctx.resilience.limited or ctx.resilience.breaking or ctx.failover is not None
+    if options.retry is None and not guarded:
         return None
 
     async def attempt(
