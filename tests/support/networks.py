@@ -25,7 +25,7 @@ def _sockets() -> int:
 
 @asynccontextmanager
 async def watched_network(
-    tls: TlsOptions | None = None, proxy: Proxy | None = None
+    tls: TlsOptions | None = None, proxy: Proxy | None = None, shared: int | None = None
 ) -> AsyncIterator[Network]:
     """Opens a network with short timeouts and small limits; whoever leaves it has closed his servers before."""
     before = _sockets()
@@ -34,6 +34,7 @@ async def watched_network(
         connect_timeout=0.3,
         tls=tls or TlsOptions(),
         proxy=proxy,
+        shared_connections=shared,
     )
     network = Network(options)
     yield network

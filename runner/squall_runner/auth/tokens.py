@@ -124,7 +124,7 @@ class Tokens:
 
     async def _send(self, request: Request) -> Response:
         # Tokens are asked for minutes apart: a kept connection would be stale more often than not.
-        client = HttpClient(self._network, cookies=False)
+        client = HttpClient(self._network, cookies=False, private=True)
         try:
             return await client.send(request, timeout=self._timeout, keep_body=True, max_redirects=0)
         finally:

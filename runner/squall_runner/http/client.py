@@ -4,7 +4,8 @@
 it comes back as a response with an error class. Only cancellation is raised.
 
 A VU that waits for one response at a time has one connection per origin; one that sends several requests at once has
-as many. Everything is made on first use: a VU that has not sent anything costs a few hundred bytes.
+as many; where the network shares connections, it has none of its own. Everything is made on first use: a VU that has
+not sent anything costs a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from squall_runner.http.network import Network, Phases
 from squall_runner.http.pool import Pool
 from squall_runner.http.redirect import next_request
 from squall_runner.http.response import Response, failed
+from squall_runner.http.sharing import SharedPool
 
 if TYPE_CHECKING:
     from squall_runner.http.connection import Connection
@@ -34,15 +36,17 @@ class HttpClient:
     Args:
         network: What it shares with all the others.
         cookies: Whether cookies are kept and sent back.
+        private: Whether it has connections of its own even where the network shares them.
 
     Attributes:
         jar: The cookies, None as long as none was ever set.
     """
 
-    __slots__ = ("_closed", "_cookies", "_network", "_pools", "jar")
+    __slots__ = ("_closed", "_cookies", "_network", "_pools", "_private", "jar")
 
-    def __init__(self, network: Network, *, cookies: bool = True) -> None:
+    def __init__(self, network: Network, *, cookies: bool = True, private: bool = False) -> None:
         self._network = network
+        self._private = private
         self._cookies = cookies
         self._closed = False
         self._pools: dict[str, Pool] = {}
@@ -164,7 +168,7 @@ class HttpClient:
         return response
 
     def close(self) -> None:
-        """Closes the idle connections and forgets the cookies.
+        """Closes the idle connections, but for shared ones, and forgets the cookies.
 
         Requests in flight are their senders' to cancel; their connections, like those of any later request, are
         closed after one response.
@@ -173,7 +177,7 @@ class HttpClient:
         self.reset()
 
     def reset(self) -> None:
-        """Becomes a new visitor: without cookies and without open connections.
+        """Becomes a new visitor: without cookies and without open connections of its own.
 
         The connections of requests in flight are closed when these have ended.
         """
@@ -210,15 +214,19 @@ class HttpClient:
         start: float,
         deadline: float,
         keep: bool,  # noqa: FBT001
+        *,
+        fresh: bool = False,
     ) -> Response:
-        """Sends a request, once more if need be, without regard to what its response asks for."""
+        """Sends a request, once more if need be, without regard to what its response asks for.
+
+        Without a `connection` it waits for one or opens one; it has to open one when it must be `fresh`.
+        """
         network, phases = self._network, Phases()
         if connection is None:
             try:
-                connection = await network.open(request.origin, deadline, phases)
+                connection = await self._connect(request.origin, deadline, phases, fresh=fresh)
             except RequestError as exc:
                 return _with_phases(failed(request, start, network.clock(), exc), phases)
-            connection.pool = self._pool(request.origin.key)
         begun = network.clock()
         head = request.wire if request.wire is not None else request.head + b"\r\n"
         wire = head if self.jar is None else self._wire(request)
@@ -236,23 +244,35 @@ class HttpClient:
             return await self._repeat(request, start, deadline, keep)
         return _with_phases(response, phases)
 
+    async def _connect(self, origin: Origin, deadline: float, phases: Phases, *, fresh: bool) -> Connection:
+        """Returns a connection that will go to the pool of its origin; raises as `Network.open`."""
+        network, pool = self._network, self._pool(origin)
+        if isinstance(pool, SharedPool):
+            return await pool.acquire(
+                lambda gone: network.open(origin, deadline, phases, gone), deadline, phases, fresh=fresh
+            )
+        connection = await network.open(origin, deadline, phases)
+        connection.pool = self._pool(origin)  # a reset in the meantime calls for another one
+        return connection
+
     async def _repeat(self, request: Request, start: float, deadline: float, keep: bool) -> Response:  # noqa: FBT001
         """Sends once more, on a fresh connection: one that is open may be as stale as the first."""
         self._network.stats.stale_retries += 1
         pool = self._pools.get(request.origin.key)
         if pool is not None:
             pool.close_idle()
-        response = await self._exchange(request, None, start, deadline, keep)
+        response = await self._exchange(request, None, start, deadline, keep, fresh=True)
         response.retries = 1
         return response
 
-    def _pool(self, origin: str) -> Pool:
+    def _pool(self, origin: Origin) -> Pool:
         """Returns the pool of an origin; the oldest origin has to go when there are too many."""
-        pool = self._pools.get(origin)
+        pool = self._pools.get(origin.key)
         if pool is None:
             if len(self._pools) >= _MAX_ORIGINS:
                 self._pools.pop(next(iter(self._pools))).close()
-            pool = self._pools[origin] = Pool(cookies=self._cookies)
+            shared = None if self._private else self._network.shared_pool(origin)
+            pool = self._pools[origin.key] = shared or Pool(cookies=self._cookies)
             if self._closed:
                 pool.close()
         return pool

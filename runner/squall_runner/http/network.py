@@ -1,8 +1,8 @@
 """What all VUs of a process share on the way to the target: addresses, TLS contexts, limits, deadlines, accounting.
 
-Connections themselves are not shared: each VU has its own, as visitors have. Opening one happens here, phase by phase,
-so that each phase is measured, bounded in time and named when it fails. This is also the place where another protocol
-than HTTP/1.1 would be chosen for a connection.
+Connections themselves are not shared, unless the options say so: each VU has its own, as visitors have. Opening one
+happens here, phase by phase, so that each phase is measured, bounded in time and named when it fails. This is also the
+place where another protocol than HTTP/1.1 would be chosen for a connection.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from squall_runner.http.connection import Connection
 from squall_runner.http.deadlines import Deadlines
@@ -19,6 +20,7 @@ from squall_runner.http.errors import TIMEOUT, RequestError, lost
 from squall_runner.http.limits import Limits
 from squall_runner.http.proxy import ForwardedConnection, Proxy
 from squall_runner.http.resolver import Resolver
+from squall_runner.http.sharing import SharedPool
 from squall_runner.http.tls import ResumingContext, TlsOptions, make_context
 from squall_runner.http.tunnel import open_tunnel
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from squall_runner.http.origin import Origin
 
 __all__ = ["Network", "NetworkOptions", "NetworkStats", "Phases"]
+
+_MAX_SHARED_ORIGINS = 64
+"""As many as one client keeps connections to."""
 
 
 @dataclass(slots=True)
@@ -60,6 +65,7 @@ class NetworkOptions:
         dns_ttl: Seconds for which addresses are kept.
         max_redirects: How many are followed when a request does not say it.
         proxy: The way to all hosts that it serves; None: all are reached directly.
+        shared_connections: All clients together have at most so many to an origin; None: each has its own.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -68,6 +74,7 @@ class NetworkOptions:
     dns_ttl: float = 60.0
     max_redirects: int = 10
     proxy: Proxy | None = None
+    shared_connections: int | None = None
 
 
 class Network:
@@ -97,6 +104,7 @@ class Network:
         self._context: ResumingContext | None = None
         self._proxy_context: ResumingContext | None = None
         self._all_closed: asyncio.Future[None] | None = None
+        self._shared: WeakValueDictionary[str, SharedPool] = WeakValueDictionary()
 
     def prepare_tls(self) -> None:
         """Reads certificates and keys now instead of at the first https request.
@@ -117,13 +125,36 @@ class Network:
         if origin.tls or (proxy is not None and proxy.origin.tls):
             self.prepare_tls()
 
-    async def open(self, origin: Origin, deadline: float, phases: Phases) -> Connection:
+    def shared_pool(self, origin: Origin) -> SharedPool | None:
+        """Returns the connections to an origin that all share; None when each client has its own.
+
+        It lives as long as somebody uses it, or a connection of it is open.
+        """
+        places = self.options.shared_connections
+        if places is None:
+            return None
+        pool = self._shared.get(origin.key)
+        if pool is None:
+            if len(self._shared) >= _MAX_SHARED_ORIGINS:
+                for other in tuple(self._shared.values()):
+                    other.close_idle()
+            pool = self._shared[origin.key] = SharedPool(origin.key, places, self.clock)
+        return pool
+
+    async def open(
+        self,
+        origin: Origin,
+        deadline: float,
+        phases: Phases,
+        gone: Callable[[], None] | None = None,
+    ) -> Connection:
         """Opens a connection.
 
         Args:
             origin: Where to.
             deadline: When the whole request has to be over, in the clock's seconds.
             phases: Filled in, also when it fails.
+            gone: Called when the socket of the connection is gone, also when it was never there.
 
         Raises:
             RequestError: It was not possible; the class says in which phase.
@@ -133,7 +164,7 @@ class Network:
             raise RequestError(TIMEOUT, "no time was left to connect")
         deadline = min(deadline, phases.begun + self.options.connect_timeout)
         self._prepare_tls_for(origin)
-        release = self._count_socket()
+        release = self._count_socket(gone)
         try:
             connection = await self._open(origin, deadline, phases, release)
         except BaseException as exc:
@@ -294,7 +325,7 @@ class Network:
         if wrapped is not None and context is not None:
             context.remember(name, wrapped.session)
 
-    def _count_socket(self) -> Callable[[], None]:
+    def _count_socket(self, gone: Callable[[], None] | None = None) -> Callable[[], None]:
         """Counts a socket as open; returns what counts it as gone, however many of its owners say so."""
         self.stats.open_sockets += 1
         released = False
@@ -304,5 +335,7 @@ class Network:
             if not released:
                 released = True
                 self._socket_gone()
+                if gone is not None:
+                    gone()
 
         return release
