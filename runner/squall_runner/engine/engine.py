@@ -114,7 +114,7 @@ class Engine:
 
     async def _prepare(self) -> None:
         self._manifest = manifest = read_manifest(self._assignment)
-        self._network = make_network(manifest, self._clock)
+        self._network = make_network(manifest, self._clock, self._assignment.shards)
         self._tokens = Tokens(
             self._network,
             timeout=seconds(manifest.spec.http.timeout),

@@ -63,7 +63,7 @@ class Connectivity:
         probe: Callable[[bool, str], None],
         mask: Callable[[str], str],
     ) -> None:
-        self._client = HttpClient(network, cookies=False)
+        self._client = HttpClient(network, cookies=False, private=True)
         try:
             self._request: Request = build("GET", url)
         except ValueError as error:
