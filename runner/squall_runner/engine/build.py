@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from squall.expr import ExpressionError, Scope, compile_template
 from squall.plan.compile import compile_plan
 from squall.plan.data import data_share, uses_data
+from squall.plan.share import Share
 from squall.spec import LoadTest
-from squall.spec.base import seconds, size_bytes
+from squall.spec.base import seconds, size_bytes, whole
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
 from squall_runner.http import Limits, Network, NetworkOptions, Proxy, TlsOptions, parse_url
@@ -118,8 +119,8 @@ def _targets(http: HttpDefaults, base: dict[str, Any], scope: Scope) -> tuple[Ta
     return tuple(found)
 
 
-def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
-    """The network with the manifest's settings.
+def make_network(manifest: Manifest, clock: Callable[[], float], shards: Sequence[int]) -> Network:
+    """The network with the manifest's settings, for a runner that carries these shards.
 
     Raises:
         LoadError: A file that TLS needs is not there, or the proxy is none.
@@ -140,6 +141,7 @@ def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
         tls=tls,
         max_redirects=http.max_redirects,
         proxy=_proxy(manifest),
+        shared_connections=_shared_connections(manifest, shards),
     )
     network = Network(options, clock=clock)
     origins = [target.origin for target in manifest.targets]
@@ -148,6 +150,15 @@ def make_network(manifest: Manifest, clock: Callable[[], float]) -> Network:
     if tls != TlsOptions() or any(origin.tls for origin in origins):
         network.prepare_tls()
     return network
+
+
+def _shared_connections(manifest: Manifest, shards: Sequence[int]) -> int | None:
+    """How many of `http.sharedConnections` these shards have; over all shards the sum is exact."""
+    given = manifest.spec.http.shared_connections
+    if given is None:
+        return None
+    limit = whole(given)
+    return max(1, sum(Share(shard, manifest.plan.shards).of(limit) for shard in shards))
 
 
 def _proxy(manifest: Manifest) -> Proxy | None:

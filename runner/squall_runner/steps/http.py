@@ -140,7 +140,7 @@ class Meter:
             response.bytes_sent,
             response.bytes_received,
         )
-        if not response.reused:
+        if response.blocked or not response.reused:
             _opened(series, response)
         return series
 
@@ -173,17 +173,9 @@ class Meter:
                 hop.bytes_sent,
                 hop.bytes_received,
             )
-            if not hop.reused:
+            if hop.blocked or not hop.reused:
                 _opened(hops, hop)
         return start
-
-    def waited(self, vu: Vu, stage: str, response: Response) -> None:
-        """The request recorded last has waited before it was sent, even if on a connection that was open."""
-        hops = response.redirects
-        if hops and hops[0].reused:
-            _opened(self._hop(vu, stage, hops[0]), hops[0])
-        elif not hops and response.reused:
-            _opened(self._find(vu, stage, response), response)
 
     def cancelled(self, vu: Vu, stage: str, method: str) -> None:
         """Count a request that the generator itself cut off: the target may have seen it, but it has not failed."""

@@ -153,8 +153,6 @@ def compile_guard(site: Site, options: Options, meter: Meter, *, keep_body: bool
         )
         if ctx.measured:
             bad = meter.record(vu, stage, response, intended).failed
-            if waited:
-                meter.waited(vu, stage, response)
         else:
             bad = bool(response.error) or response.status not in options.expected
         if response.error:
