@@ -98,10 +98,10 @@ def test_a_target_that_stands_still_for_a_while_is_seen_for_as_long_as_it_does(
 
 
 def test_no_file_descriptor_left(squall: Squall, target: CountingTarget) -> None:
-    test = manifest(
-        target.url, vus=150, shards=1, steps=[step("get", url="/"), {"think": {"duration": "20ms"}}]
-    )
-    run = squall(test)
+    # An open model whose VUs are many only when the target is slow: what is certain to be too much is refused before.
+    load = open_model("visit", target.url, "drop") | {"rate": 200, "duration": "2s", "maxVUs": 150}
+    target.delay = 0.5
+    run = squall(manifest(target.url, shards=1, scenarios=[load], safety={"saturation": {"loopLag": "1s"}}))
     resource.prlimit(run.pid, resource.RLIMIT_NOFILE, (90, 90))  # what it starts inherits that
     ended = run.ended()
     assert ended.outcome()[:2] == (0, "Passed")
@@ -110,9 +110,8 @@ def test_no_file_descriptor_left(squall: Squall, target: CountingTarget) -> None
     assert "no file descriptor is left" in error.example
     assert "ulimit -n" in error.example
     assert any("open files" in line.get("message", "") for line in ended.log)
-    # Those that had got a connection went on, and nobody hammered at what was not there.
+    # Those that had got a connection went on.
     assert ended.count() - error.count > 100
-    assert error.count < 150 * 2 / 0.1
     target.wait_until(lambda: target.connections == 0, "the end of all connections")
 
 

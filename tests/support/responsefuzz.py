@@ -48,7 +48,9 @@ _MAX_REDIRECTS = 3
 _URL = "http://target.example/deep/path?q=1"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLASSES = frozenset(
-    value for name, value in vars(classes).items() if name.isupper() and isinstance(value, str)
+    value
+    for name, value in vars(classes).items()
+    if name.isupper() and not name.startswith("_") and isinstance(value, str)
 )
 _EXTRACTORS = [
     compile_extractor("a", json_path="$.token"),
