@@ -61,6 +61,13 @@ CASES = {
         "beside auth, this would be a second credential",
         "leave out one of the two",
     ),
+    "fewer shared connections than shards": (
+        "shards: 4\nhttp: {sharedConnections: »3}",
+        one_step("{" + GET + "}"),
+        "spec.http.sharedConnections",
+        "3 connections cannot be shared by 4 shards",
+        "allow 4 or more, or use fewer shards",
+    ),
     "misspelt required key": (
         "",
         "scenarios: [{name: a, executor: ramping-vus, »stagse: [], steps: [{http: {url: http://h/}}]}]",

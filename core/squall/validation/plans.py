@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from squall.plan.compile import compile_plan
 from squall.plan.data import uses_data
 from squall.plan.problems import PlanError
-from squall.spec.base import format_duration, nanoseconds
+from squall.spec.base import format_duration, nanoseconds, whole
 from squall.spec.modelcheck import problem_at
 from squall.spec.tree import parse_path
 
@@ -37,6 +37,7 @@ def check_plan(effective: Effective) -> tuple[list[Problem], list[str]]:
     except ValueError:
         return [], []  # a reference that nobody resolved, which has been reported
     problems, warnings = _times(effective.root, spec, plan)
+    problems += _connections(effective.root, spec, plan)
     return problems, [*warnings, *_exhausted(effective, plan)]
 
 
@@ -65,6 +66,15 @@ def _times(root: Node, spec: LoadTestSpec, plan: TestPlan) -> tuple[list[Problem
             f"({format_duration(plan.duration_ns)})"
         )
     return problems, warnings
+
+
+def _connections(root: Node, spec: LoadTestSpec, plan: TestPlan) -> Iterator[Problem]:
+    """A shard without a connection could send nothing."""
+    limit = spec.http.shared_connections
+    if limit is not None and whole(limit) < plan.shards:
+        message = f"{limit} connections cannot be shared by {plan.shards} shards: each needs one at least"
+        hint = f"allow {plan.shards} or more, or use fewer shards"
+        yield problem_at(root, ("spec", "http", "sharedConnections"), message, hint)
 
 
 def _thresholds(spec: LoadTestSpec) -> Iterator[tuple[Path, Threshold]]:
