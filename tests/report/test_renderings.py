@@ -11,7 +11,7 @@ from support.summaries import histogram, summary, threshold, totals
 from squall.metrics.series import Counter, Rate, SeriesKey
 from squall.report import console, junit, markdown
 from squall.report.findings import findings
-from squall.report.model import ErrorSummary, VerdictSummary
+from squall.report.model import CapacitySummary, ErrorSummary, LevelResult, VerdictSummary
 
 HOSTILE = "a|b <script>alert(1)</script> [red]x[/red] `code` \x1b[31m\nnew *line*"
 
@@ -167,3 +167,53 @@ def test_a_long_tail_is_not_found_where_most_requests_failed() -> None:
     failing = slow | {SeriesKey.of("http_req_failed", step="s"): Rate(1500, 1530)}
     assert any("slowest 1 %" in finding.text for finding in findings(summary(totals=ok)))
     assert not any("slowest 1 %" in finding.text for finding in findings(summary(totals=failing)))
+
+
+def _capacity(**changes: Any) -> CapacitySummary:
+    levels = (
+        LevelResult(
+            number=1, target=400, at_seconds=0.0, seconds=5.0, purpose="grow", outcome="held", p95_seconds=0.012,
+            error_rate=0.0, requests_per_second=800.0, iterations_per_second=400.0,
+        ),
+        LevelResult(
+            number=2, target=600, at_seconds=8.0, seconds=5.0, purpose="grow", outcome="failed", limiting=HOSTILE,
+            observed=0.7, observed_unit="s", p95_seconds=0.7, error_rate=0.5, requests_per_second=1000.0,
+            iterations_per_second=500.0,
+        ),
+        LevelResult(
+            number=3, target=500, at_seconds=16.0, seconds=5.0, purpose="bisect", outcome="failed",
+            limiting="http_reqs count>1",
+        ),
+    )  # fmt: skip
+    given: dict[str, Any] = {
+        "scenario": "browse",
+        "unit": "iterations/s",
+        "knee": 400,
+        "confirmed": True,
+        "upper": 500,
+        "ended": "found",
+        "message": "400 iterations/s is the highest load that held",
+        "levels": levels,
+    }
+    return CapacitySummary(**(given | changes))
+
+
+def test_a_capacity_is_shown_everywhere_with_its_curve_in_order_of_load() -> None:
+    terminal, text = on_terminal(capacity=(_capacity(),)), markdown.render(summary(capacity=(_capacity(),)))
+    for view in (terminal, text):
+        assert "400 iterations/s is the highest load that held" in view
+        assert (
+            view.index("400 iterations/s") < view.index("500 iterations/s ") < view.index("600 iterations/s ")
+        )
+        assert "700 ms" in view
+        assert "but nothing was measured" in view
+    assert "\n## Capacity: browse\n" in text
+    assert "<script>" not in text
+
+
+def test_a_capacity_in_junit_fails_only_when_there_is_none() -> None:
+    for ended, failures in (("found", 0), ("nothing", 1)):
+        root = ET.fromstring(junit.render(summary(capacity=(_capacity(ended=ended),))))
+        suite = next(each for each in root if each.get("name") == "shop.capacity")
+        assert suite.get("failures") == str(failures)
+        assert "400 iterations/s is" in "".join(suite.itertext())

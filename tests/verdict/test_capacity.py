@@ -9,7 +9,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.verdict.capacity import RETREATS, UNKNOWNS, Bounds, End, Outcome, Purpose, Search
+from squall.verdict.capacity import BLAMES, RETREATS, UNKNOWNS, Bounds, End, Outcome, Purpose, Search
 
 HELD, FAILED, LIMITED, UNKNOWN = Outcome.HELD, Outcome.FAILED, Outcome.LIMITED, Outcome.UNKNOWN
 
@@ -75,7 +75,7 @@ def test_it_finds_the_limit_of_a_target_that_has_one(b: Bounds, limit: int) -> N
 def test_it_ends_whatever_it_is_told(b: Bounds, pool: list[Outcome], chance: object) -> None:
     search = Search(b)
     tried = carry_out(search, lambda _: chance.choice(pool))  # type: ignore[attr-defined]
-    repeats = (1 + b.confirmations) * UNKNOWNS
+    repeats = 1 + b.confirmations + BLAMES + UNKNOWNS
     assert len(tried) <= repeats * (RETREATS + 2) * most_levels(b)
     assert search.low < (search.high or math.inf)
     assert search.low in {0, *tried}
@@ -138,16 +138,27 @@ def test_a_knee_that_fails_its_confirmation_is_given_up() -> None:
 
 def test_where_the_generator_is_to_blame_the_search_ends_below() -> None:
     search = Search(plain())
-    assert carry_out(search, lambda level: HELD if level <= 200 else LIMITED) == [100, 150, 225, 225]
+    assert carry_out(search, lambda level: HELD if level <= 200 else LIMITED) == [
+        *(100, 150, 225, 225, 225),
+    ]
     assert (search.end, search.low, search.high) == (End.GENERATOR, 150, None)
     assert not search.confirmed
 
 
-def test_a_failure_confirmed_by_one_that_says_nothing_says_nothing() -> None:
+def test_a_failure_is_not_confirmed_by_one_that_says_nothing() -> None:
     search = Search(plain())
+    for outcome in (FAILED, LIMITED, LIMITED):
+        search.take(outcome)
+        assert (search.level, search.purpose, search.high) == (100, Purpose.CONFIRM, None)
     search.take(FAILED)
+    assert (search.high, search.level) == (100, 50)
+
+
+def test_a_busy_moment_of_the_generator_passes() -> None:
+    search = Search(plain(confirmations=0))
     search.take(LIMITED)
-    assert search.end is End.GENERATOR
+    search.take(HELD)
+    assert (search.low, search.level, search.end) == (100, 150, None)
 
 
 def test_a_level_that_nobody_saw_is_repeated_but_not_for_ever() -> None:

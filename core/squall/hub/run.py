@@ -141,11 +141,18 @@ class RunState(RunEnding):
 
     def exited(self, runner: int, code: int, now_ns: int) -> None:
         """A runner's process has ended; whoever started it knows at once. Negative codes are signals."""
+        reason = "BadManifest" if code == EXIT_MANIFEST else "RunnerExited"
+        self.gone(runner, reason, f"runner {runner} {exit_text(code)}", now_ns)
+
+    def gone(self, runner: int, reason: str, text: str, now_ns: int) -> None:
+        """A runner is no more, for a reason that whoever started it knows.
+
+        Raises:
+            Refused: There is no such runner.
+        """
         member = self.members[runner]
         member.exited = True
-        text = f"runner {runner} {exit_text(code)}"
         if self.phase in ("connecting", "setup"):
-            reason = "BadManifest" if code == EXIT_MANIFEST else "RunnerExited"
             self.stop(Stopping(cause="error", reason=reason, message=text), now_ns)
         elif self.phase == "teardown":
             self.torn_down(member, text, now_ns)
@@ -254,8 +261,10 @@ class RunState(RunEnding):
         """Let searches for capacity go on: record what they want, then tell the runners."""
         assert self.start_ns is not None, "a run that runs has a start"
         earliest = max(0, -(-(now_ns + self._lead_ns() - self.start_ns) // SECOND))
-        for fields, order in self.judge.searches.step(self.judged, earliest):
+        for fields, order, text in self.judge.searches.step(self.judged, earliest):
             self.record("level", fields, durable=True)
+            if text:
+                self.note("info", "Level", text, now_ns)
             for member in self.members.connected():
                 if member.started:
                     self.send(member, order)

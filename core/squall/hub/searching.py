@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,7 +25,7 @@ from squall.metrics.names import Kind
 from squall.metrics.series import Counter, Gauge, Rate, Selector
 from squall.metrics.snapshot import SeriesDef, Snapshot
 from squall.plan.model import StageSpan
-from squall.report.capacity import summarize
+from squall.report.capacity import outcome_text, summarize
 from squall.report.model import LevelResult
 from squall.verdict.build import level_thresholds_of, saturation_of
 from squall.verdict.capacity import Bounds, End, Outcome, Search
@@ -275,6 +275,14 @@ def _count(found: Aggregate | None) -> float:
     return found.value if isinstance(found, Counter) else 0.0
 
 
+class Step(NamedTuple):
+    """A step of a search: what is to be recorded, then told to all runners, and what it says to people, if anything."""
+
+    record: dict[str, Any]
+    order: Level
+    text: str
+
+
 class Searches:
     """All searches of a run.
 
@@ -312,10 +320,15 @@ class Searches:
         for search in self._all.values():
             search.saw(slot, saturated=saturated)
 
-    def step(self, slot: int, earliest: int) -> list[tuple[dict[str, Any], Level]]:
-        """What is to be recorded, and then told to all runners; see `LevelSearch.step`."""
-        steps = [(search, search.step(slot, earliest)) for search in self._all.values()]
-        return [(fields, search.orders[-1]) for search, fields in steps if fields is not None]
+    def step(self, slot: int, earliest: int) -> list[Step]:
+        """What is to be done after a slot; see `LevelSearch.step`."""
+        found = []
+        for search in self._all.values():
+            fields = search.step(slot, earliest)
+            if fields is not None:
+                text = outcome_text(search.summary()) if "result" in fields else ""
+                found.append(Step(fields, search.orders[-1], text))
+        return found
 
     def restore(self, record: dict[str, Any]) -> None:
         """Take in what another hub process has recorded."""

@@ -78,6 +78,35 @@ def _message(end: End, unit: str, state: Search, decisive: LevelResult | None) -
     return _SAYING[end].format(held=held, failed=failed)
 
 
+CURVE: Final = ("load", "outcome", "response p95", "failed", "requests", "iterations", "broken")
+"""The columns of `curve`."""
+
+
+def curve(found: CapacitySummary) -> list[tuple[str, ...]]:
+    """Load against response time, errors and throughput: a row for each time that a level was tried, the lowest first."""
+    return [
+        (
+            f"{fmt.number(level.target)} {found.unit}",
+            level.outcome,
+            fmt.quantity(level.p95_seconds, "s"),
+            fmt.quantity(level.error_rate, "share"),
+            f"{fmt.number(level.requests_per_second)}/s",
+            f"{fmt.number(level.iterations_per_second)}/s",
+            described(level),
+        )
+        for level in sorted(found.levels, key=lambda level: (level.target, level.number))
+    ]
+
+
+def outcome_text(found: CapacitySummary) -> str:
+    """What the level that was tried last has come to, in a line."""
+    level = found.levels[-1]
+    broken = described(level)
+    return f"{found.scenario}: {fmt.number(level.target)} {found.unit} {level.outcome}" + (
+        f": {broken}" if broken else ""
+    )
+
+
 def described(level: LevelResult) -> str:
     """What a level broke, and what was observed of it; empty when it broke nothing."""
     if not level.limiting:

@@ -35,6 +35,7 @@ _SHOWN: Final = frozenset(
         FigureKey("http_reqs", "rate"),
         FigureKey("http_req_failed", "rate"),
         FigureKey("checks", "rate"),
+        FigureKey("capacity", "value"),
         *(
             FigureKey(metric, name)
             for metric in ("http_req_total", "http_req_duration")
@@ -67,6 +68,8 @@ def _figures(row: MetricSummary) -> Iterable[tuple[str, Figure]]:
             yield name, Figure(row.values[name], unit=row.unit)
     elif row.kind == "rate" and row.values["total"]:
         yield "rate", Figure(row.values["rate"], _better(row), share=True, unit="share")
+    elif row.metric == "capacity":
+        yield "value", Figure(row.values["value"], "higher")
     elif row.kind == "counter":
         yield "rate", Figure(row.values["rate"], _better(row))
 

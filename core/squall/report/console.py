@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from squall.metrics import format as fmt
+from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from squall.report.model import MetricSummary, Summary, ThresholdState
+    from squall.report.model import CapacitySummary, MetricSummary, Summary, ThresholdState
 
 RESULT_STYLE: Final = {
     "Passed": "bold green",
@@ -58,6 +59,9 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         if stages.row_count > 1:
             yield stages
     yield _iterations(summary)
+    for found in summary.capacity:
+        yield _capacity(found)
+        yield Text(f"{found.scenario}: {found.message}", "bold")
     for title, metrics in _TIMED.items():
         timed = _timed(summary, title, metrics)
         if timed.row_count:
@@ -193,6 +197,15 @@ def _iterations(summary: Summary) -> Table:
             fmt.time(duration.values["p95"]) if duration else "-",
             f"{fmt.number(load.peak_actual)} {load.unit}",
         )
+    return table
+
+
+def _capacity(found: CapacitySummary) -> Table:
+    table = _table(f"Capacity: {found.scenario}", *CURVE)
+    table.columns[-1].justify = "left"
+    styles = {"held": "green", "failed": "red"}
+    for load, outcome, *figures, broken in curve(found):
+        table.add_row(load, Text(outcome, styles.get(outcome, "yellow")), *figures, Text(broken))
     return table
 
 

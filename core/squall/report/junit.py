@@ -12,17 +12,19 @@ from xml.etree import ElementTree as ET
 from squall.metrics import format as fmt
 
 if TYPE_CHECKING:
-    from squall.report.model import CheckSummary, Summary, ThresholdState
+    from squall.report.model import CapacitySummary, CheckSummary, Summary, ThresholdState
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(summary: Summary) -> str:
-    """One suite each for the verdict, the thresholds and the checks."""
+    """One suite each for the verdict, the thresholds, searches for capacity and the checks."""
     root = ET.Element("testsuites", name="squall", time=_seconds(summary))
     _verdict(root, summary)
     if summary.thresholds:
         _suite(root, summary, "thresholds", [_threshold(threshold) for threshold in summary.thresholds])
+    if summary.capacity:
+        _suite(root, summary, "capacity", [_capacity(found) for found in summary.capacity])
     if summary.checks:
         _suite(root, summary, "checks", _checks(summary))
     for tally in ("tests", "failures", "errors"):
@@ -76,6 +78,14 @@ def _threshold(threshold: ThresholdState) -> ET.Element:
         return _case(name, f"could not be judged: {threshold.message or 'never measured'}")
     seen = threshold.worst if threshold.worst is not None else threshold.value
     return _case(name, f"{fmt.quantity(seen, threshold.unit)} was measured")
+
+
+def _capacity(found: CapacitySummary) -> ET.Element:
+    """What was found; that not even the lowest load held is a failure, as it is the run's."""
+    failure = found.message if found.ended == "nothing" else ""
+    case = _case(f"{found.scenario}: {found.knee} {found.unit}", _clean(failure))
+    ET.SubElement(case, "system-out").text = _clean(found.message)
+    return case
 
 
 def _checks(summary: Summary) -> list[ET.Element]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall.metrics import format as fmt
+from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
 
@@ -18,6 +19,7 @@ def render(summary: Summary) -> str:
     """The whole report."""
     parts = [
         _head(summary),
+        _capacity(summary),
         _performance(summary),
         _thresholds("Thresholds", summary.thresholds),
         _tiers(summary),
@@ -148,6 +150,16 @@ def _by(summary: Summary, tag: str, title: str) -> str:
         if row:
             rows.append((text(scenario), text(value), *row))
     return f"## {title}\n\n" + _table(("Scenario", tag.capitalize(), *_COLUMNS), rows) if rows else ""
+
+
+def _capacity(summary: Summary) -> str:
+    columns = [name.capitalize() for name in CURVE]
+    parts = []
+    for found in summary.capacity:
+        rows = [[text(cell) for cell in row] for row in curve(found)]
+        table = "\n\n" + _table(columns, rows) if rows else ""
+        parts.append(f"## Capacity: {text(found.scenario)}\n\n{text(found.message)}{table}")
+    return "\n\n".join(parts)
 
 
 def _thresholds(title: str, thresholds: Sequence[ThresholdState]) -> str:

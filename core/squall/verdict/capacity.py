@@ -10,7 +10,7 @@ the search ends whatever it is told. For a target that holds up to `r` exactly, 
 `k <= r < k + max(1, precision * k)`.
 
 What a level's failure says of the target is not decided here. But a failure for which the generator itself may be to
-blame (`limited`) says nothing, so the search cannot go beyond it.
+blame (`limited`) says nothing: the level is tried again, and when that does not help the search ends below it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Final
 
 RETREATS: Final = 5
 """Levels that held and then failed their confirmation, until the search gives up to be exact."""
+BLAMES: Final = 2
+"""How often a level is tried again for whose failure the generator may be to blame."""
 UNKNOWNS: Final = 5
 """Repetitions in a row without an outcome, until the search gives up."""
 
@@ -133,16 +135,14 @@ class Search:
         self.end = self.end or why
 
     def _fail(self) -> None:
-        limited = self._tries[Outcome.LIMITED]
         first = self.high is None and not self._holds[self.level]
-        tries = limited + self._tries[Outcome.FAILED]
-        if (first or limited) and tries <= self._bounds.confirmations:
-            self.purpose = Purpose.CONFIRM
-        elif limited:
+        if self._tries[Outcome.LIMITED] > BLAMES:
             self.end = End.GENERATOR
-        else:
+        elif self._tries[Outcome.FAILED] > (self._bounds.confirmations if first else 0):
             self._lower()
             self._choose()
+        else:
+            self.purpose = Purpose.CONFIRM
 
     def _lower(self) -> None:
         """The level counts as failed, whatever it did before."""
