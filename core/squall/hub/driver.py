@@ -147,6 +147,15 @@ class Run:
         self.state.exited(index, code, self._clock())
         self._act()
 
+    def runner_gone(self, index: int, reason: str, message: str) -> None:
+        """A runner is no more, and why.
+
+        Raises:
+            Refused: There is no such runner.
+        """
+        self.state.gone(index, reason, message, self._clock())
+        self._act()
+
     # -- for the server ---------------------------------------------------------------------------------------
 
     def attach(self, hello: protocol.Hello, connection: Connection) -> None:

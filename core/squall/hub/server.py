@@ -1,11 +1,13 @@
 """What the hub serves: a WebSocket for runners, and a small HTTP API for whoever starts and watches runs.
 
     GET    /healthz                 200 as soon as the hub serves
+    GET    /v1/runs                 all runs (`RunList`); installation key
     PUT    /v1/runs/{run}           add a run (JSON: `RunSpec`); installation key
     GET    /v1/runs/{run}           its `LiveState`; installation key or the run's token
     GET    /v1/runs/{run}/summary   its `Summary`, 409 before its end; installation key or the run's token
     POST   /v1/runs/{run}/stop      stop it (JSON: `StopOrder`); installation key
     DELETE /v1/runs/{run}           forget it, 409 before its end; installation key
+    POST   /v1/runs/{run}/runners/{index}/lost   a runner is no more (JSON: `LostRunner`); installation key
     GET    /v1/runs/{run}/runner    WebSocket, see `protocol`; the run's token
 
 Everything but /healthz needs `Authorization: Bearer`. Who may not know whether a run exists is told 401 in any case. Errors
@@ -26,6 +28,7 @@ from squall.hub.connection import Connection
 from squall.hub.members import Refused
 from squall.hub.model import Cause, RunSpec
 from squall.hub.tokens import bears
+from squall.report.model import LiveState
 
 if TYPE_CHECKING:
     from squall.hub.driver import Run
@@ -51,6 +54,24 @@ class StopOrder(msgspec.Struct, frozen=True):
     now: bool = False
 
 
+class RunList(msgspec.Struct, frozen=True):
+    """All runs of a hub, those that have finished and were not forgotten included."""
+
+    runs: tuple[LiveState, ...]
+
+
+class LostRunner(msgspec.Struct, frozen=True):
+    """What became of a runner, as whoever started it knows.
+
+    Attributes:
+        message: For people: which runner, and what happened.
+        reason: One CamelCase word.
+    """
+
+    message: str
+    reason: str = "RunnerLost"
+
+
 def application(hub: Hub) -> web.Application:
     """The hub's web application."""
     api = _Api(hub)
@@ -58,11 +79,13 @@ def application(hub: Hub) -> web.Application:
     app.add_routes(
         [
             web.get("/healthz", api.health),
+            web.get("/v1/runs", api.all),
             web.put("/v1/runs/{run}", api.add),
             web.get("/v1/runs/{run}", api.state),
             web.get("/v1/runs/{run}/summary", api.summary),
             web.post("/v1/runs/{run}/stop", api.stop),
             web.delete("/v1/runs/{run}", api.forget),
+            web.post(r"/v1/runs/{run}/runners/{index:\d{1,9}}/lost", api.lost),
             web.get(protocol.PATH, api.runner),
         ]
     )
@@ -112,6 +135,11 @@ class _Api:
             raise _refusal(web.HTTPBadRequest, str(error)) from error
         return _json(run.live, status=201)
 
+    async def all(self, request: web.Request) -> web.Response:
+        if not self._by_operator(request):
+            raise _refusal(web.HTTPUnauthorized, "no valid key")
+        return _json(RunList(tuple(run.live for run in self._hub.runs.values())))
+
     async def state(self, request: web.Request) -> web.Response:
         allowed = self._by_operator(request) or self._by_run(request)
         return _json(self._run(request, allowed=allowed).live)
@@ -131,6 +159,17 @@ class _Api:
         run.stop(order.cause, order.reason, order.message)
         if order.now:
             run.kill()
+        return _json(run.live)
+
+    async def lost(self, request: web.Request) -> web.Response:
+        run = self._run(request, allowed=self._by_operator(request))
+        try:
+            lost = msgspec.json.decode(await request.read(), type=LostRunner)
+            run.runner_gone(int(request.match_info["index"]), lost.reason, lost.message)
+        except msgspec.DecodeError as error:
+            raise _refusal(web.HTTPBadRequest, str(error)) from error
+        except Refused as error:
+            raise _refusal(web.HTTPNotFound, str(error)) from error
         return _json(run.live)
 
     async def forget(self, request: web.Request) -> web.Response:

@@ -1,0 +1,195 @@
+"""Carries out what was decided: each action is one or a few calls that do no harm when they are repeated."""
+
+from __future__ import annotations
+
+import gzip
+from base64 import b64encode
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from squall.hub.assignment import pods
+from squall.hub.model import RunSpec
+from squall.hub.tokens import run_token
+from squall.spec.base import API_VERSION
+from squall_operator.hubs import HubError
+from squall_operator.kube.api import KubeError
+from squall_operator.kube.paths import collection, named
+from squall_operator.manifests.inputs import RunInputs, build_inputs
+from squall_operator.manifests.job import build_budget, build_job
+from squall_operator.manifests.owned import REPORT, RUN, Owner
+from squall_operator.model import (
+    CleanUp,
+    DropReports,
+    KeepReport,
+    Launch,
+    Mark,
+    StopRun,
+    Tell,
+    TellHub,
+    TellLost,
+    WriteStatus,
+)
+from squall_operator.runs import DONE
+from squall_operator.status import write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squall_operator.checked import Checked
+    from squall_operator.hubs import Hubs
+    from squall_operator.kube.api import Json, Kube
+    from squall_operator.kube.events import Events
+    from squall_operator.model import Action
+    from squall_operator.settings import Settings
+
+REPORT_KEY: Final = "summary.json.gz"
+
+
+class Actor:
+    """Carries out actions.
+
+    Args:
+        kube: The API server.
+        hubs: The hubs.
+        events: Tells people.
+        settings: Of the installation.
+    """
+
+    def __init__(self, kube: Kube, hubs: Hubs, events: Events, settings: Settings) -> None:
+        self._kube = kube
+        self._hubs = hubs
+        self._events = events
+        self._settings = settings
+
+    async def act(self, body: Mapping[str, Any], checked: Checked, action: Action) -> Json | None:
+        """Carry out one action for a LoadTest; returns the LoadTest as it is then, when that has changed.
+
+        Raises:
+            KubeError: The API server refused, or is not there.
+            HubError: Neither of that for a hub.
+        """
+        namespace = str(body["metadata"]["namespace"])
+        match action:
+            case WriteStatus(status):
+                return await self._write_status(body, write(status))
+            case Mark(text):
+                path = named("loadtests", namespace, body["metadata"]["name"])
+                return await self._kube.merge(path, {"metadata": {"annotations": {DONE: text}}})
+            case Launch(run, hub):
+                await self._launch(body, checked, run, hub)
+            case TellHub(run, hub):
+                await self._hubs.add(hub, self._run_spec(checked, run))
+            case TellLost(run, hub, runner, message):
+                await self._hubs.lost(hub, run, runner, message)
+            case StopRun(run, hub, stop, now):
+                await self._stop(run, hub, stop, now=now)
+            case KeepReport(run, summary):
+                await self._keep_report(_owner(body), run, msgspec.json.encode(summary))
+            case CleanUp(run, hub):
+                await self._clean_up(namespace, run, hub)
+            case DropReports(reports):
+                for name in reports:
+                    await self._kube.delete(named("configmaps", namespace, name))
+            case Tell(kind, reason, message):
+                await self._events.tell(body, kind, reason, message)
+        return None
+
+    async def _write_status(self, body: Mapping[str, Any], status: Json) -> Json:
+        metadata = body["metadata"]
+        path = named("loadtests", metadata["namespace"], metadata["name"], "status")
+        whole = {
+            "apiVersion": API_VERSION,
+            "kind": "LoadTest",
+            # With the UID, a LoadTest that was deleted and made anew meanwhile does not get the status of the old one.
+            "metadata": {
+                "name": metadata["name"],
+                "namespace": metadata["namespace"],
+                "uid": metadata["uid"],
+            },
+            "status": status,
+        }
+        return await self._kube.apply(path, whole)
+
+    # -- making and unmaking runs -----------------------------------------------------------------------------
+
+    async def _launch(self, body: Mapping[str, Any], checked: Checked, run: str, hub: str) -> None:
+        """Make everything that pods need, then the pods: none may come before what it waits for."""
+        assert checked.test is not None, "only what is right is launched"
+        assert checked.plan is not None, "only what is right is launched"
+        owner, test = _owner(body), checked.test
+        given = RunInputs(
+            run=run,
+            hub=hub,
+            hub_ca=self._settings.hub_ca,
+            token=run_token(self._settings.hub_key, run),
+            manifest=test.data,
+            spec=test.model.spec,
+            variables=test.variables,
+            processes=checked.processes,
+        )
+        inputs = build_inputs(owner, given)
+        job = build_job(
+            owner, run, test.model.spec, inputs, pods=checked.plan.pods, defaults=self._settings.runner
+        )
+        for made in (*inputs.objects, build_budget(owner, run)):
+            await self._make(owner.namespace, made)
+        await self._hubs.add(hub, self._run_spec(checked, run))
+        await self._make(owner.namespace, job)
+
+    async def _make(self, namespace: str, body: Json) -> None:
+        """Create an object; one of that name is there because this was done before."""
+        plural = {"PodDisruptionBudget": "poddisruptionbudgets"}.get(body["kind"], f"{body['kind'].lower()}s")
+        try:
+            await self._kube.create(collection(plural, namespace), body)
+        except KubeError as error:
+            if error.reason != "AlreadyExists":
+                raise
+
+    def _run_spec(self, checked: Checked, run: str) -> RunSpec:
+        assert checked.test is not None, "only what is right is run"
+        spec = checked.test.model.spec
+        per_pod = int(spec.runner.shards_per_pod) if spec.runner else 1
+        dealt = pods(int(spec.shards), per_pod, checked.processes)
+        return RunSpec(
+            run=run,
+            manifest=checked.test.data,
+            runners=tuple(runner for pod in dealt for runner in pod),
+            prometheus_url=self._settings.prometheus_url,
+            start_deadline_seconds=self._settings.deadlines.start,
+        )
+
+    async def _stop(self, run: str, hub: str, stop: Any, *, now: bool) -> None:
+        try:
+            await self._hubs.stop(hub, run, stop, now=now)
+        except HubError:
+            # Whoever is not there cannot be told. What must stop at once stops by losing its pods.
+            if not now:
+                raise
+
+    async def _clean_up(self, namespace: str, run: str, hub: str) -> None:
+        for plural in ("jobs", "poddisruptionbudgets", "secrets"):
+            background = {"propagationPolicy": "Background"}
+            await self._kube.delete(named(plural, namespace, run), body=background)
+        maps = f"{collection('configmaps', namespace)}?labelSelector={RUN}%3D{run},!{REPORT}"
+        await self._kube.delete(maps)
+        try:
+            await self._hubs.forget(hub, run)
+        except HubError:
+            return  # it forgets by itself what nobody asks about
+
+    async def _keep_report(self, owner: Owner, run: str, summary: bytes) -> None:
+        metadata = owner.metadata(run, f"{run}-report")
+        metadata["labels"][REPORT] = "true"
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata,
+            "binaryData": {REPORT_KEY: b64encode(gzip.compress(summary, mtime=0)).decode()},
+        }
+        await self._kube.apply(named("configmaps", owner.namespace, f"{run}-report"), body)
+
+
+def _owner(body: Mapping[str, Any]) -> Owner:
+    metadata = body["metadata"]
+    return Owner(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])

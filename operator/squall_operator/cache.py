@@ -1,0 +1,72 @@
+"""What the watches have shown: the last known state of everything that the operator looks at.
+
+Looking costs nothing then, so a LoadTest can be looked at whenever anything changes, and one that nothing happens to causes no call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from squall_operator.manifests.owned import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Object = Mapping[str, Any]
+
+LOAD_TESTS: Final = "loadtests"
+SCHEDULES: Final = "loadtestschedules"
+POLICIES: Final = "loadtestpolicies"
+JOBS: Final = "jobs"
+PODS: Final = "pods"
+
+Place = tuple[str, str]
+"""Namespace and name; the namespace of what has none is empty."""
+
+
+def place_of(body: Object) -> Place:
+    """Where an object is."""
+    return str(body["metadata"].get("namespace", "")), str(body["metadata"]["name"])
+
+
+class Cache:
+    """Objects by kind (the plural of the API) and place."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, dict[Place, Object]] = {}
+        self._pods: dict[Place, dict[str, Object]] = {}
+        """Pods by namespace and run, then by name."""
+
+    def put(self, kind: str, body: Object) -> None:
+        """Take in what a watch has shown."""
+        place = place_of(body)
+        self._objects.setdefault(kind, {})[place] = body
+        if kind == PODS:
+            self._pods.setdefault(self._run_of(body), {})[place[1]] = body
+
+    def drop(self, kind: str, body: Object) -> None:
+        """Forget what is gone."""
+        place = place_of(body)
+        self._objects.get(kind, {}).pop(place, None)
+        if kind == PODS:
+            run = self._run_of(body)
+            self._pods.get(run, {}).pop(place[1], None)
+            if not self._pods.get(run):
+                self._pods.pop(run, None)
+
+    def get(self, kind: str, place: Place) -> Object | None:
+        """An object, if it is known."""
+        return self._objects.get(kind, {}).get(place)
+
+    def all(self, kind: str) -> Iterator[Object]:
+        """All objects of a kind."""
+        return iter(tuple(self._objects.get(kind, {}).values()))
+
+    def pods_of(self, namespace: str, run: str) -> tuple[Object, ...]:
+        """The pods of a run, those that have ended included."""
+        return tuple(self._pods.get((namespace, run), {}).values())
+
+    def _run_of(self, body: Object) -> Place:
+        return str(body["metadata"].get("namespace", "")), str(
+            body["metadata"].get("labels", {}).get(RUN, "")
+        )

@@ -1,0 +1,96 @@
+"""The manifest of a LoadTest as the API server has it: checked by the same code as `squall validate`, once per generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from squall.errors import SquallError
+from squall.plan.compile import compile_plan
+from squall.spec.base import seconds
+from squall.validation import ManifestError, Options, load_text
+from squall_operator.manifests.job import processes_of
+from squall_operator.manifests.template import TemplateError, apply_template
+from squall_operator.model import Plan
+from squall_operator.policies import Facts, facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squall.validation import EffectiveManifest
+    from squall_operator.settings import RunnerDefaults
+
+_WRITTEN = ("name", "namespace", "labels", "annotations")
+_FROM_CLI = "a file with `path` is on somebody's machine: `squall run --cluster` sends it along, or use configMap, secret or volumeClaim"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was found out about a manifest.
+
+    Attributes:
+        problems: What is wrong with it; then the rest is None.
+        test: As it will run; secrets are references.
+    """
+
+    problems: tuple[str, ...] = ()
+    test: EffectiveManifest | None = None
+    plan: Plan | None = None
+    facts: Facts | None = None
+    processes: int = 1
+
+
+def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
+    """Check a LoadTest as it came from the API server."""
+    metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
+    document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
+    options = Options(complete=False, read_files=False)
+    try:
+        (resource,) = load_text(yaml.safe_dump(document, sort_keys=False), options, file="spec")
+    except ManifestError as error:
+        return Checked(problems=tuple(_told(problem.path, problem.message) for problem in error.problems))
+    test = resource.test
+    assert test is not None, "a LoadTest was asked for"
+    spec = test.model.spec
+    problems = [f"spec.files {file.name}: {_FROM_CLI}" for file in spec.files if file.path is not None]
+    if spec.runner and spec.runner.template:
+        try:
+            apply_template(
+                {"metadata": {}, "spec": {"containers": [{}]}},
+                spec.runner.template,
+                host_network=defaults.host_network,
+            )
+        except TemplateError as error:
+            problems.append(f"spec.{error.message}")
+    try:
+        processes = processes_of(spec, defaults)
+        plan = compile_plan(spec)
+    except (SquallError, ValueError) as error:
+        problems.append(str(error))
+    if problems:
+        return Checked(problems=tuple(problems))
+    per_pod = int(spec.runner.shards_per_pod) if spec.runner else 1
+    teardown = seconds(spec.teardown.timeout) if spec.teardown else 0.0
+    return Checked(
+        test=test,
+        plan=Plan(
+            shards=plan.shards,
+            pods=-(-plan.shards // per_pod),
+            max_seconds=seconds(spec.safety.max_duration),
+            stop_seconds=seconds(spec.safety.stop_grace) + teardown,
+            lost_control_seconds=seconds(spec.safety.lost_control),
+            warnings=tuple(
+                each
+                for each in test.warnings
+                if "has no value here" not in each and "is not here" not in each
+            ),
+        ),
+        facts=facts_of(spec, plan, defaults.image),
+        processes=processes,
+    )
+
+
+def _told(path: str, message: str) -> str:
+    return f"{path}: {message}" if path else message

@@ -1,0 +1,150 @@
+"""The hubs, as the operator sees them: given runs, asked once a second how all of them are, told to stop.
+
+One question per hub and second answers for all its runs, however many there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+
+from squall.errors import SquallError
+from squall.hub.server import LostRunner, RunList, StopOrder
+from squall.report.model import Summary
+from squall_operator.model import HubView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall.hub.model import RunSpec
+    from squall.report.model import LiveState
+    from squall_operator.status import Stop
+
+SECONDS: Final = 5.0
+"""How long a hub may take to answer."""
+EVERY: Final = 1.0
+
+
+class HubError(SquallError):
+    """A hub refused, or is not there."""
+
+
+class Hubs:
+    """The hubs of an installation.
+
+    Args:
+        urls: Where they are.
+        key: The installation's.
+        ca: Certificates in PEM that vouch for them; empty for those that are trusted anyway.
+        changed: Called with a run's id when something new is known of it.
+    """
+
+    def __init__(self, urls: tuple[str, ...], key: bytes, ca: str, changed: Callable[[str], None]) -> None:
+        self._urls = urls
+        self._headers = {"Authorization": f"Bearer {key.decode()}"}
+        self._context = ssl.create_default_context(cadata=ca) if ca else ssl.create_default_context()
+        self._changed = changed
+        self._session: aiohttp.ClientSession | None = None
+        self._known: dict[str, dict[str, LiveState]] = {}
+        """By hub that has answered last time: its runs."""
+        self._summaries: dict[str, Summary] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to ask; needs a running loop."""
+        timeout = aiohttp.ClientTimeout(total=SECONDS)
+        self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
+        self._tasks = [asyncio.create_task(self._follow(url)) for url in self._urls]
+
+    async def close(self) -> None:
+        """Ask no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def view(self, hub: str, run: str) -> HubView:
+        """What a hub said last of a run."""
+        runs = self._known.get(hub)
+        if runs is None:
+            return HubView()
+        return HubView(reachable=True, live=runs.get(run), summary=self._summaries.get(run))
+
+    @property
+    def runs(self) -> dict[str, tuple[str, ...]]:
+        """By hub that answers: the runs that it has."""
+        return {hub: tuple(runs) for hub, runs in self._known.items()}
+
+    async def add(self, hub: str, spec: RunSpec) -> None:
+        """Give a hub a run; one that it has already changes nothing.
+
+        Raises:
+            HubError: It does not take it.
+        """
+        await self._ask("PUT", hub, f"/v1/runs/{spec.run}", msgspec.json.encode(spec))
+
+    async def stop(self, hub: str, run: str, why: Stop, *, now: bool) -> None:
+        """Have a run stopped; one that is not there needs no stop.
+
+        Raises:
+            HubError: The hub does not answer.
+        """
+        order = StopOrder(cause=why.cause, reason=why.reason, message=why.message, now=now)
+        await self._ask("POST", hub, f"/v1/runs/{run}/stop", msgspec.json.encode(order), missing_ok=True)
+
+    async def lost(self, hub: str, run: str, runner: int, message: str) -> None:
+        """Tell what became of a runner.
+
+        Raises:
+            HubError: The hub does not answer.
+        """
+        body = msgspec.json.encode(LostRunner(message))
+        await self._ask("POST", hub, f"/v1/runs/{run}/runners/{runner}/lost", body, missing_ok=True)
+
+    async def forget(self, hub: str, run: str) -> None:
+        """Have a run that is over forgotten.
+
+        Raises:
+            HubError: The hub does not answer, or the run is not over.
+        """
+        await self._ask("DELETE", hub, f"/v1/runs/{run}", missing_ok=True)
+        self._summaries.pop(run, None)
+
+    async def _follow(self, hub: str) -> None:
+        while True:
+            try:
+                await self._look(hub)
+            except (HubError, msgspec.DecodeError):
+                for run in self._known.pop(hub, {}):
+                    self._changed(run)
+            await asyncio.sleep(EVERY)
+
+    async def _look(self, hub: str) -> None:
+        listed = msgspec.json.decode(await self._ask("GET", hub, "/v1/runs"), type=RunList)
+        before, now = self._known.get(hub, {}), {live.run: live for live in listed.runs}
+        for run, live in now.items():
+            if live.phase == "finished" and run not in self._summaries:
+                answer = await self._ask("GET", hub, f"/v1/runs/{run}/summary")
+                self._summaries[run] = msgspec.json.decode(answer, type=Summary)
+        self._known[hub] = now
+        for run in before.keys() | now.keys():
+            if before.get(run) != now.get(run):
+                self._changed(run)
+
+    async def _ask(
+        self, method: str, hub: str, path: str, body: bytes | None = None, *, missing_ok: bool = False
+    ) -> bytes:
+        assert self._session is not None, "`start` comes first"
+        try:
+            async with self._session.request(method, hub + path, data=body, ssl=self._context) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise HubError(f"the hub {hub} does not answer: {str(error) or type(error).__name__}") from error
+        if response.status >= 400 and not (missing_ok and response.status == 404):
+            raise HubError(f"the hub {hub} refused {method} {path}: {content.decode(errors='replace')[:300]}")
+        return content

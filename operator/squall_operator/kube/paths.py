@@ -1,0 +1,31 @@
+"""Where the API server keeps the kinds that the operator has to do with."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from squall.spec.base import API_VERSION
+
+GROUPS: Final = {
+    "configmaps": "api/v1",
+    "events": "api/v1",
+    "pods": "api/v1",
+    "secrets": "api/v1",
+    "jobs": "apis/batch/v1",
+    "leases": "apis/coordination.k8s.io/v1",
+    "poddisruptionbudgets": "apis/policy/v1",
+    "loadtests": f"apis/{API_VERSION}",
+    "loadtestschedules": f"apis/{API_VERSION}",
+    "loadtestpolicies": f"apis/{API_VERSION}",
+}
+
+
+def collection(plural: str, namespace: str = "") -> str:
+    """The path of a collection; without a namespace, of all of them."""
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"/{GROUPS[plural]}{within}/{plural}"
+
+
+def named(plural: str, namespace: str, name: str, subresource: str = "") -> str:
+    """The path of an object, or of a part of it such as its status."""
+    return f"{collection(plural, namespace)}/{name}" + (f"/{subresource}" if subresource else "")

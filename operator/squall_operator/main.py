@@ -1,0 +1,211 @@
+"""`squall-operator`: watches LoadTests and acts, as the one leader of however many replicas there are.
+
+Everything can be given as an option or as an environment variable of the same name (`--hub` is SQUALL_HUB): a chart writes the latter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from squall import __version__
+from squall.errors import SquallError
+from squall_operator import cache
+from squall_operator.acting import Actor
+from squall_operator.cache import Cache
+from squall_operator.handlers import watch
+from squall_operator.hubs import Hubs
+from squall_operator.kube.api import Kube
+from squall_operator.kube.events import Events
+from squall_operator.leader import Leadership
+from squall_operator.model import Deadlines
+from squall_operator.reconcile import Reconciler
+from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.telemetry import Telemetry, configure_logs, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+_SETTLE_SECONDS: Final = 3.0
+"""What the watches may take to show what is there; before, a Job that is not known yet would seem to be missing."""
+
+
+@click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
+@click.option(
+    "--hub", "hubs", multiple=True, required=True, help="Base URL of a hub, as runners reach it too."
+)
+@click.option(
+    "--key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="Holds the installation's key.",
+)
+@click.option(
+    "--hub-ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificates that vouch for the hubs (PEM).",
+)
+@click.option("--runner-image", required=True, help="Image of the runners.")
+@click.option("--runner-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]))
+@click.option("--runner-cpu", type=click.IntRange(min=1), default=1, help="Whole CPUs of a runner pod.")
+@click.option("--runner-memory", default="1Gi", help="Memory of a runner pod.")
+@click.option("--runner-pull-secret", "pull_secrets", multiple=True, help="Name of an image pull secret.")
+@click.option(
+    "--allow-host-network", is_flag=True, help="Let LoadTests put their runners on the node's network."
+)
+@click.option(
+    "--watch-namespace", "namespaces", multiple=True, help="Look after these only; by default after all."
+)
+@click.option("--lease-namespace", default="default", help="Where the Lease for leader election is.")
+@click.option("--prometheus-url", default="", help="Where thresholds with a query are asked.")
+@click.option(
+    "--start-deadline", type=float, default=300.0, help="Seconds from the launch until the load begins."
+)
+@click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.version_option(__version__)
+def main(  # noqa: PLR0917 - click gives them by name
+    hubs: tuple[str, ...],
+    key_file: Path,
+    hub_ca_file: Path | None,
+    runner_image: str,
+    runner_pull_policy: str | None,
+    runner_cpu: int,
+    runner_memory: str,
+    pull_secrets: tuple[str, ...],
+    allow_host_network: bool,  # noqa: FBT001
+    namespaces: tuple[str, ...],
+    lease_namespace: str,
+    prometheus_url: str,
+    start_deadline: float,
+    listen: str,
+    log_level: str,
+) -> None:
+    """Run LoadTests on this cluster."""
+    configure_logs(log_level)
+    try:
+        settings = Settings(
+            hubs=tuple(url.rstrip("/") for url in hubs),
+            hub_key=key_file.read_bytes().strip(),
+            hub_ca=hub_ca_file.read_text(encoding="ascii") if hub_ca_file else "",
+            runner=RunnerDefaults(
+                image=runner_image,
+                pull_policy=runner_pull_policy or "",
+                cpu=runner_cpu,
+                memory=runner_memory,
+                pull_secrets=pull_secrets,
+                host_network=allow_host_network,
+            ),
+            namespaces=namespaces,
+            prometheus_url=prometheus_url,
+            deadlines=Deadlines(start=start_deadline),
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{error}") from error
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit():
+        raise click.BadParameter("write HOST:PORT", param_hint="--listen")
+    try:
+        asyncio.run(_run(settings, lease_namespace, (host, int(port))))
+    except SquallError as error:
+        raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+
+
+async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
+    """Work until told to terminate."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    telemetry, seen = Telemetry(), Cache()
+    kube = await Kube.connect()
+    reconciler: Reconciler | None = None
+
+    def heard(run: str) -> None:
+        if reconciler is not None:
+            reconciler.heard(run)
+
+    hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca, heard)
+    actor = Actor(kube, hubs, Events(kube, time.time), settings)
+    reconciler = Reconciler(
+        settings,
+        kube=kube,
+        seen=seen,
+        hubs=hubs,
+        actor=actor,
+        telemetry=telemetry,
+        clock=time.monotonic,
+        wall=time.time,
+    )
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
+    began = time.monotonic()
+
+    def settled() -> bool:
+        return time.monotonic() - began > _SETTLE_SECONDS
+
+    def read() -> None:
+        telemetry.gauge(
+            waiting=reconciler.queue.waiting,
+            phases=Counter(
+                (each.get("status") or {}).get("phase", "New") for each in seen.all(cache.LOAD_TESTS)
+            ),
+            hubs={hub: hub in hubs.runs for hub in settings.hubs},
+        )
+
+    web = await serve(telemetry, address, read=read, ready=lambda: settled() and bool(hubs.runs))
+    hubs.start()
+    telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
+    works: list[Awaitable[None]] = [
+        watch(settings, lambda plural, body, gone: reconciler.saw(plural, body, gone=gone)),
+        leadership.run(),
+        _lead(leadership, reconciler, telemetry),
+        _until(told),
+    ]
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await hubs.close()
+        await web.cleanup()
+        await kube.close()
+    for task in done:
+        if task.exception() is not None:
+            task.result()
+
+
+async def _until(told: asyncio.Event) -> None:
+    await told.wait()
+
+
+async def _lead(leadership: Leadership, reconciler: Reconciler, telemetry: Telemetry) -> None:
+    """Work whenever this process leads, and only then."""
+    while True:
+        await leadership.leads.wait()
+        await asyncio.sleep(_SETTLE_SECONDS)
+        telemetry.leading(leads=True)
+        reconciler.look_at_all()
+        work = asyncio.create_task(reconciler.queue.run())
+        try:
+            while leadership.is_leader and not work.done():  # noqa: ASYNC110 - leadership also ends by time
+                await asyncio.sleep(0.2)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            telemetry.leading(leads=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,250 @@
+"""The loop around `decide`: look at a LoadTest and everything around it, decide, act, and come back when it is time.
+
+Looking makes no call: watches and the hubs' answers have brought everything here before. Whatever happens while a LoadTest is being
+looked at leads to another look, so nothing is missed, and nothing depends on the order in which things happen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from squall_operator import cache, policies
+from squall_operator.checked import Checked, check
+from squall_operator.decide import decide
+from squall_operator.kube.paths import collection
+from squall_operator.model import Observed, Pods, WriteStatus
+from squall_operator.pods import look
+from squall_operator.queue import WorkQueue
+from squall_operator.status import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from squall.spec.policy import LoadTestPolicySpec
+    from squall_operator.acting import Actor
+    from squall_operator.cache import Cache, Place
+    from squall_operator.hubs import Hubs
+    from squall_operator.kube.api import Kube
+    from squall_operator.model import Decision
+    from squall_operator.settings import Settings
+    from squall_operator.status import Status
+    from squall_operator.telemetry import Telemetry
+
+    Object = Mapping[str, Any]
+
+FIGURES_SECONDS: Final = 5.0
+"""Figures of a run are written at most this often."""
+_WAITING: Final = ("Queued",)
+
+
+class Reconciler:
+    """Looks after all LoadTests.
+
+    Args:
+        settings: Of the installation.
+        kube: The API server, for Events of Jobs.
+        seen: What the watches show.
+        hubs: The hubs.
+        actor: Carries out what is decided.
+        telemetry: Counts it.
+        clock: Seconds, monotonic.
+        wall: Unix time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        kube: Kube,
+        seen: Cache,
+        hubs: Hubs,
+        actor: Actor,
+        telemetry: Telemetry,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._kube = kube
+        self._seen = seen
+        self._hubs = hubs
+        self._actor = actor
+        self._telemetry = telemetry
+        self._clock = clock
+        self._wall = wall
+        self._checked: dict[str, tuple[int, Checked]] = {}
+        self._gone: dict[Place, Object] = {}
+        """LoadTests that were deleted and have not been looked at since."""
+        self._failures: dict[Place, str] = {}
+        self._written: dict[Place, float] = {}
+        self._admission = asyncio.Lock()
+        """Held while it is decided whether a LoadTest may begin: two must not take the same last place."""
+        self.queue: WorkQueue[Place] = WorkQueue(self.look, self._failed, clock)
+
+    # -- what happens -----------------------------------------------------------------------------------------
+
+    def saw(self, plural: str, body: Object, *, gone: bool) -> None:
+        """A watch has shown something."""
+        place = cache.place_of(body)
+        if gone:
+            self._seen.drop(plural, body)
+        else:
+            self._seen.put(plural, body)
+        if plural == cache.LOAD_TESTS:
+            if gone:
+                self._gone[place] = body
+            self.queue.add(place)
+        elif plural in (cache.JOBS, cache.PODS):
+            self._look_at_owner(body)
+        elif plural == cache.POLICIES:
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Have every LoadTest looked at: something has changed that concerns all of them."""
+        for each in self._seen.all(cache.LOAD_TESTS):
+            self.queue.add(cache.place_of(each))
+
+    def heard(self, run: str) -> None:
+        """A hub has said something new of a run."""
+        for each in self._seen.all(cache.LOAD_TESTS):
+            if each.get("status", {}).get("run", {}).get("id") == run:
+                self.queue.add(cache.place_of(each))
+
+    def _look_at_owner(self, body: Object) -> None:
+        """A Job belongs to its LoadTest, and a pod to its Job, which has the name of the run."""
+        namespace = str(body["metadata"]["namespace"])
+        for owner in body["metadata"].get("ownerReferences", ()):
+            if owner["kind"] == "LoadTest":
+                self.queue.add((namespace, owner["name"]))
+            elif owner["kind"] == "Job":
+                job = self._seen.get(cache.JOBS, (namespace, owner["name"]))
+                if job is not None:
+                    self._look_at_owner(job)
+
+    # -- one round --------------------------------------------------------------------------------------------
+
+    async def look(self, place: Place) -> float | None:
+        """Look at a LoadTest and do what is to be done; returns when to look again."""
+        body = self._seen.get(cache.LOAD_TESTS, place)
+        gone = self._gone.get(place)
+        if gone is not None and (body is None or body["metadata"]["uid"] != gone["metadata"]["uid"]):
+            await self._round(place, gone, deleting=True)
+            self._gone.pop(place, None)
+        if body is None:
+            self._failures.pop(place, None)
+            self._written.pop(place, None)
+            return None
+        run = read(body.get("status")).run
+        if run is None or run.phase == "Finished":
+            async with self._admission:
+                return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
+        return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
+
+    async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
+        checked = self._check(body)
+        status = read(body.get("status"))
+        seen = await self._observe(place, body, checked, status, deleting=deleting)
+        decision = decide(seen, self._settings.deadlines)
+        return await self._act(place, body, checked, decision)
+
+    async def _act(self, place: Place, body: Object, checked: Checked, decision: Decision) -> float | None:
+        again = decision.again
+        for action in decision.actions:
+            if isinstance(action, WriteStatus):
+                since = self._clock() - self._written.get(place, -FIGURES_SECONDS)
+                if not action.urgent and since < FIGURES_SECONDS:
+                    rest = FIGURES_SECONDS - since
+                    again = rest if again is None else min(again, rest)
+                    continue
+                self._written[place] = self._clock()
+            with self._telemetry.acting(type(action).__name__):
+                changed = await self._actor.act(body, checked, action)
+            if changed is not None:
+                body = changed
+                if self._seen.get(cache.LOAD_TESTS, place) is not None:
+                    self._seen.put(cache.LOAD_TESTS, body)
+        self._failures.pop(place, None)
+        return again
+
+    def _failed(self, place: Place, error: Exception) -> None:
+        self._failures[place] = str(error)
+        self._telemetry.failed(place, error)
+
+    # -- looking ----------------------------------------------------------------------------------------------
+
+    async def _observe(
+        self, place: Place, body: Object, checked: Checked, status: Status, *, deleting: bool
+    ) -> Observed:
+        metadata, run = body["metadata"], status.run
+        return Observed(
+            namespace=place[0],
+            name=place[1],
+            uid=metadata["uid"],
+            generation=int(metadata.get("generation", 0)),
+            spec=body.get("spec", {}),
+            annotations=metadata.get("annotations") or {},
+            status=status,
+            now=self._wall(),
+            deleting=deleting,
+            plan=checked.plan,
+            problems=checked.problems,
+            allowance=policies.allow(
+                self._policies(),
+                place[0],
+                metadata.get("labels") or {},
+                checked.facts,
+                active=self._others(body, active=True),
+                before=self._others(body, active=False),
+            ),
+            pods=await self._pods(place[0], run.id, checked.processes) if run is not None else Pods(),
+            hub=self._hubs.view(run.hub, run.id) if run is not None else self._hubs.view("", ""),
+            hubs=tuple(hub for hub in self._settings.hubs if hub in self._hubs.runs),
+            failure=self._failures.get(place, ""),
+        )
+
+    async def _pods(self, namespace: str, run: str, processes: int) -> Pods:
+        job = self._seen.get(cache.JOBS, (namespace, run))
+        pods = self._seen.pods_of(namespace, run)
+        events: tuple[Object, ...] = ()
+        if job is not None and not pods and "deletionTimestamp" not in job["metadata"]:
+            events = await self._events(namespace, run)  # only they tell why a Job has no pods
+        return look(job, pods, events, processes=processes)
+
+    async def _events(self, namespace: str, run: str) -> tuple[Object, ...]:
+        query = f"fieldSelector=involvedObject.kind%3DJob,involvedObject.name%3D{run},type%3DWarning"
+        found = await self._kube.get(f"{collection('events', namespace)}?{query}")
+        return tuple(sorted(found.get("items", ()), key=lambda event: str(event.get("lastTimestamp") or "")))
+
+    def _check(self, body: Object) -> Checked:
+        uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation", 0))
+        known = self._checked.get(uid)
+        if known is None or known[0] != generation:
+            known = self._checked[uid] = (generation, check(body, self._settings.runner))
+        return known[1]
+
+    def _policies(self) -> dict[str, LoadTestPolicySpec]:
+        found: dict[str, LoadTestPolicySpec] = {}
+        for body in self._seen.all(cache.POLICIES):
+            policy = policies.read(body)
+            if policy is not None:
+                found[str(body["metadata"]["name"])] = policy
+        return found
+
+    def _others(self, body: Object, *, active: bool) -> tuple[str, ...]:
+        """The namespaces of the LoadTests that run, or that wait and came before this one."""
+        uid, own = body["metadata"]["uid"], _age(body)
+        found = []
+        for each in self._seen.all(cache.LOAD_TESTS):
+            if each["metadata"]["uid"] == uid:
+                continue
+            status = each.get("status") or {}
+            runs = (status.get("run") or {}).get("phase") not in (None, "Finished")
+            waits = status.get("phase") in _WAITING and not runs
+            if runs if active else waits and _age(each) < own:
+                found.append(str(each["metadata"]["namespace"]))
+        return tuple(found)
+
+
+def _age(body: Object) -> tuple[str, str]:
+    """What puts LoadTests in order: the older first."""
+    return str(body["metadata"].get("creationTimestamp", "")), str(body["metadata"]["uid"])

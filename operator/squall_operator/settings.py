@@ -1,0 +1,49 @@
+"""What an installation decides: where hubs are, which image runners have, how long things may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from squall_operator.model import Deadlines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerDefaults:
+    """How runner pods look when a LoadTest does not say otherwise.
+
+    Attributes:
+        image: Of the runner.
+        pull_policy: `Always`, `IfNotPresent` or `Never`; empty for Kubernetes' default.
+        cpu: Whole CPUs, requested and allowed: a runner that is throttled measures itself.
+        memory: Requested and allowed.
+        pull_secrets: Names of image pull secrets in the namespaces of LoadTests.
+        host_network: Whether a LoadTest's `template` may ask for the node's network.
+    """
+
+    image: str
+    pull_policy: str = ""
+    cpu: int = 1
+    memory: str = "1Gi"
+    pull_secrets: tuple[str, ...] = ()
+    host_network: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """An installation.
+
+    Attributes:
+        hubs: Base URLs of the hubs as the operator and the runners reach them; each run is given to one.
+        hub_key: The installation's key, which makes the tokens of runs and opens the hubs' API.
+        hub_ca: Certificates in PEM that vouch for the hubs; empty for those that the image trusts.
+        namespaces: Those that are looked after; empty for all.
+        prometheus_url: Where thresholds with a `query` are asked.
+    """
+
+    hubs: tuple[str, ...]
+    hub_key: bytes
+    runner: RunnerDefaults
+    hub_ca: str = ""
+    namespaces: tuple[str, ...] = ()
+    prometheus_url: str = ""
+    deadlines: Deadlines = field(default_factory=Deadlines)

@@ -1,0 +1,143 @@
+"""How the operator itself is doing: metrics for Prometheus, health and readiness for the kubelet, structured logs.
+
+GET /healthz   200 while the event loop turns
+GET /readyz    200 once the watches have shown something or had the time to, and a hub answers
+GET /metrics   Prometheus' text format
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Telemetry:
+    """Metrics and logs of one operator process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._log = structlog.get_logger("squall.operator")
+        self._actions = Histogram(
+            "squall_operator_action_seconds",
+            "How long actions took, by kind",
+            ["action"],
+            registry=self.registry,
+            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+        )
+        self._failures = Counter(
+            "squall_operator_failures_total",
+            "Rounds that ended with an error",
+            ["error"],
+            registry=self.registry,
+        )
+        self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
+        self._waiting = Gauge(
+            "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
+        )
+        self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
+        self._hub = Gauge("squall_operator_hub_up", "1 while a hub answers", ["hub"], registry=self.registry)
+
+    @contextmanager
+    def acting(self, action: str) -> Iterator[None]:
+        """Measure an action."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._actions.labels(action).observe(time.perf_counter() - began)
+
+    def failed(self, place: tuple[str, str], error: Exception) -> None:
+        """A round has failed; it is tried again."""
+        self._failures.labels(type(error).__name__).inc()
+        self._log.warning("round_failed", namespace=place[0], loadtest=place[1], error=str(error))
+
+    def leading(self, *, leads: bool) -> None:
+        """This process has begun to act, or has ceased to."""
+        self._leader.set(leads)
+        self._log.info("leader" if leads else "not_leader")
+
+    def note(self, event: str, **fields: Any) -> None:
+        """Something for the log."""
+        self._log.info(event, **fields)
+
+    def gauge(self, *, waiting: int, phases: dict[str, int], hubs: dict[str, bool]) -> None:
+        """Take the readings that are asked for."""
+        self._waiting.set(waiting)
+        self._runs.clear()
+        for phase, count in phases.items():
+            self._runs.labels(phase).set(count)
+        for hub, up in hubs.items():
+            self._hub.labels(hub).set(up)
+
+
+async def serve(
+    telemetry: Telemetry, address: tuple[str, int], *, read: Callable[[], None], ready: Callable[[], bool]
+) -> web.AppRunner:
+    """Serve health, readiness and metrics; to be cleaned up by the caller.
+
+    Args:
+        telemetry: Whose metrics.
+        address: To listen on.
+        read: Called before metrics are shown.
+        ready: Whether the process may be given work.
+
+    Raises:
+        OSError: The address cannot be listened on.
+    """
+
+    async def health(request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="ok")
+
+    async def readiness(request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="ok") if ready() else web.Response(status=503, text="not yet")
+
+    async def metrics(request: web.Request) -> web.Response:
+        del request
+        read()
+        body = generate_latest(telemetry.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", health), web.get("/readyz", readiness), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, *address).start()
+    return runner
+
+
+def configure_logs(level: str) -> None:
+    """Log as one JSON object a line, on standard error; kopf and asyncio included."""
+    import logging  # noqa: PLC0415 - only here is the standard library's logging of concern
+    import sys  # noqa: PLC0415
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+            foreign_pre_chain=shared,
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
