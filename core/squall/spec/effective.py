@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from squall.spec.checks import Checks, check_document
 from squall.spec.files import Files, locate_files
+from squall.spec.httpchecks import check_http
 from squall.spec.loadtest import LoadTest
 from squall.spec.modelcheck import check_model
 from squall.spec.overrides import apply_overrides
@@ -85,6 +86,7 @@ def make_effective(root: Node, directory: Path, options: Options) -> Effective:
     problems += files.problems
     checks = Checks(changed, variables, files)
     check_document(checks)
+    check_http(checks)
     check_steps(checks)
     told = {(problem.path, problem.line) for problem in unresolved}
     problems += [problem for problem in checks.problems if (problem.path, problem.line) not in told]

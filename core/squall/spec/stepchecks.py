@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
 from squall.spec.base import nanoseconds
 from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
+from squall.spec.httpchecks import check_retry
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
 from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
@@ -108,6 +109,7 @@ class _StepChecks:
         for key in ("raw", "json"):
             checks.templates((*path, key), request)
         check_auth(checks, path, request)
+        check_retry(checks, (*path, "retry"))
         for key in _TEXTS:
             checks.templates((*path, key), request)
         checks.file_name((*path, "file"))
