@@ -126,7 +126,7 @@ class RequestSeries:
             self._full()
 
     def opened(self, blocked: float, connecting: float, tls: float) -> None:
-        """The last request had to wait for a connection or open one."""
+        """The request that is counted next had to wait for a connection or open one."""
         self._opened.append((blocked, connecting, tls))
 
     def _full(self) -> None:
@@ -155,8 +155,9 @@ class RequestSeries:
         self._flush_opened(rows)
 
     def _flush_opened(self, rows: int) -> None:
-        opened: NDArray[np.float64] = np.array(self._opened, dtype=np.float64).reshape(-1, 3).T
-        self._opened.clear()
+        # Never more of them than rows: all others are counted as 0, and what has been counted can never become less.
+        opened: NDArray[np.float64] = np.array(self._opened[:rows], dtype=np.float64).reshape(-1, 3).T
+        del self._opened[:rows]
         for histogram, values in zip((self.blocked, self.connecting, self.tls), opened, strict=True):
             histogram.record_many(values)
             histogram.merge(_zeros(rows - values.size))

@@ -9,6 +9,8 @@ from support.driving import Measured, Told, manifest, prepared, target
 
 from squall.metrics.histogram import Histogram
 from squall.metrics.limit import ROOM
+from squall.metrics.series import Selector
+from squall.metrics.slots import SlotStore
 from squall_runner.recording import MAX_TAG_VALUE, GaugeSeries, Recorder, make_tags
 
 ROWS = st.lists(
@@ -62,14 +64,38 @@ def test_full_buffers_lose_nothing():
     recorder = Recorder(0, "a")
     series = recorder.requests((), failed=True, error="reset")
     for number in range(5000):
+        if number == 4999:
+            series.opened(0.5, 0.25, 0.125)
         series.add(0.0, 0.001 * number, 0.0, 0.0, 0.001, 0.0, 10, 20)
-    series.opened(0.5, 0.25, 0.125)
     measured = Measured().take(recorder.measure(0))
     assert measured.count("http_reqs") == measured.count("http_req_errors") == 5000
     assert measured.rate("http_req_failed") == (5000, 5000)
     assert measured.trend("http_req_total").max == pytest.approx(4.999)
     blocked = measured.trend("http_req_blocked")
     assert (blocked.count, blocked.zero, blocked.max, blocked.min) == (5000, 4999, 0.5, 0.0)
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("requests", [1, 31, 32, 33, 160])
+def test_what_has_been_measured_of_opened_connections_never_becomes_less(requests, late):
+    """Also when a buffer is full exactly at the end of a slot, and whenever a connection is told of."""
+    recorder, store = Recorder(0, "a"), SlotStore()
+    series = recorder.requests((), failed=True, error="reset")
+    for slot in range(5):
+        for _ in range(requests):
+            if not late:
+                series.opened(0.5, 0.25, 0.0)
+            series.add(0.0, 1.0, 0.0, 0.0, 0.001, 0.0, 10, 20)
+            if late:
+                series.opened(0.5, 0.25, 0.0)
+        assert store.add(recorder.measure(slot)) == 0
+    for metric in ("http_req_blocked", "http_req_connecting", "http_req_tls_handshaking", "http_req_total"):
+        found = store.total(Selector(metric))
+        assert isinstance(found, Histogram)
+        assert found.count == 5 * requests, metric
+    blocked = store.total(Selector("http_req_blocked"))
+    assert isinstance(blocked, Histogram)
+    assert late or blocked.zero == 0
 
 
 def test_series_have_a_hard_cap_and_what_is_beyond_is_counted():

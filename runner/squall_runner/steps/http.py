@@ -130,6 +130,8 @@ class Meter:
         start = response.start
         if response.redirects or response.retries:
             start = self._extra(vu, stage, response, intended)
+        if response.blocked or not response.reused:
+            _opened(series, response)
         series.add(
             start,
             response.end,
@@ -140,8 +142,6 @@ class Meter:
             response.bytes_sent,
             response.bytes_received,
         )
-        if response.blocked or not response.reused:
-            _opened(series, response)
         return series
 
     def _find(self, vu: Vu, stage: str, response: Response) -> RequestSeries:
@@ -163,6 +163,8 @@ class Meter:
         for hop in reversed(response.redirects):
             start = hop.start
             hops = self._hop(vu, stage, hop)
+            if hop.blocked or not hop.reused:
+                _opened(hops, hop)
             hops.add(
                 hop.start,
                 hop.end,
@@ -173,8 +175,6 @@ class Meter:
                 hop.bytes_sent,
                 hop.bytes_received,
             )
-            if hop.blocked or not hop.reused:
-                _opened(hops, hop)
         return start
 
     def cancelled(self, vu: Vu, stage: str, method: str) -> None:
