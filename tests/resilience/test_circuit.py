@@ -190,7 +190,13 @@ async def test_a_probe_that_was_cut_off_gives_its_place_back():
             "name": "probing", "executor": "constant-vus", "vus": 1, "duration": "1s", "gracefulStop": "0s",
             "startTime": "400ms", "steps": GET,
         }  # fmt: skip
-        last = {"name": "last", "executor": "per-vu-iterations", "iterations": 1, "startTime": "1600ms", "steps": GET}
+        last = {
+            "name": "last",
+            "executor": "per-vu-iterations",
+            "iterations": 1,
+            "startTime": "1600ms",
+            "steps": GET,
+        }
         test["spec"]["scenarios"] += [other, last]
         measured = await drive(test)
         hang.set()

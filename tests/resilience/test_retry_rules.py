@@ -23,7 +23,7 @@ def test_what_is_tried_again_by_default():
     usual = policy()
     assert usual.most == 2
     for error in (
-        "dns", "connect_refused", "connect_timeout", "connect_failed", "tls", "reset", "closed", "timeout",
+        "dns", "connect_refused", "connect_timeout", "connect_failed", "tls", "proxy", "reset", "closed", "timeout",
     ):  # fmt: skip
         assert usual.cause("GET", 0, error, moved=False) == error
     for error in (

@@ -93,15 +93,16 @@ class Backoff(Model):
 class Retry(Model):
     """Sends a failed request again.
 
-    Each try is a request of its own in all metrics, so a failure that a retry has mended is still seen; the step fails only
-    when the last try has.
+    Each try is a request of its own in all metrics, with a `timeout` of its own, so a failure that a retry has mended is still
+    seen; what a step makes of its response, failing included, is about the last try. What was not sent (rate_limited,
+    circuit_open) is not tried again.
     """
 
     max_retries: Annotated[int, Field(ge=0, le=20)] = 2
     """Tries after the first one; 0 switches a default of `spec.http` off."""
     errors: Annotated[list[RetryableError], Field(max_length=16)] = ["connect", "reset", "timeout"]
     """Failures without a response after which to try again. `connect`: dns, connect_refused, connect_timeout,
-    connect_failed and tls; `reset`: reset and closed."""
+    connect_failed, tls and proxy; `reset`: reset and closed."""
     statuses: StatusRanges | None = None
     """Statuses after which to try again; by default 429, 502, 503 and 504."""
     methods: (
@@ -110,11 +111,12 @@ class Retry(Model):
     """Methods that may be tried again; by default the idempotent ones (RFC 9110, section 9.2.2). A failure to connect is
     tried again whatever the method: nothing was sent."""
     initial: Duration = "100ms"
-    """The pause before the first retry; a `Retry-After` of the server that is longer is respected."""
+    """The pause before the first retry; a `Retry-After` of the server that is longer is respected, unless it is longer than
+    `timeout`: then there is no retry."""
     backoff: Backoff = Backoff(factor="2", max="10s", jitter="50%")
     budget: Percent = "20%"
-    """Retries are at most this share of the requests, per runner and host, and ten beside it: a target in trouble is not
-    given a multiple of the load."""
+    """Retries are at most this share of the first tries, per runner and host with its port, and ten beside it, in any stretch
+    of the run: a target in trouble is not given a multiple of the load."""
 
 
 class Part(Model):
@@ -197,7 +199,8 @@ class RateLimit(Model):
     """The most requests that a host is given, whatever the VUs want; a request waits for its turn.
 
     The limit is that of all shards together: each has its share. Waiting is part of `http_req_blocked` and `http_req_total`, and
-    counts against the request's timeout.
+    counts against the request's timeout; a request whose turn would come later fails at once, with class rate_limited, as
+    one with an open circuit does (`circuitBreaker`). Redirects that a request follows are not held up.
     """
 
     rules = (
@@ -216,22 +219,25 @@ class RateLimit(Model):
     )
 
     host: HostName | None = None
-    """A host, or `host:port`; without it, each host that no other limit names."""
+    """A host with all its ports, or `host:port`; without it, each host that no other limit names. The most precise limit
+    holds, and several that are equally precise hold together."""
     rate: PositiveInt | None = None
     """Requests per `timeUnit`, over all shards."""
     time_unit: Duration = "1s"
     """What `rate` counts per."""
     burst: PositiveInt | None = None
-    """So many requests may follow each other at once after a quiet time; by default one per shard."""
+    """So many requests may follow each other at once after a quiet time, over all shards; by default, and at least, one per
+    shard."""
     spacing: Duration | None = None
     """The shortest time from one request of a shard to its next."""
 
 
 class CircuitBreaker(Model):
-    """Leaves a host alone that fails, and sees from time to time whether it is back; per runner and host.
+    """Leaves a host alone that fails, and sees from time to time whether it is back; per runner and host with its port.
 
-    While the circuit is open a request fails at once, with class circuit_open, and the VU pauses for 100 ms. It is counted
-    in `http_req_failed` and `http_req_errors`, but not in `http_reqs`: nothing was sent.
+    Setup and teardown are sent whatever it says, and a redirect counts as an answer of the host that gave it. While the
+    circuit is open a request fails at once, with class circuit_open, and the VU pauses for 100 ms. It is counted in
+    `http_req_failed` and `http_req_errors`, but not in `http_reqs`: nothing was sent.
     """
 
     error_rate: Percent = "50%"

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from squall.spec.http import Retry
 
 _CONNECT: Final = frozenset(
-    {errors.DNS, errors.CONNECT_REFUSED, errors.CONNECT_TIMEOUT, errors.CONNECT_FAILED, errors.TLS}
+    {
+        errors.DNS,
+        errors.CONNECT_REFUSED,
+        errors.CONNECT_TIMEOUT,
+        errors.CONNECT_FAILED,
+        errors.TLS,
+        errors.PROXY,
+    }
 )
 _CLASSES: Final = {
     "connect": _CONNECT,
