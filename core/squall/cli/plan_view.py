@@ -13,6 +13,7 @@ from rich.text import Text
 from squall.cli.plan_chart import GUTTER, chart, number, stage_axis, time_axis
 from squall.plan.curve import column_peaks, peak
 from squall.plan.document import shard_load
+from squall.plan.model import SECOND
 from squall.plan.sizing import suggest_shards
 from squall.spec.base import format_duration
 
@@ -68,6 +69,12 @@ def _headline(name: str, plan: TestPlan) -> str:
 
 def _title(scenario: ScenarioPlan) -> str:
     unit = "iterations/s" if scenario.is_open else "VUs"
+    if (search := scenario.search) is not None:
+        first, most = (number(search.per_second(level)) for level in (search.start, search.maximum))
+        levels = (
+            f"searches from {first} up to {most} at most, {format_duration(search.slots * SECOND)} a level"
+        )
+        return f"{scenario.name} ({scenario.executor}, {unit}, {levels})"
     until_done = scenario.planned_iterations is not None and not scenario.is_open
     ending = ", ends when its iterations are done" if until_done else ""
     return f"{scenario.name} ({scenario.executor}, {unit}{ending})"
@@ -114,6 +121,8 @@ def _iterations(scenario: ScenarioPlan) -> str:
     planned = scenario.planned_iterations
     if planned is None:
         cap = scenario.max_iterations
+        if scenario.search is not None:
+            return "until found"
         return "by time" if cap is None else f"≤ {number(cap)}"
     about = "~" if scenario.is_random else ""
     return f"{about}{number(planned)}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from squall.plan.model import ScenarioPlan, TestPlan
+    from squall.plan.search import SearchPlan
     from squall.plan.sizing import Requests
 
 SCHEMA = "squall.dev/plan/v1"
@@ -93,8 +94,22 @@ def _scenario(scenario: ScenarioPlan, requests: Requests) -> dict[str, Any]:
             {"name": span.name, "startSeconds": span.start_ns / SECOND, "endSeconds": span.end_ns / SECOND}
             for span in scenario.stages
         ],
+        "search": _search(scenario.search),
         "curve": [[t / SECOND, value] for t, value in vertices(scenario)],
         "shards": [shard + 1 for shard in scenario.shards],
+    }
+
+
+def _search(search: SearchPlan | None) -> dict[str, Any] | None:
+    """How a scenario searches; its peak, end and curve are then the most that there can be."""
+    if search is None:
+        return None
+    return {
+        "by": search.by,
+        "start": search.per_second(search.start),
+        "max": search.per_second(search.maximum),
+        "settleSeconds": search.settle,
+        "holdSeconds": search.hold,
     }
 
 

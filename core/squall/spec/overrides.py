@@ -10,6 +10,9 @@ else it has. For each scenario that is kept:
 | `--vus` alone         | constant-vus: vus; ramping-vus: the same ramp with this peak | vus | maxVUs                |
 | `--duration` alone    | constant-vus: duration; a ramp is stretched or compressed | maxDuration | duration; a ramp likewise |
 
+A `capacity` scenario becomes a ramp with `--stage`, of what it searches for; `--vus` bounds its search for VUs (`search.max`)
+or gives one for a rate its `maxVUs`, and `--duration` is its `maxDuration`.
+
 `--stage 2m:1000` is duration and target: VUs, or iterations per `timeUnit`.
 """
 
@@ -31,9 +34,10 @@ if TYPE_CHECKING:
     from squall.spec.options import Options
 
 _OPEN = ("constant-arrival-rate", "ramping-arrival-rate")
+_SEARCH = "capacity"
 _ITERATIONS = ("per-vu-iterations", "shared-iterations")
-_CLOSED_SHAPE = ("vus", "duration", "stages", "startVUs", "iterations", "maxDuration")
-_OPEN_SHAPE = ("rate", "duration", "stages", "startRate")
+_CLOSED_SHAPE = ("vus", "duration", "stages", "startVUs", "iterations", "maxDuration", "search")
+_OPEN_SHAPE = ("rate", "duration", "stages", "startRate", "maxDuration", "search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ def _resized(scenario: MapNode, size: _Size) -> MapNode:
         return _with_stages(scenario, executor, size.stages)
     if executor in _OPEN:
         return _resize_open(scenario, executor, size)
+    if executor == _SEARCH:
+        return _resize_search(scenario, size)
     if executor in _ITERATIONS:
         return _with(scenario, vus=size.vus, maxDuration=size.duration)
     if executor == "ramping-vus" and not (size.vus and size.duration):
@@ -145,23 +151,44 @@ def _with(scenario: MapNode, **values: Node | None) -> MapNode:
 
 def _with_stages(scenario: MapNode, executor: str, stages: ListNode) -> MapNode:
     origin = stages.items[0].origin
-    if executor in _OPEN:
+    if executor in _OPEN or _searches_rate(scenario):
         kept = scenario.without(*_OPEN_SHAPE)
         return _with(kept, executor=Leaf("ramping-arrival-rate", origin), stages=stages)
     kept = scenario.without(*_CLOSED_SHAPE)
     return _with(kept, executor=Leaf("ramping-vus", origin), stages=stages)
 
 
+def _searches_rate(scenario: MapNode) -> bool:
+    return text_at(scenario, "search", "by") == "rate"
+
+
+def _resize_search(scenario: MapNode, size: _Size) -> MapNode:
+    """The same search, up to another limit or for another time."""
+    scenario = _with(scenario, maxDuration=size.duration)
+    search = find(scenario, "search")
+    if size.vus is None or not isinstance(search, MapNode):
+        return scenario
+    if _searches_rate(scenario):
+        return _with_max_vus(scenario, size.vus)
+    search = _with(search, max=size.vus)
+    if _is_more(find(search, "start"), size.vus):
+        search = _with(search, start=size.vus)
+    return scenario.with_item("search", search)
+
+
+def _is_more(given: Node | None, vus: Leaf) -> bool:
+    return isinstance(given, Leaf) and isinstance(given.value, int) and given.value > int(str(vus.value))
+
+
+def _with_max_vus(scenario: MapNode, vus: Leaf) -> MapNode:
+    allocated = find(scenario, "preAllocatedVUs")
+    scenario = _with(scenario, maxVUs=vus)
+    return _with(scenario, preAllocatedVUs=vus) if _is_more(allocated, vus) else scenario
+
+
 def _resize_open(scenario: MapNode, executor: str, size: _Size) -> MapNode:
     if size.vus:
-        allocated = find(scenario, "preAllocatedVUs")
-        scenario = _with(scenario, maxVUs=size.vus)
-        if (
-            isinstance(allocated, Leaf)
-            and isinstance(allocated.value, int)
-            and allocated.value > int(str(size.vus.value))
-        ):
-            scenario = _with(scenario, preAllocatedVUs=size.vus)
+        scenario = _with_max_vus(scenario, size.vus)
     if size.duration is None:
         return scenario
     if executor == "constant-arrival-rate":
