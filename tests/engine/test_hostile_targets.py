@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,15 +39,22 @@ async def nothing_left() -> AsyncIterator[None]:
 
 
 async def visit(
-    url: str, step: dict[str, Any], *, iterations: int = ITERATIONS
+    url: str,
+    step: dict[str, Any],
+    *,
+    iterations: int = ITERATIONS,
+    spec: dict[str, Any] | None = None,
+    files: dict[str, Path] | None = None,
 ) -> tuple[Measured, Told, list[str]]:
     """Iterates over a step named `hit` that asks `url`, and one behind it; what was measured, told, and reached."""
     told = Told()
     first = {"name": "hit", **step, "http": {"url": url, **step.get("http", {})}}
     async with nothing_left(), target() as good:
-        spec = {"http": {"baseUrl": good.url, **HTTP}}
+        given = spec or {}
+        whole = {**given, "http": {"baseUrl": good.url, **HTTP, **given.get("http", {})}}
         steps = [first, {"name": "behind", "http": {"url": "/behind"}}]
-        measured = await drive(manifest(good.url, steps, spec=spec, iterations=iterations), told)
+        test = manifest(good.url, steps, spec=whole, iterations=iterations)
+        measured = await drive(test, told, files=files)
     assert "Traceback" not in told.messages()
     assert all(fields.get("error") != "internal" for _, _, fields in told.notes)
     return measured, told, good.paths()
@@ -125,28 +133,42 @@ async def test_a_target_that_is_not_there() -> None:
     failed_as(measured, told, {"dns"})
 
 
-def served(*names: str, not_after: dt.datetime | None = None) -> ssl.SSLContext:
+AUTHORITY = trustme.CA()
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+def served(
+    name: str = "127.0.0.1", authority: trustme.CA = AUTHORITY, not_after: dt.datetime | None = None
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert(*names, not_after=not_after).configure_cert(context)
+    authority.issue_cert(name, not_after=not_after).configure_cert(context)
     return context
 
 
-@pytest.mark.parametrize(
-    ("context", "script"),
-    [
-        (served("127.0.0.1"), well_behaved),
-        (None, lambda peer: peer.send(b"220 mail.example ESMTP\r\n")),
-        (None, answers(OK)),
-        (None, lambda peer: peer.hang()),
-        (None, lambda peer: None),
-    ],
-    ids=["unknown authority", "garbage", "plain http", "silence", "close"],
-)
-async def test_a_handshake_that_fails(context: ssl.SSLContext | None, script: Script) -> None:
+HANDSHAKES: dict[str, tuple[ssl.SSLContext | None, Script, str]] = {
+    "expired": (served(not_after=LONG_AGO), well_behaved, "expired"),
+    "wrong host": (served("other.example"), well_behaved, "not valid for '127.0.0.1'"),
+    "unknown authority": (served(authority=trustme.CA()), well_behaved, "certificate not accepted"),
+    "garbage": (None, lambda peer: peer.send(b"220 mail.example ESMTP\r\n"), "handshake"),
+    "plain http": (None, answers(OK), "handshake"),
+    "silence": (None, lambda peer: peer.hang(), "not finished in"),
+    "close": (None, lambda peer: None, ""),
+    "reset": (None, lambda peer: peer.reset(), ""),
+}
+
+
+@pytest.mark.parametrize("case", HANDSHAKES)
+async def test_a_handshake_that_fails(case: str, tmp_path: Path) -> None:
+    context, script, words = HANDSHAKES[case]
+    pem = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(str(pem))
+    tls = {"http": {"tls": {"caFile": "ca"}}, "files": [{"name": "ca", "path": "ca.pem"}]}
     with hostile(script, context) as server:
         url = server.url.replace("http://", "https://")
-        measured, told, _ = await visit(url, CHECKED)
-    failed_as(measured, told, {"tls", "reset"} if script is not well_behaved else {"tls"})
+        measured, told, _ = await visit(url, CHECKED, spec=tls, files={"ca": pem})
+    # A reset may come before the handshake has begun.
+    failed_as(measured, told, {"tls", "reset"} if case in ("close", "reset") else {"tls"})
+    assert words in told.messages()
 
 
 BOMB = gzip.compress(b"[" + b"0," * 5_000_000 + b"0]")

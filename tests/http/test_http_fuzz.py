@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from itertools import pairwise
 from random import Random
 
@@ -15,9 +16,22 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.oddresponses import odd_response, response
-from support.responsefuzz import SLOW_SECONDS, Input, Visitor, Wrong, fuzz, make_input, outcome, try_input
+from support.responsefuzz import (
+    SLOW_SECONDS,
+    Input,
+    Visitor,
+    Wrong,
+    fuzz,
+    make_input,
+    outcome,
+    pieces,
+    try_input,
+)
 
 from squall_runner.http import Response
+from squall_runner.http.errors import RequestError
+from squall_runner.http.proxy import Proxy
+from squall_runner.http.tunnel import Answer
 
 INPUTS = int(os.environ.get("SQUALL_FUZZ_INPUTS", "50000"))
 SEED = int(os.environ.get("SQUALL_FUZZ_SEED", "1"))
@@ -151,3 +165,44 @@ async def test_how_the_bytes_come_does_not_matter(seed: int, cuts: list[float], 
     visitor, case = Visitor(), Input(rng.choice(("GET", "HEAD")), True, stream, "eof")
     whole = visitor.visit(case, lambda _: [stream] if stream else [])
     assert outcome(visitor.visit(case, lambda _: parts)) == outcome(whole)
+
+
+async def test_every_odd_answer_of_a_proxy_ends() -> None:
+    proxy = Proxy.of("http://proxy.example:3128")
+    ends: Counter[str] = Counter()
+    for number in range(5000):
+        case, rng = make_input(SEED, number)
+        outcomes = []
+        for parts in ([case.stream], pieces(rng, case.stream)):
+            answer = Answer(proxy, 65536)
+            for part in parts:
+                answer.data_received(part)
+            answer.eof_received()
+            answer.connection_lost(None)
+            error = answer.status.exception()
+            assert error is None or (isinstance(error, RequestError) and len(error.message) < 300)
+            outcomes.append("" if error is None else error.error)
+        ends[outcomes[0]] += 1
+        # What stands behind an answer is seen only when it comes with it: the tunnel belongs to somebody else then.
+        assert outcomes[0] == outcomes[1] or outcomes == ["protocol", ""]
+    assert set(ends) == {"", "protocol", "closed"}
+
+
+@settings(max_examples=300)
+@given(
+    status=st.sampled_from([301, 302, 303, 307, 308]),
+    location=st.one_of(
+        st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=60),
+        st.builds("http://{}{}".format, st.text(max_size=12), st.text(max_size=12)),
+        st.builds("//[{}]:{}/{}".format, st.text(max_size=12), st.text(max_size=6), st.text(max_size=6)),
+    ),
+)
+async def test_every_location_is_followed_or_refused(status: int, location: str) -> None:
+    field = location.encode("utf-8", "replace").replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"")
+    stream = b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nLocation: %b\r\n\r\n" % (status, field)
+    found = Visitor().visit(Input("POST", True, stream, "eof"), lambda whole: [whole])
+    assert found.error in {"", "protocol", "too_many_redirects"}
+    for part in (found, *found.redirects):
+        assert part.request.head.count(b"\r\n") == part.request.head.count(b"\n")
+        assert part.request.head.isascii()
+        assert part.request.head.split(b"\r\n")[0].count(b" ") == 2

@@ -121,11 +121,14 @@ class OfflineNetwork(Network):
         self.now += 1e-6
         return self.now
 
-    async def open(self, origin: Origin, deadline: float, phases: Phases) -> Connection:
+    async def open(
+        self, origin: Origin, deadline: float, phases: Phases, gone: Callable[[], None] | None = None
+    ) -> Connection:
         """Opens a connection that leads nowhere."""
         del deadline
         phases.begun = self.clock()
-        connection = Connection(origin, self.clock, self._deadlines, self.options.limits, lambda: None)
+        lost = gone or (lambda: None)
+        connection = Connection(origin, self.clock, self._deadlines, self.options.limits, lost)
         transport = Transport(self)
         transport.connection = connection
         connection.connection_made(cast("asyncio.BaseTransport", transport))
