@@ -132,7 +132,7 @@ class Actor:
         job = build_job(
             owner, run, test.model.spec, inputs, pods=checked.plan.pods, defaults=self._settings.runner
         )
-        for made in (*inputs.objects, build_budget(owner, run)):
+        for made in (*inputs.objects, build_budget(owner, run, pods=checked.plan.pods)):
             await self._make(owner.namespace, made)
         await self._hubs.add(hub, self._run_spec(checked, run))
         await self._make(owner.namespace, job)

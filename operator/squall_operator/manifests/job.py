@@ -139,11 +139,14 @@ def _pod_template(
     return template
 
 
-def build_budget(owner: Owner, run: str) -> dict[str, Any]:
-    """The PodDisruptionBudget: draining a node waits for the end of a run."""
+def build_budget(owner: Owner, run: str, *, pods: int) -> dict[str, Any]:
+    """The PodDisruptionBudget: draining a node waits for the end of a run.
+
+    It names a number of pods, since how many a Job should have is nothing that the budget's controller can find out.
+    """
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": owner.metadata(run, run),
-        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {RUN: run}}},
+        "spec": {"minAvailable": pods, "selector": {"matchLabels": {RUN: run}}},
     }
