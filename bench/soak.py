@@ -139,7 +139,9 @@ def numbers(samples: dict[str, Samples], summary: Summary, seconds: float) -> li
     whole = samples["all processes"]
     slope = whole.slope(warm)
     found = [
-        Number("soak: slope of resident memory, all processes", slope, "MB/min", f"<= {GOAL:g}", slope <= GOAL)
+        Number(
+            "soak: slope of resident memory, all processes", slope, "MB/min", f"<= {GOAL:g}", slope <= GOAL
+        )
     ]
     for name, each in samples.items():
         if name != "all processes":
@@ -148,15 +150,17 @@ def numbers(samples: dict[str, Samples], summary: Summary, seconds: float) -> li
         medians = each.medians(warm)
         found.append(Number(f"soak: {name}, after the first minute", medians[0][1] / _MEGA, "MB"))
         found.append(Number(f"soak: {name}, at the end", medians[-1][1] / _MEGA, "MB"))
-    requests = sum(row.values["count"] for row in summary.metrics if row.metric == "http_reqs" and not row.tags)
+    requests = sum(
+        row.values["count"] for row in summary.metrics if row.metric == "http_reqs" and not row.tags
+    )
     found.append(Number("soak: requests", requests, ""))
     found.append(Number("soak: requests per second", requests / summary.timings.load_seconds, "1/s"))
     classes = float(len({error.error for error in summary.errors}))
-    found.append(
-        Number("soak: classes of failures met", classes, "", f">= {_ERRORS}", classes >= _ERRORS)
-    )
+    found.append(Number("soak: classes of failures met", classes, "", f">= {_ERRORS}", classes >= _ERRORS))
     minutes = (whole.at[-1] + 1.0) / 60
-    found.append(Number("soak: time watched", minutes, "min", f">= {seconds / 60:g}", minutes >= seconds / 60 - 0.2))
+    found.append(
+        Number("soak: time watched", minutes, "min", f">= {seconds / 60:g}", minutes >= seconds / 60 - 0.2)
+    )
     return found
 
 

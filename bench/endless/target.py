@@ -9,44 +9,70 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import uvloop
 
 _JSON = b"Content-Type: application/json\r\n"
-_REASONS = b"Reason-%d"
 
 
 def answer(path: bytes, number: int, port: int) -> bytes | None:
     """The bytes to answer with; None cuts the connection instead."""
     kind = path.split(b"/", 2)[1]
-    if kind == b"status":
-        return _message(200 + number % 400, _JSON, b'{"id": %d}' % number, _REASONS % number)
-    if kind == b"redirect":
-        host = b"127.%d.%d.%d" % (1 + number % 250, number // 250 % 250, 1 + number // 62_500 % 250)
-        location = b"Location: http://%b:%d/vary/%d?from=%d\r\n" % (host, port, number, number)
-        return _message(302, location + _cookies(number), b"", b"Found")
-    if kind == b"garbage":
-        return b"HTTP/9.%d what-%d\r\n\r\n" % (number % 10, number)
-    if kind == b"cut":
-        return None
-    if kind == b"broken":
-        return _message(200, _JSON, b'{"id": %d, "text": "never closed %d' % (number, number), b"OK")
-    if kind == b"fail":
-        return _message(500, _JSON, b'{"error": "failure number %d"}' % number, _REASONS % number)
-    if kind == b"job":
-        return _message(200, _JSON, b'{"state": "%b"}' % (b"done" if number % 3 == 0 else b"running"), b"OK")
+    return None if kind == b"cut" else _ANSWERS.get(kind, _vary)(number, port)
+
+
+def _vary(number: int, _: int) -> bytes:
     headers = b"%bX-Request: %d\r\nX-Name-%d: %d\r\nETag: %d\r\n" % (_JSON, number, number, number, number)
     body = b'{"id": %d, "text": "text number %d"}' % (number, number)
-    return _message(200, headers + _cookies(number), body, b"OK")
+    return _message(200, headers + _cookies(number), body)
+
+
+def _status(number: int, _: int) -> bytes:
+    return _message(200 + number % 400, _JSON, b'{"id": %d}' % number, b"Reason-%d" % number)
+
+
+def _redirect(number: int, port: int) -> bytes:
+    host = b"127.%d.%d.%d" % (1 + number % 250, number // 250 % 250, 1 + number // 62_500 % 250)
+    location = b"Location: http://%b:%d/vary/%d?from=%d\r\n" % (host, port, number, number)
+    return _message(302, location + _cookies(number), b"")
+
+
+def _garbage(number: int, _: int) -> bytes:
+    return b"HTTP/9.%d what-%d\r\n\r\n" % (number % 10, number)
+
+
+def _broken(number: int, _: int) -> bytes:
+    return _message(200, _JSON, b'{"id": %d, "text": "never closed %d' % (number, number))
+
+
+def _fail(number: int, _: int) -> bytes:
+    return _message(500, _JSON, b'{"error": "failure number %d"}' % number, b"Reason-%d" % number)
+
+
+def _job(number: int, _: int) -> bytes:
+    return _message(200, _JSON, b'{"state": "%b"}' % (b"running" if number % 3 else b"done"))
+
+
+_ANSWERS: Final = {
+    b"status": _status,
+    b"redirect": _redirect,
+    b"garbage": _garbage,
+    b"broken": _broken,
+    b"fail": _fail,
+    b"job": _job,
+}
 
 
 def _cookies(number: int) -> bytes:
-    """One cookie with a new value, one with a new name."""
-    return b"Set-Cookie: session=%d; Path=/\r\nSet-Cookie: name%d=1\r\n" % (number, number)
+    """One cookie with a new value; now and then one with a new name, some of which never expire."""
+    session = b"Set-Cookie: session=%d; Path=/\r\n" % number
+    if number % 16:
+        return session
+    return b"%bSet-Cookie: name%d=1%b\r\n" % (session, number, b"" if number % 256 == 0 else b"; Max-Age=2")
 
 
-def _message(status: int, headers: bytes, body: bytes, reason: bytes) -> bytes:
+def _message(status: int, headers: bytes, body: bytes, reason: bytes = b"OK") -> bytes:
     if status in {204, 304}:
         return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, headers)
     return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n\r\n%b" % (status, reason, headers, len(body), body)
