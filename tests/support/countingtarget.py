@@ -77,15 +77,17 @@ class CountingTarget:
         """Stop to listen and reset all connections: from now on the target refuses."""
         self._loop.call_soon_threadsafe(self._vanish)
 
+    def reappear(self) -> None:
+        """Listen again, where it did before it vanished."""
+        asyncio.run_coroutine_threadsafe(self._listen(self.port), self._loop).result(WAIT_SECONDS)
+
     def stop(self) -> None:
         """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(WAIT_SECONDS)
 
     def _run(self) -> None:
-        self._server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self, self._loop), "127.0.0.1", 0, backlog=512)
-        )
+        self._loop.run_until_complete(self._listen(0))
         self.port = self._server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -93,6 +95,11 @@ class CountingTarget:
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
+
+    async def _listen(self, port: int) -> None:
+        self._server = await self._loop.create_server(
+            lambda: _Connection(self, self._loop), "127.0.0.1", port, backlog=512
+        )
 
     def _vanish(self) -> None:
         self._server.close()

@@ -8,6 +8,7 @@ package, in `squall.validation`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
@@ -182,11 +183,41 @@ def _check_defaults(checks: Checks) -> None:
     for section in ("baseUrls", "headers"):
         checks.templates(("spec", "http", section), request)
     check_auth(checks, ("spec", "http"), request)
+    _check_proxy(checks, replace(request, names=_BEFORE_THE_LOAD))
     for key in ("caFile", "certFile"):
         checks.file_name(("spec", "http", "tls", key))
     connectivity: Path = ("spec", "safety", "connectivity", "url")
     checks.template(connectivity, replace(request, names=_BEFORE_THE_LOAD))
     check_url(checks, connectivity)
+
+
+def _check_proxy(checks: Checks, scope: Scope) -> None:
+    proxy: Path = ("spec", "http", "proxy")
+    for key in ("url", "auth"):
+        checks.templates((*proxy, key), scope)
+    url, path = text_at(checks.root, *proxy, "url") or "${", (*proxy, "url")
+    if not url.startswith((*_PROTOCOLS, "${")):
+        message = f"{show(url)} is no HTTP proxy"
+        checks.report(path, message, "write http://host:port, or https://host:port to speak TLS with it")
+    elif "@" in url:
+        message = "credentials in the URL of a proxy are not sent"
+        checks.report(path, message, "write them into http.proxy.auth, best as a variable from a Secret")
+    for index in range(len(items_at(checks.root, *proxy, "noProxy"))):
+        path = (*proxy, "noProxy", index)
+        host = text_at(checks.root, *path)
+        if host is not None and not _bypasses(host):
+            message = f"{show(host)} is neither a host nor a network"
+            checks.report(path, message, "write for example shop.example, .example.com or 10.0.0.0/8")
+
+
+def _bypasses(text: str) -> bool:
+    """Whether a text of `noProxy` can mean something."""
+    if "/" not in text:
+        return not any(c.isspace() or c in "*@" for c in text)
+    try:
+        return bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 def _check_limits(checks: Checks) -> None:

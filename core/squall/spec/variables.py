@@ -190,7 +190,8 @@ def evaluated_later(path: Path) -> bool:
 def secrets_allowed(path: Path) -> bool:
     """Whether a secret may stand at this path: inside a request, or in a python step's arguments."""
     if path[1:2] == ("http",):
-        return path[2:3] in (("baseUrl",), ("baseUrls",), ("headers",), ("auth",))
+        below = path[3:4] if path[2:3] == ("proxy",) else path[2:3]
+        return below in (("url",), ("auth",), ("baseUrl",), ("baseUrls",), ("headers",))
     if path[1:3] == ("safety", "connectivity"):
         return path[-1] == "url"
     if not evaluated_later(path):
