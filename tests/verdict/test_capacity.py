@@ -50,7 +50,7 @@ def carry_out(search: Search, target: Callable[[int], Outcome]) -> list[int]:
 def most_levels(b: Bounds) -> float:
     """How many levels a search may take that meets no contradiction."""
     ups = 1 / b.growth + math.log(b.maximum) / math.log(1 + b.growth / 2) if b.maximum > b.start else 1
-    return ups + math.log2(b.maximum) + 2 * b.confirmations + 3
+    return (ups + math.log2(b.maximum) + 3) * (1 + b.confirmations)
 
 
 @given(bounds(), st.integers(0, 2 * 10**6))
@@ -99,17 +99,23 @@ def test_the_levels_of_a_search() -> None:
     search = Search(plain())
     assert carry_out(search, lambda level: HELD if level <= 260 else FAILED) == [
         *(100, 150, 225, 337),
-        *(337, 281, 253, 267, 260, 260),
+        *(337, 281, 281, 253, 267, 267, 260, 260),
     ]
     assert (search.low, search.high, search.end) == (260, 267, End.FOUND)
 
 
-def test_a_first_failure_that_does_not_repeat_is_forgotten() -> None:
+def test_a_failure_that_does_not_repeat_is_forgotten() -> None:
     search = Search(plain())
-    search.take(FAILED)
-    assert (search.level, search.purpose) == (100, Purpose.CONFIRM)
-    search.take(HELD)
-    assert (search.level, search.purpose) == (150, Purpose.GROW)
+    for outcome, level, purpose in (
+        (FAILED, 100, Purpose.CONFIRM),
+        (HELD, 150, Purpose.GROW),
+        (FAILED, 150, Purpose.CONFIRM),
+        (FAILED, 125, Purpose.BISECT),
+        (FAILED, 125, Purpose.CONFIRM),
+        (HELD, 137, Purpose.BISECT),
+    ):
+        search.take(outcome)
+        assert (search.level, search.purpose) == (level, purpose)
 
 
 def test_without_confirmations_nothing_is_repeated() -> None:
@@ -119,12 +125,12 @@ def test_without_confirmations_nothing_is_repeated() -> None:
 
 def test_a_first_level_that_fails_leads_downwards() -> None:
     search = Search(plain(precision=Fraction(0)))
-    assert carry_out(search, lambda level: HELD if level <= 7 else FAILED)[:5] == [100, 100, 50, 25, 12]
+    assert carry_out(search, lambda level: HELD if level <= 7 else FAILED)[:6] == [100, 100, 50, 50, 25, 25]
     assert search.low == 7
 
 
 def test_a_knee_that_fails_its_confirmation_is_given_up() -> None:
-    outcomes = iter([HELD, HELD, FAILED, FAILED, HELD, HELD, HELD, FAILED])
+    outcomes = iter([HELD, HELD, FAILED, FAILED, HELD, HELD, HELD, HELD, FAILED])
     search = Search(plain())
     tried = []
     for outcome in outcomes:

@@ -32,7 +32,7 @@ class SearchPlan:
         maximum: The highest.
         growth: Share by which it is raised while it holds.
         precision: Share of the knee by which it may be missed.
-        confirmations: How often the first failure, and the knee, are repeated.
+        confirmations: How often levels that fail, and the knee, are repeated.
         settle: Slots at the beginning of a level that are not judged.
         hold: Slots for which it is judged.
         cooldown: Slots without load after a failed level, at most.

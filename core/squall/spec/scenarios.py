@@ -86,7 +86,7 @@ class CapacitySearch(Model):
     hold: Duration = "10s"
     """How long a level is judged for."""
     confirmations: Annotated[int, Field(ge=0, le=10)] = 1
-    """How often the first level that fails, and the highest that holds, are repeated before they count."""
+    """How often a level that fails, and the highest that holds, is repeated before it counts."""
     precision: Percent = "5%"
     """The search ends when the lowest level that fails is above the highest that holds by no more than this."""
     cooldown: Duration = "30s"

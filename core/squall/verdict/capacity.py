@@ -1,11 +1,11 @@
 """Finds the highest load that holds, by trying levels one after the other: no clock, no measurement, only decisions.
 
-    grow     raise the level by a share, until one fails; that one is tried again before it counts
+    grow     raise the level by a share, until one fails
     bisect   between the highest level that held and the lowest that failed, until the two are close
-    confirm  the highest level that held is tried again; when it fails now, it counts as failed
+    confirm  a level that failed is tried again before it counts, and so is, at the end, the highest that held
 
 When the first level fails already, 0 stands for "held" and bisecting leads downwards. Measurements near the knee are
-noisy: a level may hold and then fail. Every contradiction lowers the ceiling, and there may be `RETREATS` of them, so
+noisy: a level may fail and then hold, which is forgotten, or hold and then fail. Every such contradiction lowers the ceiling, and there may be `RETREATS` of them, so
 the search ends whatever it is told. For a target that holds up to `r` exactly, it ends with a knee `k` such that
 `k <= r < k + max(1, precision * k)`.
 
@@ -74,7 +74,7 @@ class Bounds:
         maximum: The highest one.
         growth: Share by which the level is raised while it holds, above 0.
         precision: Share of the knee that may lie between it and the lowest level that failed.
-        confirmations: How often the first failure, and the knee, are confirmed on a repetition.
+        confirmations: How often failures, and the knee, are confirmed on a repetition.
     """
 
     start: int
@@ -135,10 +135,10 @@ class Search:
         self.end = self.end or why
 
     def _fail(self) -> None:
-        first = self.high is None and not self._holds[self.level]
+        confirmations = 0 if self._holds[self.level] else self._bounds.confirmations
         if self._tries[Outcome.LIMITED] > BLAMES:
             self.end = End.GENERATOR
-        elif self._tries[Outcome.FAILED] > (self._bounds.confirmations if first else 0):
+        elif self._tries[Outcome.FAILED] > confirmations:
             self._lower()
             self._choose()
         else:
