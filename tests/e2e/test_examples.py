@@ -22,6 +22,8 @@ CASES = {
     "login-flow/loadtest.yaml": (),
     "open-model.yaml": ("--time-scale", "0.15"),
     "python-step/loadtest.yaml": (),
+    "resilience.yaml": ("--time-scale", "0.2"),
+    "service-to-service.yaml": ("--time-scale", "0.2"),
     "nft-platform/loadtest.yaml": ("--variant", "smoke", "--time-scale", "0.1", "--set", NO_PAUSE),
     "nft-platform/full-flow.yaml": ("--time-scale", "0.02"),
 }

@@ -18,6 +18,8 @@ LINES = {
     "first-request.yaml": ("/health", "✓ status is 200"),
     "login-flow/loadtest.yaml": ("setup", "= adminToken: ", "= firstId: ", "✓ five on a page", "teardown"),
     "open-model.yaml": ("/api/nfts", "Authorization: Bearer demo-token"),
+    "resilience.yaml": ("/api/nfts", "✓ status is 200"),
+    "service-to-service.yaml": ("/api/nfts", "Authorization: Bearer ***", "✓ ten on a page"),
     "python-step/loadtest.yaml": ("= nonce: ", "✓ found a number: nonce >= 0", "X-Nonce: "),
     "nft-platform/loadtest.yaml": (
         '"password": "***"',
