@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote_plus
 
 from aiohttp import web
 from limits import Behaviour
@@ -83,6 +85,24 @@ async def log_in(request: web.Request) -> web.Response:
     if token is None:
         raise RefusedError(401, "wrong address or password")
     return web.json_response({"token": token})
+
+
+@routes.post("/oauth/token")
+async def token(request: web.Request) -> web.Response:
+    """A token for a program: client credentials, which are a user's address and password (RFC 6749, section 4.4)."""
+    try:
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        client, _, secret = base64.b64decode(shown).decode().partition(":")
+    except ValueError:
+        scheme = client = secret = ""
+    if (await request.post()).get("grant_type") != "client_credentials":
+        return web.json_response({"error": "unsupported_grant_type"}, status=400)
+    found = (
+        request.app[STORE].log_in(unquote_plus(client), unquote_plus(secret)) if scheme == "Basic" else None
+    )
+    if found is None:
+        return web.json_response({"error": "invalid_client"}, status=401)
+    return web.json_response({"access_token": found, "token_type": "Bearer", "expires_in": 3600})
 
 
 @routes.post("/api/upload")
