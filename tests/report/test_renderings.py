@@ -4,6 +4,7 @@ import io
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from rich.console import Console
 from support.summaries import histogram, summary, threshold, totals
@@ -11,7 +12,7 @@ from support.summaries import histogram, summary, threshold, totals
 from squall.metrics.series import Counter, Rate, SeriesKey
 from squall.report import console, junit, markdown
 from squall.report.findings import findings
-from squall.report.model import CapacitySummary, ErrorSummary, LevelResult, VerdictSummary
+from squall.report.model import CapacitySummary, ErrorSummary, GeneratorSummary, LevelResult, VerdictSummary
 
 HOSTILE = "a|b <script>alert(1)</script> [red]x[/red] `code` \x1b[31m\nnew *line*"
 
@@ -217,3 +218,35 @@ def test_a_capacity_in_junit_fails_only_when_there_is_none() -> None:
         suite = next(each for each in root if each.get("name") == "shop.capacity")
         assert suite.get("failures") == str(failures)
         assert "400 iterations/s is" in "".join(suite.itertext())
+
+
+@pytest.mark.parametrize(
+    ("generator", "said"),
+    [
+        ({}, []),
+        ({"cpu_throttled_seconds": 0.5, "cpu_wait_seconds": 2.0, "send_stall_seconds": 0.2}, []),
+        ({"files_used_peak": 0.5, "ports_used_peak": 0.89}, []),
+        ({"cpu_throttled_seconds": 12.0}, ["throttled by their CPU limit for 12 s"]),
+        ({"cpu_wait_seconds": 9.0}, ["waited 9 s in all for a core"]),
+        ({"send_stall_seconds": 3.0}, ["could send nothing for 3 s"]),
+        ({"files_used_peak": 0.95}, ["95% of the files open"]),
+        ({"ports_used_peak": 1.2}, ["of the local ports for one destination"]),
+        ({"clock_steps": 2}, ["was set during the run"]),
+        (
+            {"saturated_share": 0.3, "saturation": "in 30% of the run it was slow; use more cores"},
+            ["In 30% of the run it was slow."],
+        ),
+        ({"saturated_share": 0.3}, ["too busy in 30% of the run"]),
+    ],
+)
+def test_what_the_generator_suffered_is_told_when_it_matters(generator, said):
+    whole = summary()
+    plain = {
+        finding.text for finding in findings(msgspec.structs.replace(whole, generator=GeneratorSummary()))
+    }
+    told = findings(msgspec.structs.replace(whole, generator=GeneratorSummary(**generator)))
+    new = [finding.text for finding in told if finding.text not in plain]
+    assert len(new) == len(said)
+    assert all(words in text for words, text in zip(said, new, strict=True))
+    if generator.get("saturation"):
+        assert "Use more cores." in {finding.advice for finding in told}

@@ -5,7 +5,8 @@ import pytest
 from support.summaries import facts, summary, totals
 
 from squall.metrics.histogram import Histogram
-from squall.metrics.series import SeriesKey
+from squall.metrics.names import Merge
+from squall.metrics.series import Counter, Gauge, SeriesKey
 from squall.report.figures import find
 from squall.report.model import Summary, Timings
 from squall.report.summary import build_summary, loaded, manifest_hash
@@ -115,3 +116,27 @@ def test_when_there_was_load_of_a_scenario_and_a_stage(
     tags: dict[str, str], end: float, spans: tuple[tuple[float, float], ...]
 ) -> None:
     assert loaded(facts().plan, end, tags) == spans
+
+
+def test_what_the_generator_knows_of_itself_comes_from_its_own_metrics():
+    own = {
+        SeriesKey.of("cpu_usage"): Gauge(0.5, 0.2, 0.9, Merge.MAX),
+        SeriesKey.of("cores_busy"): Gauge(0.6, 0.1, 0.97, Merge.MAX),
+        SeriesKey.of("files_used"): Gauge(0.1, 0.1, 0.4, Merge.MAX),
+        SeriesKey.of("ports_used"): Gauge(0.2, 0.2, 0.3, Merge.MAX),
+        SeriesKey.of("cpu_wait"): Counter(3.5),
+        SeriesKey.of("cpu_throttled"): Counter(1.25),
+        SeriesKey.of("clock_steps"): Counter(2.0),
+        SeriesKey.of("gc_pause"): Histogram.of([0.01, 0.04]),
+        SeriesKey.of("send_stall"): Histogram.of([0.5, 1.5]),
+    }
+    found = summary(totals=own, saturated_share=0.2, saturation="it was slow; change it").generator
+    assert (found.cpu_peak, found.cores_busy_peak, found.files_used_peak, found.ports_used_peak) == (
+        0.9,
+        0.97,
+        0.4,
+        0.3,
+    )
+    assert (found.cpu_wait_seconds, found.cpu_throttled_seconds, found.clock_steps) == (3.5, 1.25, 2)
+    assert (found.gc_pause_max_seconds, found.send_stall_seconds) == (0.04, pytest.approx(2.0))
+    assert (found.saturated_share, found.saturation) == (0.2, "it was slow; change it")

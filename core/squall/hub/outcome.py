@@ -67,6 +67,7 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
         timings=times,
         capacity=state.judge.searches.summaries(),
         saturated_share=state.judge.saturation().share,
+        saturation=state.judge.saturation().message,
         lost_runners=tuple(state.lost),
     )
     return Outcome(build_summary(facts), state.late)

@@ -15,7 +15,7 @@ from squall.report.figures import find
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from squall.report.model import LoadSummary, MetricSummary, Summary
+    from squall.report.model import GeneratorSummary, LoadSummary, MetricSummary, Summary
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -223,14 +223,61 @@ def _short(load: LoadSummary) -> bool:
 def _generator(summary: Summary) -> Iterator[Finding]:
     generator = summary.generator
     if generator.saturated_share > 0:
+        seen, _, advice = generator.saturation.partition("; ")
         yield Finding(
-            f"The generator was too busy in {fmt.share(generator.saturated_share)} of the run.",
-            advice="Spread the run over more shards on more cores, or ask for less load.",
+            f"{seen[:1].upper()}{seen[1:]}."
+            if seen
+            else f"The generator was too busy in {fmt.share(generator.saturated_share)} of the run.",
+            advice=f"{advice[:1].upper()}{advice[1:]}." if advice else "",
         )
+    yield from _cpu(generator)
+    yield from _room(generator)
     if generator.series_dropped:
         yield Finding(
             f"{fmt.number(generator.series_dropped)} values were counted without some of their tags.",
             advice="Too many different tag values: take identifiers out of `tags`.",
+        )
+
+
+_THROTTLED_SECONDS = 1.0
+_WAITED_SECONDS = 5.0
+_NEARLY_ALL = 0.9
+"""Of the files or ports that there are: from here on a little more load would not fit."""
+
+
+def _cpu(generator: GeneratorSummary) -> Iterator[Finding]:
+    if generator.cpu_throttled_seconds >= _THROTTLED_SECONDS:
+        yield Finding(
+            f"The runners were throttled by their CPU limit for {fmt.time(generator.cpu_throttled_seconds)} in all.",
+            advice="Give each runner one whole core: times measured while it stood still are longer than the target's.",
+        )
+    if generator.cpu_wait_seconds >= _WAITED_SECONDS:
+        yield Finding(
+            f"The runners were ready to run and waited {fmt.time(generator.cpu_wait_seconds)} in all for a core.",
+            advice="Something else uses the same cores: measured times contain that wait.",
+        )
+    if generator.send_stall_seconds >= 1.0:
+        yield Finding(
+            f"Connections could send nothing for {fmt.time(generator.send_stall_seconds)} in all: "
+            "the target, or the network to it, did not take it as fast.",
+        )
+
+
+def _room(generator: GeneratorSummary) -> Iterator[Finding]:
+    if (generator.files_used_peak or 0.0) >= _NEARLY_ALL:
+        yield Finding(
+            f"A runner had {fmt.share(generator.files_used_peak or 0.0)} of the files open that it may have.",
+            advice="Raise its limit (`ulimit -n`) or use more runners before more load is asked for.",
+        )
+    if (generator.ports_used_peak or 0.0) >= _NEARLY_ALL:
+        yield Finding(
+            f"Up to {fmt.share(generator.ports_used_peak or 0.0)} of the local ports for one destination were taken.",
+            advice="Keep connections open, share them (`http.sharedConnections`), or spread the load over more addresses.",
+        )
+    if generator.clock_steps:
+        yield Finding(
+            "The clock of a runner's machine was set during the run: cookies and tokens may have expired early or late.",
+            advice="Measured times are not affected.",
         )
 
 

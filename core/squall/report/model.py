@@ -275,10 +275,28 @@ class GeneratorSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     loop_lag_p99_seconds: float | None = None
     schedule_lag_p99_seconds: float | None = None
     cpu_peak: float | None = None
-    """Cores used by the busiest runner, at most."""
+    """The busiest runner's use of the core that it may use, at most; 1 is all of it."""
+    cores_busy_peak: float | None = None
+    """How busy the cores were that a runner may use, by whomever, at most."""
+    cpu_wait_seconds: float = 0.0
+    """Time in which runners were ready to run and waited for a core."""
+    cpu_throttled_seconds: float = 0.0
+    """Time in which runners were throttled by their CPU limit."""
+    gc_pause_max_seconds: float | None = None
+    """The longest pause by garbage collection."""
     memory_peak_bytes: float | None = None
+    files_used_peak: float | None = None
+    """Open files of a runner as a share of its limit, at most."""
+    ports_used_peak: float | None = None
+    """Share of the local ports that connections of a runner to one destination took, at most."""
+    send_stall_seconds: float = 0.0
+    """Time in which connections could send nothing, as their peers did not take it, over all connections."""
+    clock_steps: int = 0
+    """Steps of the clock by more than a second."""
     saturated_share: float = 0.0
     """Share of the run's seconds in which the generator was saturated."""
+    saturation: str = ""
+    """What was seen then, and what to change; empty when it never was."""
     series_dropped: int = 0
 
 

@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     from squall.verdict.thresholds import Spans
 
 _NS = 1_000_000_000
+_GENERATOR = frozenset(
+    {
+        *("loop_lag", "schedule_lag", "cpu_usage", "cores_busy", "cpu_wait", "cpu_throttled", "gc_pause"),
+        *("memory_resident", "files_used", "ports_used", "send_stall", "clock_steps", "series_dropped"),
+    }
+)
+"""The metrics by which a generator tells how it fared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class Facts:
         timings: How the run itself went.
         capacity: What searches for capacity have found.
         saturated_share: Share of the run's seconds in which the generator was saturated.
+        saturation: What was seen then, and what to change.
         lost_runners: Runners that were lost.
     """
 
@@ -84,6 +92,7 @@ class Facts:
     timings: Timings = field(default_factory=Timings)
     capacity: tuple[CapacitySummary, ...] = ()
     saturated_share: float = 0.0
+    saturation: str = ""
     lost_runners: tuple[int, ...] = ()
 
 
@@ -243,11 +252,7 @@ def _peak_target(facts: Facts, scenario: ScenarioPlan) -> float:
 
 def _generator(facts: Facts) -> GeneratorSummary:
     metrics = metric_summaries(
-        {
-            key: aggregate
-            for key, aggregate in facts.totals.items()
-            if key.metric in {"loop_lag", "schedule_lag", "cpu_usage", "memory_resident", "series_dropped"}
-        },
+        {key: aggregate for key, aggregate in facts.totals.items() if key.metric in _GENERATOR},
         facts.catalogue,
         partial(_seconds, facts),
         {},
@@ -257,11 +262,21 @@ def _generator(facts: Facts) -> GeneratorSummary:
         row = find(metrics, metric)
         return row.values[figure] if row else None
 
+    stalls = value("send_stall", "count") or 0.0
     return GeneratorSummary(
         loop_lag_p99_seconds=value("loop_lag", "p99"),
         schedule_lag_p99_seconds=value("schedule_lag", "p99"),
         cpu_peak=value("cpu_usage", "max"),
+        cores_busy_peak=value("cores_busy", "max"),
+        cpu_wait_seconds=value("cpu_wait", "count") or 0.0,
+        cpu_throttled_seconds=value("cpu_throttled", "count") or 0.0,
+        gc_pause_max_seconds=value("gc_pause", "max"),
         memory_peak_bytes=value("memory_resident", "max"),
+        files_used_peak=value("files_used", "max"),
+        ports_used_peak=value("ports_used", "max"),
+        send_stall_seconds=stalls * (value("send_stall", "avg") or 0.0),
+        clock_steps=int(value("clock_steps", "count") or 0),
         saturated_share=facts.saturated_share,
+        saturation=facts.saturation,
         series_dropped=int(value("series_dropped", "count") or 0),
     )
