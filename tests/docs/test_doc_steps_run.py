@@ -16,6 +16,8 @@ from squall.metrics.names import BUILT_IN
 SCENARIOS = ROOT / "docs" / "scenarios.md"
 SHOWN = [yaml.safe_load(each.text) for each in blocks("yaml") if each.page == SCENARIOS]
 STEPS = [each["steps"] for each in SHOWN if "steps" in each]
+CARE = next(each["http"] for each in SHOWN if "retry" in each.get("http", {}))
+"""What the page shows of retries, rate limits and the circuit breaker."""
 OWN_TAGS = {"page"}
 SOMETIMES = {"status", "error", "stage"}
 """Tags that are left out where they have no value."""
@@ -33,6 +35,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
 def _manifest() -> dict[str, Any]:
     """The test at the top of the page with each list of steps as a scenario of its own, run once, and arrivals."""
     manifest: dict[str, Any] = SHOWN[0]
+    manifest["spec"]["http"] |= CARE
     once = {"executor": "per-vu-iterations", "iterations": 1}
     arrivals = {
         "name": "arrivals",
@@ -60,7 +63,15 @@ def test_metrics_have_the_tags_that_the_reference_tells(ran: Ran) -> None:
     seen: dict[str, set[str]] = {}
     for row in ran.series():
         seen.setdefault(row["m"], set()).update(row.get("g", {}))
-    assert {"schedule_lag", "job_latency", "group_duration", "loop_lag", "checks"} <= set(seen)
+    assert {
+        "schedule_lag",
+        "job_latency",
+        "group_duration",
+        "loop_lag",
+        "checks",
+        "rate_limit_wait",
+        "circuit_state",
+    } <= set(seen)
     for metric in set(seen) & set(BUILT_IN):
         tags = _tags_of(metric)
         told = set(tags.split(", ")) if tags else set()
