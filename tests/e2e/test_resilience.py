@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import threading
 import time
+from pathlib import Path
 
 from support.countingtarget import CountingTarget
+from support.examples import EXAMPLES, run, running_platform
 from support.hostile import OK, Peer, hostile
 from support.squallrun import Squall, manifest, step
 
@@ -158,3 +160,13 @@ def test_a_stop_ends_a_pause_before_a_retry(squall: Squall, target: CountingTarg
     assert ended.code == 105
     assert ended.count() == target.count("/") == 4
     assert ended.count("http_retries") == 0
+
+
+def test_the_example_mends_what_its_comment_says(tmp_path: Path) -> None:
+    with running_platform(tmp_path, "--error-rate", "0.05") as platform:
+        ran = run(EXAMPLES / "resilience.yaml", "--time-scale", "0.5", cwd=tmp_path, url=platform.url)
+    assert ran.code == 0, ran.explain()
+    retries = ran.count("http_retries")
+    assert retries > 0
+    assert ran.values("http_req_failed")["passes"] == retries
+    assert "of the requests were retries" in ran.explain()

@@ -180,18 +180,26 @@ async def test_a_streamed_body_is_read_again_from_its_beginning(tmp_path):
     assert measured.count("iterations") == 1
 
 
-def closing_behind_the_answer(peer: Peer) -> None:
-    """Keeps the connection in words only."""
+def keeps_its_word_once(peer: Peer) -> None:
+    """Answers a request, and hangs up on the next one of the connection before anything of an answer."""
     peer.answer(OK)
+    peer.request()
 
 
 async def test_a_stale_connection_counts_as_what_it_is():
-    with hostile(closing_behind_the_answer) as server:
-        steps = [{"name": "get", "http": {"url": "/"}}, {"think": {"duration": "50ms"}}]
+    with hostile(keeps_its_word_once) as server:
+        steps = [{"name": "get", "http": {"url": "/"}}]
         measured = await drive(manifest(server.url, steps, iterations=5))
-    # Mostly the client has noticed the end of the connection before; what it had not is told apart from failures.
-    assert measured.count("http_retries") == measured.count("http_retries", error="stale")
+    assert measured.count("http_retries", step="get", method="GET", error="stale") == 4
+    assert measured.count("http_retries") == 4
     assert measured.rate("http_req_failed") == (0, 5)
+
+
+async def test_a_stale_connection_of_a_poll_is_counted_too():
+    with hostile(keeps_its_word_once) as server:
+        measured = await drive(manifest(server.url, [polling(http={"url": "/"})], iterations=3))
+    assert measured.count("http_retries", step="job", error="stale") == 2
+    assert measured.count("poll_reqs") == 3
 
 
 async def test_retries_end_with_the_load():
