@@ -21,7 +21,7 @@ from squall_runner.http.response import Response, failed
 from squall_runner.http.sharing import SharedPool
 
 if TYPE_CHECKING:
-    from squall_runner.http.connection import Connection
+    from squall_runner.http.exchange import Channel
     from squall_runner.http.origin import Origin
     from squall_runner.http.request import Request
 
@@ -105,7 +105,7 @@ class HttpClient:
         start: float,
         deadline: float,
         keep: bool,  # noqa: FBT001 - positional calls are the cheapest
-    ) -> Connection | None:
+    ) -> Channel | None:
         """Sends a request on an idle connection, if there is one; otherwise nothing has happened.
 
         The response comes with the connection's `future`. Whoever stops waiting for it has to call `abandon`; a response
@@ -143,7 +143,7 @@ class HttpClient:
     async def settle(
         self,
         response: Response,
-        connection: Connection | None,
+        connection: Channel | None,
         deadline: float,
         keep: bool,  # noqa: FBT001 - positional, as `start`
         max_redirects: int | None,
@@ -198,7 +198,7 @@ class HttpClient:
 
     # Everything below happens rarely.
 
-    def _idle(self, request: Request) -> Connection | None:
+    def _idle(self, request: Request) -> Channel | None:
         """Returns an idle connection that is still open."""
         pool = self._pools.get(request.origin.key)
         while pool is not None and pool.idle:
@@ -210,7 +210,7 @@ class HttpClient:
     async def _exchange(
         self,
         request: Request,
-        connection: Connection | None,
+        connection: Channel | None,
         start: float,
         deadline: float,
         keep: bool,  # noqa: FBT001
@@ -244,7 +244,7 @@ class HttpClient:
             return await self._repeat(request, start, deadline, keep)
         return _with_phases(response, phases)
 
-    async def _connect(self, origin: Origin, deadline: float, phases: Phases, *, fresh: bool) -> Connection:
+    async def _connect(self, origin: Origin, deadline: float, phases: Phases, *, fresh: bool) -> Channel:
         """Returns a connection that will go to the pool of its origin; raises as `Network.open`."""
         network, pool = self._network, self._pool(origin)
         if isinstance(pool, SharedPool):

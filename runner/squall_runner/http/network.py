@@ -27,6 +27,7 @@ from squall_runner.http.tunnel import open_tunnel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from squall_runner.http.exchange import Channel
     from squall_runner.http.origin import Origin
 
 __all__ = ["Network", "NetworkOptions", "NetworkStats", "Phases"]
@@ -147,7 +148,7 @@ class Network:
         deadline: float,
         phases: Phases,
         gone: Callable[[], None] | None = None,
-    ) -> Connection:
+    ) -> Channel:
         """Opens a connection.
 
         Args:
@@ -189,7 +190,7 @@ class Network:
         finally:
             release()
 
-    def remember_session(self, connection: Connection) -> None:
+    def remember_session(self, connection: Channel) -> None:
         """Keeps the TLS session of a connection; to be called when its first response has come.
 
         TLS 1.3 servers send what is needed for resumption behind the handshake, together with the first response.

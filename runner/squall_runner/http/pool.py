@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squall_runner.http.connection import Connection
+    from squall_runner.http.exchange import Channel
 
 
 class Pool:
@@ -29,8 +29,8 @@ class Pool:
 
     def __init__(self, *, cookies: bool) -> None:
         self.cookies = cookies
-        self.idle: list[Connection] = []
-        self.put: Callable[[Connection], None] = self.idle.append
+        self.idle: list[Channel] = []
+        self.put: Callable[[Channel], None] = self.idle.append
 
     def close_idle(self) -> None:
         """Closes those that wait."""
@@ -43,5 +43,5 @@ class Pool:
         self.close_idle()
 
 
-def _close(connection: Connection) -> None:
+def _close(connection: Channel) -> None:
     connection.close()

@@ -23,8 +23,8 @@ from squall_runner.http.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from squall_runner.http.connection import Connection
     from squall_runner.http.dialing import Phases
+    from squall_runner.http.exchange import Channel
 
 
 class SharedPool(Pool):
@@ -47,16 +47,16 @@ class SharedPool(Pool):
         self._places = places
         self._free = places
         self._clock = clock
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: deque[asyncio.Future[Channel | None]] = deque()
 
     async def acquire(
         self,
-        open_one: Callable[[Callable[[], None]], Awaitable[Connection]],
+        open_one: Callable[[Callable[[], None]], Awaitable[Channel]],
         deadline: float,
         phases: Phases,
         *,
         fresh: bool = False,
-    ) -> Connection:
+    ) -> Channel:
         """Waits for a connection, and opens one when there is a place for it.
 
         Args:
@@ -85,7 +85,7 @@ class SharedPool(Pool):
 
     # Handing on.
 
-    def _come_back(self, connection: Connection) -> None:
+    def _come_back(self, connection: Channel) -> None:
         """Takes back a connection whose response is complete."""
         if self._hand(connection):
             return
@@ -109,7 +109,7 @@ class SharedPool(Pool):
         if not self._hand(None):
             self._free += 1
 
-    def _hand(self, what: Connection | None) -> bool:
+    def _hand(self, what: Channel | None) -> bool:
         """Gives a connection, or a place to open one, to the first who still waits; whether there was somebody."""
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -120,7 +120,7 @@ class SharedPool(Pool):
 
     # Waiting.
 
-    async def _claim(self, deadline: float, phases: Phases, *, fresh: bool) -> Connection | None:
+    async def _claim(self, deadline: float, phases: Phases, *, fresh: bool) -> Channel | None:
         """Returns an open connection, or None: whoever asked has a place now, and may open one."""
         first = False
         while True:
@@ -136,8 +136,8 @@ class SharedPool(Pool):
                 connection.abort()
             first = True  # its place becomes free as soon as its socket is gone, and was ours already
 
-    async def _wait(self, deadline: float, phases: Phases, *, first: bool) -> Connection | None:
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self, deadline: float, phases: Phases, *, first: bool) -> Channel | None:
+        waiter: asyncio.Future[Channel | None] = asyncio.get_running_loop().create_future()
         if first:
             self._waiting.appendleft(waiter)
         else:
@@ -157,7 +157,7 @@ class SharedPool(Pool):
         finally:
             phases.begun = self._clock()
 
-    def _give_up(self, waiter: asyncio.Future[Connection | None]) -> None:
+    def _give_up(self, waiter: asyncio.Future[Channel | None]) -> None:
         """Stops waiting; hands on what came at the same moment."""
         if waiter.cancelled() or not waiter.done():
             with suppress(ValueError):
