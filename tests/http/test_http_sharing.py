@@ -15,7 +15,6 @@ from support.hostile import OK, Peer, hostile
 from support.networks import watched_network
 
 from squall_runner.http import HttpClient, Network, build
-from squall_runner.http.connection import Connection
 from squall_runner.http.dialing import Phases
 from squall_runner.http.errors import RequestError
 from squall_runner.http.sharing import SharedPool
@@ -46,7 +45,7 @@ class World:
 
     places: int
     pool: SharedPool
-    tasks: list[asyncio.Task[Connection]] = field(default_factory=list)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
     served: list[int] = field(default_factory=list)
     held: dict[int, Line] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
@@ -55,17 +54,17 @@ class World:
     def open_ones(self) -> int:
         return sum(not line.closed for line in self.lines)
 
-    async def open_one(self, gone: Callable[[], None]) -> Connection:
+    async def open_one(self, gone: Callable[[], None]) -> Any:
         await asyncio.sleep(0)
         if self.refuse:
             raise RequestError("connect_refused", "no")
         line = Line(gone)
         self.lines.append(line)
         assert self.open_ones() <= self.places
-        return cast("Connection", line)
+        return line
 
     def ask(self, number: int, *, fresh: bool) -> None:
-        async def wanted() -> Connection:
+        async def wanted() -> None:
             before = len(self.lines)
             connection = await self.pool.acquire(self.open_one, 1e9, Phases(), fresh=fresh)
             line = cast("Line", connection)
@@ -74,7 +73,6 @@ class World:
             assert line not in self.held.values()
             self.held[number] = line
             self.served.append(number)
-            return connection
 
         self.tasks.append(asyncio.create_task(wanted()))
 
@@ -83,7 +81,7 @@ class World:
         if closed:
             line.close()
         elif not line.closed:
-            self.pool.put(cast("Connection", line))
+            self.pool.put(cast("Any", line))
 
 
 async def settle() -> None:
@@ -106,6 +104,7 @@ ACTIONS = st.lists(
                 "cancel",
                 "done and cancel",
                 "lost and cancel",
+                "cancel and done",
                 "fail",
             ]
         ),
@@ -146,19 +145,26 @@ def test_nothing_is_lost_whatever_happens(places: int, actions: list[tuple[str, 
 async def act(world: World, number: int, action: str, choice: int) -> None:
     """One thing that happens, if it can."""
     held = sorted(world.held)
+    if action == "cancel and done":
+        _cancel(world, 0)  # who waits first goes away, and nobody has noticed yet
     if action in {"ask", "ask fresh"}:
         world.ask(number, fresh=action == "ask fresh")
     elif action == "fail":
         world.refuse = not world.refuse
     elif action == "idle lost" and world.pool.idle:
         cast("Line", world.pool.idle[choice % len(world.pool.idle)]).close()
-    elif action.startswith(("done", "lost")) and held:
+    elif ("done" in action or action.startswith("lost")) and held:
         world.give_back(held[choice % len(held)], closed=action.startswith("lost"))
+    if action == "lost and cancel":
+        await asyncio.sleep(0)  # the place has been handed on, and nobody has noticed yet
+    if action.endswith("cancel"):
+        _cancel(world, choice if action == "cancel" else 0)
+
+
+def _cancel(world: World, choice: int) -> None:
     waiting = [task for task in world.tasks if not task.done()]
-    if action.endswith("cancel") and waiting:
-        if action == "lost and cancel":
-            await asyncio.sleep(0)  # the place has been handed on, and nobody has noticed yet
-        waiting[choice % len(waiting) if action == "cancel" else 0].cancel()
+    if waiting:
+        waiting[choice % len(waiting)].cancel()
 
 
 async def test_those_who_wait_are_served_in_order() -> None:
@@ -178,6 +184,19 @@ async def test_those_who_wait_are_served_in_order() -> None:
     for task in world.tasks:
         task.cancel()
     await asyncio.gather(*world.tasks, return_exceptions=True)
+
+
+async def test_who_needs_a_fresh_connection_keeps_his_turn() -> None:
+    world = World(1, SharedPool("http://h", 1, asyncio.get_running_loop().time))
+    for number in range(3):
+        world.ask(number, fresh=number == 1)
+    await settle()
+    for number in range(3):
+        assert list(world.held) == [number]
+        world.give_back(number, closed=False)
+        await settle()
+    assert len(world.lines) == 2
+    await asyncio.gather(*world.tasks)
 
 
 async def test_an_idle_connection_that_is_closed_is_forgotten() -> None:

@@ -150,6 +150,7 @@ _TAGS: Final = {
     "http_req_errors": _REQUEST,
     "http_retries": _REQUEST,
     "http_retries_denied": _REQUEST,
+    "auth_tokens": "error",
     "rate_limit_wait": _HOST,
     "target_up": _HOST,
     "circuit_state": _HOST,
