@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format generate fuzz cluster bench-local bench-engine bench-profile bench-soak clean
+.PHONY: help setup demo test lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench-engine: setup ## Measure the load engine beside k6, wrk and Locust; writes
 
 bench-profile: setup ## Tell where the time of one request goes; writes build/bench/engine-profile.md
 	@$(BIN)/python bench/engine.py profile
+
+bench-capacity: setup ## Measure how exactly a search finds a known limit; writes build/bench/capacity.json
+	@$(BIN)/python bench/capacity.py
 
 bench-soak: setup ## Watch memory for ten minutes at full rate; writes build/bench/soak.json
 	@$(BIN)/python bench/soak.py

@@ -18,10 +18,10 @@ TARGET = Path(__file__).parents[1] / "support" / "limitedtarget.py"
 
 
 @contextmanager
-def limited(kind: str, number: float) -> Iterator[str]:
+def limited(kind: str, *numbers: float) -> Iterator[str]:
     """A target with a limit; the URL of it."""
     process = subprocess.Popen(
-        [sys.executable, str(TARGET), kind, str(number)],
+        [sys.executable, str(TARGET), kind, *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -89,7 +89,7 @@ def test_it_finds_the_rate_that_a_target_serves(squall: Squall) -> None:
 
 
 def test_a_stop_in_the_middle_of_a_search_keeps_what_is_known(squall: Squall) -> None:
-    with limited("places", 500) as url:
+    with limited("places", 500, 0.02) as url:
         run = squall(searching(url, "vus", start=2, max=100), *PATIENT, processes=1)
         run.wait_for_output("find [4]")
         run.signal(signal.SIGINT)

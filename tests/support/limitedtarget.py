@@ -1,7 +1,7 @@
-"""A target with a known capacity, in a process of its own: `python limitedtarget.py rate 500` or `python limitedtarget.py places 10`.
+"""A target with a known capacity, in a process of its own: `python limitedtarget.py rate 500`, `... places 10 0.2`.
 
-`rate R`: a token bucket of R requests per second; who comes when it is empty waits in a queue. `places C`: C requests at a
-time take 20 ms each, the others queue. It prints its URL and serves until its standard input ends.
+`rate R`: a token bucket of R requests per second; who comes when it is empty waits in a queue. `places C S`: C requests at
+a time take S seconds each, the others queue. It prints its URL and serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import cast
 import uvloop
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
-SERVICE_SECONDS = 0.02
 BURST_SECONDS = 0.01
 """How much of a second's tokens the bucket holds."""
 
@@ -34,13 +33,14 @@ class RateLimit:
 class Places:
     """Says when the next request may be answered: so many at a time, each for its time."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, seconds: float) -> None:
         self._free = [0.0] * count
+        self._seconds = seconds
 
     def answer_at(self, now: float) -> float:
         """When a request that comes now is answered."""
         place = min(range(len(self._free)), key=self._free.__getitem__)
-        self._free[place] = max(self._free[place], now) + SERVICE_SECONDS
+        self._free[place] = max(self._free[place], now) + self._seconds
         return self._free[place]
 
 
@@ -80,5 +80,5 @@ async def serve(limit: RateLimit | Places) -> None:
 
 
 if __name__ == "__main__":
-    kind, number = sys.argv[1:]
-    uvloop.run(serve(RateLimit(float(number)) if kind == "rate" else Places(int(number))))
+    kind, number, *seconds = sys.argv[1:]
+    uvloop.run(serve(RateLimit(float(number)) if kind == "rate" else Places(int(number), float(*seconds))))
