@@ -1,6 +1,7 @@
 """A scenario for executors whose iterations only take time: what they start, when, and how many at once."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from squall.hub.protocol import Level
@@ -65,7 +66,21 @@ class FakeIterations:
     def leave(self) -> None:
         self.active -= 1
 
-    async def iterate(self, vu: FakeVu, due: float | None = None) -> None:
+    async def iterate(
+        self, vu: FakeVu, due: float | None = None, another: Callable[[float], bool] | None = None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            waited = vu.yields
+            await self._iterate(vu, due)
+            if another is None:
+                return
+            if vu.yields == waited:
+                await asyncio.sleep(0)
+            if not another(loop.time()):
+                return
+
+    async def _iterate(self, vu: FakeVu, due: float | None) -> None:
         if self.rows is not None:
             if self.rows == 0:
                 raise OutOfData

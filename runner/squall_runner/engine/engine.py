@@ -188,8 +188,8 @@ class Engine:
                     plan,
                     shared,
                     tags=compiled.tags,
-                    run=compiled.run.run,
-                    run_finally=compiled.run_finally.run if compiled.run_finally else None,
+                    program=compiled.run,
+                    last=compiled.run_finally,
                     feeders={s: tuple(feeders[s][name] for name in compiled.data) for s in shards}
                     if compiled.data
                     else {},

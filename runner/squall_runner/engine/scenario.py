@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.examples import Examples
     from squall_runner.http import Network
     from squall_runner.recording import CounterSeries, Recorder, Tags, TrendSeries
-    from squall_runner.steps.context import StepFn
+    from squall_runner.steps.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,8 @@ class ScenarioLoad:
         plan: Its schedule.
         shared: What it shares with the others.
         tags: Its own tags.
-        run: One iteration's steps.
-        run_finally: What runs after every iteration, if anything.
+        program: One iteration's steps.
+        last: What runs after every iteration, if anything.
         feeders: The data its iterations use, by shard.
 
     Attributes:
@@ -100,8 +100,8 @@ class ScenarioLoad:
         shared: Shared,
         *,
         tags: Tags,
-        run: StepFn,
-        run_finally: StepFn | None,
+        program: Program,
+        last: Program | None,
         feeders: dict[int, tuple[Feeder, ...]],
     ) -> None:
         self.plan = plan
@@ -109,8 +109,9 @@ class ScenarioLoad:
         self.stage = plan.stage_at(0)
         self.level: Level | None = None
         self._tags = tags
-        self._run = run
-        self._finally = run_finally
+        self._program = program
+        self._steps = program.steps
+        self._last = last
         self._feeders = feeders
         self._meters: dict[str, _Meters] = {}
         self._exhausted: set[str] = set()
@@ -167,66 +168,102 @@ class ScenarioLoad:
         """A VU is no longer active."""
         self._active.set(self._active.value - 1)
 
-    async def iterate(self, vu: Vu, due: float | None = None) -> bool | None:
-        """One iteration; whatever happens in it is counted, not raised.
+    async def iterate(
+        self, vu: Vu, due: float | None = None, another: Callable[[float], bool] | None = None
+    ) -> bool | None:
+        """One iteration, or several one after the other; whatever happens in them is counted, not raised.
 
         Args:
             vu: Who iterates, in its own task.
-            due: When it should have started, in seconds of the clock; None for now.
+            due: When the first one should have started, in seconds of the clock; None for now.
+            another: Asked after each one, with the time: whether the next one begins at once.
 
         Returns:
-            Whether it failed; None when it was interrupted.
+            Whether the last one failed; None when it was interrupted.
 
         Raises:
             OutOfData: There is no row for it; it was not started.
             asyncio.CancelledError: The task was cancelled by somebody who did not halt the VU before.
         """
-        started = self.shared.clock()
-        vu.ready = started if due is None else due
-        env = vu.env = vu.base.copy()
-        env["iter"] = vu.iteration
-        if self._feeders:
-            env["data"] = self._rows(vu)
-        vu.iteration += 1
-        meters = self._meters.get(self.stage) or self._meters_of(self.stage)
-        meters.started.value += 1
-        if due is not None:
-            lag = started - due
-            meters.lag.add(lag)
-            if lag > _LATE_SECONDS:
-                meters.late.value += 1
-        failed = await self._steps(vu, self._run)
-        if self._finally is not None and not vu.halted:
-            failed = await self._steps(vu, self._finally) or failed
-        self._count(meters, failed, self.shared.clock() - started)
-        if self.shared.reset:
-            vu.client.reset()
-        return failed
+        shared, steps, feeders = self.shared, self._steps, self._feeders
+        clock, step = shared.clock, steps[0]
+        started = clock()
+        while True:
+            vu.ready = started if due is None else due
+            env = vu.env = vu.base.copy()
+            env["iter"] = vu.iteration
+            if feeders:
+                env["data"] = self._rows(vu)
+            vu.iteration += 1
+            waited = vu.yields
+            meters = self._meters.get(self.stage) or self._meters_of(self.stage)
+            meters.started.value += 1
+            if due is not None:
+                self._late(meters, started - due)
+            failed: bool | None = False
+            try:
+                # The loop of `Program.run`, without its coroutine.
+                for step in steps:
+                    await step(vu)
+            except BaseException as problem:  # noqa: BLE001 - raised again where it is nobody's business here
+                failed = await self._ended(vu, problem, self._program.pauses_after(step))
+            if self._last is not None and not vu.halted:
+                failed = await self._run(vu, self._last) or failed
+            ended = clock()
+            self._count(meters, failed, ended - started)
+            if shared.reset:
+                vu.client.reset()
+            if another is None:
+                return failed
+            if vu.yields == waited:
+                await asyncio.sleep(
+                    0
+                )  # an iteration that waits for nothing must not keep all others from running
+                ended = clock()
+            if not another(ended):
+                return failed
+            started = ended
 
-    async def _steps(self, vu: Vu, run: StepFn) -> bool | None:
+    async def _run(self, vu: Vu, program: Program) -> bool | None:
         """Run steps; whether they failed, None when they were interrupted."""
+        step = program.steps[0]
         try:
-            await run(vu)
-        except EndIteration as failure:
-            if failure.pauses is not None:
-                await self._steps(vu, failure.pauses)  # cut short or not, the iteration has failed
+            for step in program.steps:
+                await step(vu)
+        except BaseException as problem:  # noqa: BLE001 - as in `iterate`
+            return await self._ended(vu, problem, program.pauses_after(step))
+        return False
+
+    async def _ended(self, vu: Vu, problem: BaseException, pauses: Program | None) -> bool | None:
+        """What the end of steps before the last one comes to: as `_run`.
+
+        Args:
+            vu: Whose steps.
+            problem: What ended them; raised again when it is not theirs.
+            pauses: What is left of their pauses.
+        """
+        if isinstance(problem, EndIteration):
+            if pauses is not None and not problem.aborts:
+                await self._run(vu, pauses)  # cut short or not, the iteration has failed
             return True
-        except Halted:
+        if isinstance(problem, Halted):
             return None
-        except asyncio.CancelledError:
-            if not vu.halted:
-                raise
+        if isinstance(problem, asyncio.CancelledError) and vu.halted:
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
             return None
-        except Exception as error:  # noqa: BLE001 - a defect must cost an iteration, not a VU
-            where = "".join(traceback.format_exception(error)[-2:])
-            self.shared.examples.keep(
-                INTERNAL, self.plan.name, "", f"{error!r}: {where}", "please report this"
-            )
-            return True
-        return False
+        if not isinstance(problem, Exception):
+            raise problem
+        # A defect must cost an iteration, not a VU.
+        where = "".join(traceback.format_exception(problem)[-2:])
+        self.shared.examples.keep(INTERNAL, self.plan.name, "", f"{problem!r}: {where}", "please report this")
+        return True
+
+    def _late(self, meters: _Meters, lag: float) -> None:
+        meters.lag.add(lag)
+        if lag > _LATE_SECONDS:
+            meters.late.value += 1
 
     def _count(self, meters: _Meters, failed: bool | None, duration: float) -> None:  # noqa: FBT001 - internal
         if failed is None:

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall.hub.protocol import Level
     from squall.plan.model import ScenarioPlan
     from squall_runner.recording import CounterSeries
@@ -44,8 +46,13 @@ class Iterations(Protocol):
     def leave(self) -> None:
         """A VU is no longer active."""
 
-    async def iterate(self, vu: Any, due: float | None = None) -> object:
-        """One iteration; raises OutOfData when there is no data for it."""
+    async def iterate(
+        self, vu: Any, due: float | None = None, another: Callable[[float], bool] | None = None
+    ) -> object:
+        """One iteration, and as long as `another` says so at the time, in seconds, one more.
+
+        An iteration that has waited for nothing lets the others run. Raises OutOfData when there is no data for one.
+        """
 
 
 class OutOfData(Exception):  # noqa: N818 - the planned end of the data, not a mistake

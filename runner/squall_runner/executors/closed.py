@@ -85,27 +85,36 @@ class ClosedExecutor:
 
     async def _interval(self, vu: Iterating, end: int, own: int | None) -> int | None:
         """Iterate until `end`; returns how many iterations the VU may still do on its own account."""
-        timeline, iterate = self._timeline, self._scenario.iterate
+        timeline = self._timeline
         limit = timeline.later(self._plan.interrupt_ns(end), vu.interrupt)
+        end_seconds = (timeline.start_ns + end) / 1e9
+
+        def another(now: float) -> bool:
+            nonlocal own
+            if now >= end_seconds or vu.halted:
+                return False
+            if own is not None or self._left is not None:
+                if self._over(own):
+                    return False
+                own = self._take(own)
+            return True
+
         self._scenario.enter()
         try:
-            while timeline.now() < end and not vu.halted and not self._over(own):
-                if self._left is not None:
-                    self._left -= 1
-                if own is not None:
-                    own -= 1
-                if self._unstarted:
-                    self._unstarted -= 1
-                waited = vu.yields
-                await iterate(vu)
-                if vu.yields == waited:
-                    await asyncio.sleep(
-                        0
-                    )  # an iteration that waits for nothing must not keep all others from running
+            if another((timeline.start_ns + timeline.now()) / 1e9):
+                await self._scenario.iterate(vu, None, another)
         finally:
             limit.cancel()
             self._scenario.leave()
         return own
+
+    def _take(self, own: int | None) -> int | None:
+        """Count an iteration that is about to begin; returns how many the VU may still do on its own account."""
+        if self._left is not None:
+            self._left -= 1
+        if self._unstarted:
+            self._unstarted -= 1
+        return None if own is None else own - 1
 
     def _over(self, own: int | None) -> bool:
         return self._left == 0 or own == 0

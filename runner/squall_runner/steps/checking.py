@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squall.expr import CLOCK, RESPONSE_NAMES, RNG, EvaluationError, compile_expression
+from squall_runner.recording import RateSeries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from squall.expr import Env, Expression, Scope
+    from squall.expr import Env, Evaluate, Expression, Scope
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Response
-    from squall_runner.recording import RateSeries
     from squall_runner.steps.context import Site
 
     Check = Callable[[Vu, Response | None, str], None]
@@ -25,31 +25,40 @@ def compile_checks(
     """Compile checks by name; returns them and the names that their expressions use."""
     compiled = {name: compile_expression(text, scope) for name, text in (checks or {}).items()}
     names = frozenset().union(*(expression.names for expression in compiled.values()))
-    make = _observed if site.ctx.observer is not None else _check
-    return tuple(make(name, expression, site) for name, expression in compiled.items()), names
+    if not compiled:
+        return (), names
+    if site.ctx.observer is not None:
+        return tuple(_observed(name, expression, site) for name, expression in compiled.items()), names
+    return (_check_all(compiled, site),), names
 
 
-def _check(name: str, expression: Expression, site: Site) -> Check:
-    evaluate = expression.evaluate
-    series: dict[str, RateSeries] = {}
-    measured, own = site.ctx.measured, bool(site.own)
+def _check_all(checks: Mapping[str, Expression], site: Site) -> Check:
+    """All checks of a step as one: their series are looked up together."""
+    evaluations = tuple((name, expression.evaluate) for name, expression in checks.items())
+    found: dict[str, tuple[tuple[Evaluate, RateSeries, str], ...]] = {}
+    measured, own, examples = site.ctx.measured, bool(site.own), site.ctx.examples
+
+    def find(vu: Vu, stage: str) -> tuple[tuple[Evaluate, RateSeries, str], ...]:
+        nowhere = RateSeries("checks", ())
+        rows = tuple(
+            (evaluate, site.check(name, vu, stage) if measured else nowhere, name)
+            for name, evaluate in evaluations
+        )
+        if not own:
+            found[stage] = rows
+        return rows
 
     def check(vu: Vu, response: Response | None, stage: str) -> None:
-        try:
-            held = bool(evaluate(vu.env, response))
-        except EvaluationError as error:
-            held = False
-            site.ctx.examples.keep(f"check {name}", site.ctx.scenario, site.name, error.message, error.hint)
-        if not measured:
-            return
-        rate = series.get(stage)
-        if rate is None:
-            rate = site.check(name, vu, stage)
-            if not own:
-                series[stage] = rate
-        rate.total += 1
-        if held:
-            rate.hits += 1
+        env = vu.env
+        for evaluate, rate, name in found.get(stage) or find(vu, stage):
+            try:
+                held = evaluate(env, response)
+            except EvaluationError as error:
+                held = False
+                examples.keep(f"check {name}", site.ctx.scenario, site.name, error.message, error.hint)
+            rate.total += 1
+            if held:
+                rate.hits += 1
 
     return check
 

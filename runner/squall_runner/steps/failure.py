@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from squall_runner.steps.context import StepFn
+from typing import Final
 
 EXTRACT: Final = "extract"
 """A response does not hold what a step wants to take out of it."""
@@ -32,13 +29,11 @@ class EndIteration(Exception):  # noqa: N818 - an order, not a mistake
 
     Attributes:
         aborts: The whole run is to end: nothing contains this.
-        pauses: What is left of the iteration's pauses, if anything is; see `keeping_pace` in `steps.program`.
     """
 
     def __init__(self, *, aborts: bool) -> None:
         super().__init__()
         self.aborts = aborts
-        self.pauses: StepFn | None = None
 
 
 class Halted(BaseException):

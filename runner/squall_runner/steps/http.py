@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from squall.expr import EvaluationError
 from squall.spec.base import seconds
@@ -18,7 +18,7 @@ from squall_runner.steps.request import compile_request
 from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from squall.expr import Scope
     from squall.spec.http import Http, Retry
@@ -109,12 +109,15 @@ class Meter:
     Args:
         site: The step.
         expected: The statuses that are no failure.
+
+    Attributes:
+        site: The step.
     """
 
-    __slots__ = ("_expected", "_series", "_site")
+    __slots__ = ("_expected", "_series", "site")
 
     def __init__(self, site: Site, expected: frozenset[int]) -> None:
-        self._site = site
+        self.site = site
         self._expected = expected
         self._series: dict[str, dict[int, RequestSeries]] = {}
 
@@ -147,18 +150,18 @@ class Meter:
     def _find(self, vu: Vu, stage: str, response: Response) -> RequestSeries:
         error, _ = error_of(response, self._expected)
         status = str(response.status) if response.status else ""
-        series = self._site.requests(vu, stage, response.request.method, status, error, failed=bool(error))
-        if not response.error and not self._site.own:
+        series = self.site.requests(vu, stage, response.request.method, status, error, failed=bool(error))
+        if not response.error and not self.site.own:
             self._series.setdefault(stage, {})[response.status] = series
         return series
 
     def _hop(self, vu: Vu, stage: str, hop: Response) -> RequestSeries:
-        return self._site.requests(vu, stage, hop.request.method, str(hop.status), "", failed=False)
+        return self.site.requests(vu, stage, hop.request.method, str(hop.status), "", failed=False)
 
     def _extra(self, vu: Vu, stage: str, response: Response, intended: float) -> float:
         """Count what was sent beside the final request; returns when the first one began."""
         for _ in range(response.retries):
-            count_retry(self._site, vu, stage, response, STALE)
+            count_retry(self.site, vu, stage, response, STALE)
         start = response.start
         for hop in reversed(response.redirects):
             start = hop.start
@@ -179,8 +182,8 @@ class Meter:
 
     def cancelled(self, vu: Vu, stage: str, method: str) -> None:
         """Count a request that the generator itself cut off: the target may have seen it, but it has not failed."""
-        tags = self._site.tagged(vu.env, stage=stage, method=method, error=CANCELLED)
-        self._site.ctx.recorder.counter("http_reqs", tags).value += 1
+        tags = self.site.tagged(vu.env, stage=stage, method=method, error=CANCELLED)
+        self.site.ctx.recorder.counter("http_reqs", tags).value += 1
 
 
 def _opened(series: RequestSeries, response: Response) -> None:
@@ -253,11 +256,14 @@ class Outcome:
         if error:
             self.site.fail(vu, error, message)
 
-    def unsent(self, vu: Vu, message: str, hint: str) -> NoReturn:
-        """There is no response: an expression in the request has no value. Raises EndIteration."""
-        if self.record is not None:
-            self.record(vu, None, 0.0, ok=False)
-        self.site.fail(vu, EXPRESSION, message, hint)
+    def build(self, vu: Vu, build: Callable[[Vu], Request]) -> Request:
+        """Build the request. If that is not possible there is no response: raises EndIteration."""
+        try:
+            return build(vu)
+        except (EvaluationError, ValueError, OSError) as error:
+            if self.record is not None:
+                self.record(vu, None, 0.0, ok=False)
+            self.site.fail(vu, EXPRESSION, str(error), getattr(error, "hint", ""))
 
     def _extract(self, vu: Vu, response: Response) -> tuple[str, str]:
         env, observer = vu.env, self.site.ctx.observer
@@ -278,39 +284,61 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     options = compile_options(step.http, ctx)
     build, constant = compile_request(step.http, scope, ctx)
     outcome = Outcome.of(step, site, scope, options.expected)
-    send = compile_send(site, options, keep_body=outcome.keep_body)
-    nothing, take = outcome.nothing, outcome.take
+    names = frozenset(step.extract or ())
+    meter = Meter(site, options.expected)
+    guard = compile_guard(site, options, meter, keep_body=outcome.keep_body)
+    if guard is None:
+        return Compiled(_compile_plain(options, meter, outcome, build, constant, outcome.keep_body), names)
 
     async def run(vu: Vu) -> None:
-        request = constant
-        if request is None:
-            try:
-                request = build(vu)
-            except (EvaluationError, ValueError, OSError) as error:
-                outcome.unsent(vu, str(error), getattr(error, "hint", ""))
+        request = constant if constant is not None else outcome.build(vu, build)
         stage = vu.scenario.stage
-        response, failed = await send(vu, request, stage)
-        if failed or not nothing:
-            take(vu, stage, response, response.duration, failed=failed)
+        response, failed = await guard.send(vu, request, stage)
+        outcome.take(vu, stage, response, response.duration, failed=failed)
 
-    return Compiled(run, frozenset(step.extract or ()))
+    return Compiled(run, names)
 
 
 def compile_send(
     site: Site, options: Options, *, keep_body: bool
 ) -> Callable[[Vu, Request, str], Awaitable[tuple[Response, bool]]]:
     """What sends a request of a step, records it, and says whether it has failed."""
+    meter = Meter(site, options.expected)
+    guard = compile_guard(site, options, meter, keep_body=keep_body)
+    return guard.send if guard is not None else _compile_plain(options, meter, None, _given, None, keep_body)
+
+
+def _given(_: Vu) -> Request:
+    raise AssertionError("the request is given")
+
+
+def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called from here only
+    options: Options,
+    meter: Meter,
+    outcome: Outcome | None,
+    build: Callable[[Vu], Request],
+    constant: Request | None,
+    keep_body: bool,  # noqa: FBT001 - as above
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """A whole http step, or with no outcome the sending of a given request, as one coroutine.
+
+    Every coroutine between a VU and its connection would be made once and resumed once for each request. So what
+    `HttpClient.send` does stands here once more, as far as the usual response needs it.
+    """
+    site = meter.site
     ctx = site.ctx
     control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
     standstill = control.standstill
-    meter = Meter(site, options.expected)
-    guard = compile_guard(site, options, meter, keep_body=keep_body)
-    if guard is not None:
-        return guard.send
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
+    take = outcome.take if outcome is not None and not outcome.nothing else None
 
-    async def send(vu: Vu, request: Request, stage: str) -> tuple[Response, bool]:
+    async def send(  # noqa: PLR0912, PLR0915 - as above
+        vu: Vu, request: Request | None = constant, stage: str = ""
+    ) -> tuple[Response, bool] | None:
+        if request is None:
+            request = build(vu) if outcome is None else outcome.build(vu, build)
+        stage = stage or vu.scenario.stage
         root = vu.root
         if root.halted:
             raise Halted
@@ -319,14 +347,24 @@ def compile_send(
             await control.thaw()
             if root.halted:
                 raise Halted
+            now = clock()
         root.in_flight += 1
         control.last_request = now
+        client, deadline = vu.client, now + timeout
+        connection = future = None
         try:
-            response = await vu.client.send(
-                request, timeout=timeout, keep_body=keep_body, max_redirects=redirects
-            )
-        except asyncio.CancelledError:
-            if measured:
+            connection = client.start(request, now, deadline, keep_body)
+            if connection is None:
+                response = await client.send_slowly(request, now, deadline, keep_body, redirects)
+            else:
+                future = connection.future
+                response = await future  # type: ignore[misc]  # it was started
+                if not response.settled:
+                    response = await client.settle(response, connection, deadline, keep_body, redirects)
+        except BaseException as problem:
+            if connection is not None and future is not None:
+                connection.abandon(future)
+            if measured and isinstance(problem, asyncio.CancelledError):
                 meter.cancelled(vu, stage, request.method)
             raise
         finally:
@@ -340,10 +378,17 @@ def compile_send(
             failed = record(vu, stage, response, intended).failed
         else:
             failed = bool(response.error) or response.status not in expected
-        if failed and response.status == UNAUTHORIZED:
-            ctx.tokens.answered(response)
-        if response.error:
-            await asyncio.sleep(0)  # a connection can be refused without waiting; nobody else would ever run
-        return response, failed
+        if failed:
+            if response.status == UNAUTHORIZED:
+                ctx.tokens.answered(response)
+            if response.error:
+                await asyncio.sleep(
+                    0
+                )  # a connection can be refused without waiting; nobody else would ever run
+            if outcome is not None:
+                outcome.take(vu, stage, response, response.duration, failed=True)
+        elif take is not None:
+            take(vu, stage, response, response.duration, failed=False)
+        return (response, failed) if outcome is None else None
 
     return send

@@ -6,13 +6,12 @@ Compiled steps are closures over everything that is known before the run; runnin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from squall.spec.steps import STEP_KINDS
 from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
 from squall_runner.steps.context import Site
-from squall_runner.steps.failure import EndIteration
 from squall_runner.steps.record import with_record
 
 if TYPE_CHECKING:
@@ -46,11 +45,22 @@ class Program:
         run: Runs them for one VU.
         names: What they extract or set.
         steps: Each of them.
+        pauses: For each of them, what makes its pause if it is a think step; empty when no pauses are made.
     """
 
     run: StepFn
     names: frozenset[str]
     steps: tuple[StepFn, ...]
+    pauses: tuple[StepFn | None, ...] = ()
+
+    def pauses_after(self, step: StepFn) -> Program | None:
+        """What makes the pauses that are left when a step has failed, if any are.
+
+        Without them a VU whose requests fail would begin the next iteration at once, and hit a target in trouble many
+        times harder than one that is well.
+        """
+        left = tuple(pause for pause in self.pauses[self.steps.index(step) + 1 :] if pause is not None)
+        return Program(sequence(left), frozenset(), left) if left else None
 
 
 class Compiler:
@@ -106,7 +116,7 @@ def compile_steps(steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:
     pauses = [think.compile_pause(step.think, ctx) if step.think else None for step in steps]
     if not (ctx.measured and ctx.pauses) or not any(pauses):
         return program
-    return Program(keeping_pace(program.steps, pauses), program.names, program.steps)
+    return replace(program, pauses=tuple(pauses))
 
 
 def sequence(steps: Sequence[StepFn]) -> StepFn:
@@ -117,32 +127,5 @@ def sequence(steps: Sequence[StepFn]) -> StepFn:
     async def run(vu: Vu) -> None:
         for step in steps:
             await step(vu)
-
-    return run
-
-
-def keeping_pace(steps: Sequence[StepFn], pauses: Sequence[StepFn | None]) -> StepFn:
-    """One step that runs all of these, and after a failure leaves what is left of the pauses to whoever ends the iteration.
-
-    Without them a VU whose requests fail would begin the next iteration at once, and hit a target in trouble many times
-    harder than one that is well.
-
-    Args:
-        steps: The steps.
-        pauses: For each of them, what makes its pause if it is a think step.
-    """
-    left = [tuple(pause for pause in pauses[at + 1 :] if pause is not None) for at in range(len(steps))]
-    after = [sequence(pauses) if pauses else None for pauses in left]
-
-    async def run(vu: Vu) -> None:
-        at = 0
-        try:
-            for step in steps:
-                await step(vu)
-                at += 1
-        except EndIteration as failure:
-            if not failure.aborts:
-                failure.pauses = after[at]
-            raise
 
     return run
