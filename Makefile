@@ -51,7 +51,7 @@ cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as r
 	@$(BIN)/python tests/cluster/run.py
 
 fuzz: setup ## Feed a million odd responses to the HTTP client (INPUTS=, SEED=)
-	@PYTHONPATH=tests $(BIN)/python -m support.responsefuzz --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
+	@PYTHONPATH=tests $(BIN)/python -m support.fuzzrun --inputs $(or $(INPUTS),1000000) --seed $(or $(SEED),1)
 
 bench-local: setup ## Measure start, stop, skew and precision; writes build/bench/local.json
 	@$(BIN)/python bench/local.py

@@ -15,18 +15,9 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.fuzzrun import SLOW_SECONDS, fuzz
 from support.oddresponses import odd_response, response
-from support.responsefuzz import (
-    SLOW_SECONDS,
-    Input,
-    Visitor,
-    Wrong,
-    fuzz,
-    make_input,
-    outcome,
-    pieces,
-    try_input,
-)
+from support.responsefuzz import Input, Visitor, Wrong, make_input, outcome, pieces, try_input
 
 from squall_runner.http import Response
 from squall_runner.http.errors import RequestError
