@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 
 import pytest
 from support.iterations import Bench
@@ -186,3 +187,51 @@ async def test_roles_carry_only_their_own_scenarios():
     bench.carried = (1, 2)
     await bench.run()
     assert len(bench.load.starts) == 20
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+async def test_after_a_stall_exactly_what_was_missed_starts_at_once_and_nothing_else(shards):
+    bench = Bench(
+        0.001, executor="constant-arrival-rate", rate=100, duration="10s", preAllocatedVUs=300, shards=shards
+    )
+    run = asyncio.create_task(bench.run())
+    await asyncio.sleep(3.0005)
+    before = len(bench.load.starts)
+    # The clock stands still for the executors, as if the event loop did not turn for two seconds.
+    real, moment = bench.timeline._clock, bench.timeline._clock()
+    bench.timeline._clock = lambda: moment
+    await asyncio.sleep(2.0)
+    assert len(bench.load.starts) - before <= 1, "nobody starts what is not due yet"
+    bench.timeline._clock = real
+    await asyncio.sleep(0.0095)
+    assert len(bench.load.starts) == pytest.approx(502, abs=1), "all that was missed, and no more"
+    await run
+    assert len(bench.load.starts) == bench.load.planned.value == 1000
+    assert sorted(bench.load.dues) == pytest.approx([number / 100 for number in range(1000)])
+    later = sorted(start for start in bench.load.starts if start >= 5.03)
+    assert min(b - a for a, b in itertools.pairwise(later)) > 0.008, "then the rate is the plan's again"
+
+
+async def test_catching_up_lets_others_have_their_turn():
+    bench = Bench(0.5, executor="constant-arrival-rate", rate=5_000, duration="1s", preAllocatedVUs=5_000)
+    turns: list[int] = []
+
+    async def look() -> None:
+        while len(bench.load.starts) < 2500:
+            turns.append(len(bench.load.starts))
+            await asyncio.sleep(0)
+
+    run = asyncio.create_task(bench.run(-0.5))  # half a second late: half of them are due at once
+    await look()
+    assert len(turns) > 5, "no more than a few hundred start in one turn of the loop"
+    assert max(b - a for a, b in itertools.pairwise(turns)) <= 512
+    await run
+    assert len(bench.load.starts) == 5_000
+
+
+async def test_every_iteration_is_given_the_moment_at_which_it_was_due():
+    bench = Bench(
+        0.02, executor="constant-arrival-rate", rate=50, duration="4s", preAllocatedVUs=10, startTime="2s"
+    )
+    await bench.run()
+    assert bench.load.dues == pytest.approx([2 + number / 50 for number in range(200)])

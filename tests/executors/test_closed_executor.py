@@ -170,3 +170,43 @@ async def test_data_that_ends_ends_the_scenario_on_that_shard():
     took = await bench.run()
     assert bench.load.finished == 10
     assert took < 2
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("grace", [0, 2, 30])
+async def test_a_ramp_down_lets_go_of_exactly_those_whose_time_is_over(grace, shards):
+    stages = [
+        {"duration": "0s", "target": 30},
+        {"duration": "2s", "target": 30},
+        {"duration": "10s", "target": 0},
+    ]
+    # One iteration is longer than the whole ramp: whoever is ramped down goes when the grace is over, not before.
+    bench = Bench(
+        100.0,
+        executor="ramping-vus",
+        stages=stages,
+        gracefulRampDown=f"{grace}s",
+        gracefulStop="3s",
+        shards=shards,
+    )
+    seen: list[tuple[float, int, int]] = []
+
+    async def look() -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < 14.9:
+            await asyncio.sleep(0.1)
+            now = loop.time()
+            # Since the one that goes at `t` still stands at `t`, and timers have a millisecond.
+            wanted = sum(1 for vu in range(30) if _leaves(bench.plan, vu) > now - 0.002)
+            seen.append((now, bench.load.active, wanted))
+
+    await asyncio.gather(bench.run(), look())
+    assert [(now, active) for now, active, wanted in seen if active != wanted] == []
+    assert len({active for _, active, _ in seen}) > {0: 25, 2: 25, 30: 0}[grace]
+    assert bench.load.interrupted == 30
+
+
+def _leaves(plan, vu):
+    """When a VU whose iteration never ends is interrupted, in seconds."""
+    ((_, end),) = plan.vu_intervals(vu)
+    return plan.interrupt_ns(end) / 1e9
