@@ -184,15 +184,19 @@ class Tls(Model):
 
 
 class Proxy(Model):
-    """A forward proxy: https goes through a tunnel (CONNECT), http is asked for by absolute URL (RFC 9112, section 3.2)."""
+    """A forward proxy: https goes through a tunnel (CONNECT), http is asked for by absolute URL (RFC 9112, section 3.2).
+
+    Names of targets are resolved by the proxy. Variables such as HTTP_PROXY in the environment change nothing.
+    """
 
     url: Text
-    """`http://host:port`, or `https://host:port` to speak TLS with the proxy itself; may hold `${var.x}`."""
+    """`http://host:port`, or `https://host:port` to speak TLS with the proxy itself, verified as targets are; may hold
+    `${var.x}`."""
     auth: BasicAuth | None = None
     """Sent as `Proxy-Authorization`; texts may hold `${var.x}`."""
     no_proxy: Annotated[list[HostName], Field(max_length=64)] = []
     """Hosts that are reached directly: a name or an address, `.example.com` for all names below, or a network such as
-    `10.0.0.0/8`."""
+    `10.0.0.0/8` for targets given as addresses. Loopback is none of them by itself."""
 
 
 class RateLimit(Model):
@@ -255,12 +259,13 @@ class CircuitBreaker(Model):
 
 
 class Failover(Model):
-    """Leaves out one of several `baseUrls` that cannot be reached."""
+    """Leaves out one of several `baseUrls` that cannot be reached; per runner. When all are out, all have their share."""
 
     failures: PositiveInt = 3
     """So many failures to connect, or connections lost without a response, one after the other."""
     retry_after: Duration = "10s"
-    """After this a single request tries it again."""
+    """After this a single request tries it again: an answer brings it back, a failure leaves it out for as long once
+    more."""
 
 
 class HttpDefaults(Model):
