@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squall.expr import CLOCK, RNG
 from squall_runner.data import DataError, DataExhausted, RowsError
+from squall_runner.engine.chance import chance
 from squall_runner.engine.vu import Vu
 from squall_runner.executors.base import OutOfData
 from squall_runner.http import HttpClient
@@ -143,7 +143,7 @@ class ScenarioLoad:
         """Make VU `number` of the plan, which lives on `shard`."""
         shared = self.shared
         vu_id = self.plan.vu_id(number)
-        rng = random.Random(f"{shared.run}/{vu_id}/{shared.attempt}")  # noqa: S311 - chance for load, not for secrets
+        rng = chance(f"{shared.run}/{vu_id}/{shared.attempt}")
         base = {
             **shared.base,
             "vu": vu_id,
