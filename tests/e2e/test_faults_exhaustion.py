@@ -94,7 +94,7 @@ def test_a_target_that_stands_still_for_a_while_is_seen_for_as_long_as_it_does(
     assert value(ended, "http_req_duration", "drop", "max") > STALL_SECONDS * 0.9
     # Whoever asks somebody else noticed nothing.
     assert ended.count(scenario="witness") == 5 * RATE
-    assert value(ended, "http_req_response_time", "witness", "max") < STALL_SECONDS / 2
+    assert value(ended, "http_req_response_time", "witness", "p90") < STALL_SECONDS / 4
 
 
 def test_no_file_descriptor_left(squall: Squall, target: CountingTarget) -> None:
