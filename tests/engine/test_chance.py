@@ -5,7 +5,7 @@ from squall_runner.engine.chance import chance
 
 
 def test_it_draws_what_random_draws_in_any_mixture():
-    lazy, eager = chance("run/7/a"), Random("run/7/a")  # noqa: S311 - no secrets
+    lazy, eager = chance("run/7/a"), Random("run/7/a")
     for _ in range(3):
         assert lazy.random() == eager.random()
         assert lazy.randint(1, 1000) == eager.randint(1, 1000)
@@ -14,9 +14,10 @@ def test_it_draws_what_random_draws_in_any_mixture():
 
 
 def test_the_first_draw_may_be_any():
-    assert chance("s").randrange(10**9) == Random("s").randrange(10**9)  # noqa: S311 - no secrets
-    assert chance("s").random() == Random("s").random()  # noqa: S311 - no secrets
+    assert chance("s").randrange(10**9) == Random("s").randrange(10**9)
+    assert chance("s").random() == Random("s").random()
 
 
 def test_it_is_small_until_it_is_used():
-    assert sys.getsizeof(chance("s")) < 100 < 2000 < sys.getsizeof(Random("s"))  # noqa: S311 - no secrets
+    assert sys.getsizeof(chance("s")) < 100
+    assert sys.getsizeof(Random("s")) > 2000
