@@ -4,14 +4,18 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from support.measured import Runner
 
 from squall.errors import ExitCode
 from squall.metrics.names import BUILT_IN
 from squall.metrics.series import Selector
+from squall.metrics.slots import SlotStore
+from squall.spec.loadtest import Threshold as ThresholdModel
 from squall.verdict.baseline import Difference, FigureKey, RegressionLimit
+from squall.verdict.build import threshold_of
 from squall.verdict.grammar import compile_expression
 from squall.verdict.saturation import Saturation
-from squall.verdict.thresholds import Evaluation, State, Threshold
+from squall.verdict.thresholds import Evaluation, State, Threshold, Watch
 from squall.verdict.verdict import Ending, Result, decide, regressed
 
 SATURATED = Saturation(
@@ -121,6 +125,27 @@ def test_when_it_failed_is_told_of_windows_only():
 def test_what_decides_nothing(harmless):
     verdict = decide(**harmless)
     assert (verdict.result, verdict.exit_code) == (Result.PASSED, ExitCode.PASSED)
+
+
+def test_a_run_that_passes_says_what_of_its_plan_was_not_carried_out():
+    verdict = decide(thresholds=[outcome(State.PASS, held=True)], dropped=1200)
+    assert verdict.result == Result.PASSED
+    assert verdict.message == "every threshold held, though 1,200 iterations of the plan were not started"
+    assert "not started" in decide(dropped=1).message
+    assert "not started" not in decide().message
+
+
+def test_a_threshold_on_dropped_iterations_decides():
+    runner, store = Runner(), SlotStore()
+    model = ThresholdModel.model_validate({"metric": "dropped_iterations", "expression": "count<1"})
+    watch = Watch(threshold_of(model, BUILT_IN))
+    for slot, dropped in enumerate((0, 0, 3)):
+        runner.add("dropped_iterations", dropped, scenario="a")
+        store.add(runner.snapshot(slot))
+        watch.step(slot, store)
+    ended = watch.finish(2, store, ((0.0, 3.0),))
+    verdict = decide(thresholds=[(watch.threshold, ended, watch.holds)], dropped=3)
+    assert (verdict.result, verdict.reason, verdict.observed) == (Result.FAILED, "ThresholdFailed", 3.0)
 
 
 def test_a_regression_fails_a_run_whose_thresholds_hold():

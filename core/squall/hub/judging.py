@@ -219,6 +219,7 @@ class Judge:
             thresholds=ended,
             hopeless=_counted(bad) > 0 and not _counted(good),
             incapable=self.searches.incapable(),
+            dropped=_counted(self._store.total(Selector("dropped_iterations"))),
         )
 
     def _loaded(self, load_seconds: float, threshold: Threshold) -> Spans:

@@ -107,6 +107,7 @@ def decide(
     thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
     hopeless: bool = False,
     incapable: str = "",
+    dropped: float = 0,
 ) -> Verdict:
     """The verdict of a run that has ended.
 
@@ -117,6 +118,8 @@ def decide(
         hopeless: Iterations have failed, and not one was carried through: whatever thresholds say, the scenario as it
             is written never happened.
         incapable: A search for capacity has found that not even the lowest load holds, and says so.
+        dropped: Iterations of the plan that were not started. They decide nothing unless a threshold says so, but whoever
+            reads that a run has passed must know that it was asked for more.
     """
     known = list(endings)
     error = next((ending for ending in known if ending.cause == "error"), None)
@@ -141,6 +144,8 @@ def decide(
     if incapable:
         return Verdict(Result.FAILED, "NoCapacity", incapable, ExitCode.THRESHOLDS)
     message = "every threshold held" if judged else "there are no thresholds to break"
+    if dropped:
+        message += f", though {fmt.number(dropped)} iterations of the plan were not started"
     return Verdict(Result.PASSED, "ThresholdsHeld", message, ExitCode.PASSED)
 
 
