@@ -11,6 +11,7 @@ from support.driving import Measured, Target, Told, assignment, drive, manifest,
 from support.issuer import API_PATH, CLIENT_ID, CLIENT_SECRET, TOKEN_PATH, Issuer, oauth2
 
 from squall_runner.engine import Engine
+from squall_runner.http import Request, Template
 from squall_runner.load import LoadError
 
 SECRETS = {"secret": CLIENT_SECRET}
@@ -217,6 +218,23 @@ async def test_a_token_is_renewed_while_the_load_goes_on():
     assert measured.rate("http_req_failed")[0] == 0
     assert measured.count("http_reqs") == len(issuer.shown)
     assert measured.count("auth_tokens") >= 2
+
+
+async def test_a_request_in_which_only_the_token_changes_is_built_once_per_token(monkeypatch):
+    built: list[bytes] = []
+    original = Template.request
+
+    def counted(template: Template, target: bytes, *rest: Any) -> Request:
+        built.append(target)
+        return original(template, target, *rest)
+
+    issuer = Issuer()
+    monkeypatch.setattr(Template, "request", counted)
+    async with target() as server:
+        issuer.serve(server)
+        await drive(protected(server, [CALL], vus=2, iterations=20), secrets=SECRETS)
+    assert len(issuer.shown) == 40
+    assert built == [TOKEN_PATH.encode(), API_PATH.encode()]
 
 
 async def test_a_token_that_was_revoked_costs_failures_until_there_is_another():

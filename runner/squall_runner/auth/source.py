@@ -40,6 +40,7 @@ class TokenSource:
     Attributes:
         line: The header line that shows the token; the same object until there is a new one. Empty before `fetch`.
         value: The token.
+        previous: The one before, which requests in flight may still show.
     """
 
     def __init__(

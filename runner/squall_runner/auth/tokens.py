@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _HINT = "check tokenUrl, clientId, clientSecret and credentials of `oauth2`"
 _SHORTEST_SECRET = 3
+_LONGEST_SECONDS = 30.0
+"""For one request: a token server that hangs must be named before the hub gives up waiting for the runner."""
 
 
 class Tokens:
@@ -33,7 +35,7 @@ class Tokens:
 
     Args:
         network: Carries the requests for them.
-        timeout: Seconds for one such request.
+        timeout: Seconds for one such request, 30 at most.
         clock: Seconds, monotonic.
         recorder: Counts them, in `auth_tokens`.
         note: Writes to the run's log, see `Hooks.note`.
@@ -51,7 +53,7 @@ class Tokens:
         mask: Callable[[str], str],
     ) -> None:
         self._network = network
-        self._timeout = timeout
+        self._timeout = min(timeout, _LONGEST_SECONDS)
         self._clock = clock
         self._recorder = recorder
         self._note = note
@@ -91,11 +93,12 @@ class Tokens:
         Raises:
             LoadError: One of them is refused, or its server cannot be reached.
         """
-        for source in self._sources.values():
-            try:
-                await source.fetch()
-            except TokenError as refusal:
-                raise LoadError("AuthFailed", f"no token: {refusal.message}", _HINT) from None
+        fetches = (source.fetch() for source in self._sources.values())
+        for failure in await asyncio.gather(*fetches, return_exceptions=True):
+            if isinstance(failure, TokenError):
+                raise LoadError("AuthFailed", f"no token: {failure.message}", _HINT)
+            if failure is not None:
+                raise failure
 
     def start(self) -> None:
         """Keep the tokens fresh from now on."""
