@@ -11,32 +11,44 @@ ARG UV_VERSION=0.13.8
 RUN python3 -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --quiet "uv==${UV_VERSION}"
 # The environment has one path everywhere, as scripts name their interpreter by it.
 ENV PATH=/opt/uv/bin:${PATH} \
-    UV_PROJECT_ENVIRONMENT=/opt/squall \
-    UV_PYTHON=python3 \
+    VIRTUAL_ENV=/opt/squall \
     UV_PYTHON_DOWNLOADS=never \
     UV_NO_CACHE=1 \
     UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1 \
-    PYC_INVALIDATION_MODE=unchecked-hash
+    PYC_INVALIDATION_MODE=UNCHECKED_HASH
 WORKDIR /source
+
+# Of the project's file and the lock only what is to be installed, with hashes: whatever else changes there installs nothing anew.
+FROM tools AS locked
 COPY pyproject.toml uv.lock ./
+RUN export="uv export --quiet --frozen --no-emit-project --no-header" && \
+    ${export} --no-dev --extra operator --output-file operator.txt && \
+    ${export} --no-dev --extra runner --output-file runner.txt && \
+    ${export} --only-group build --output-file build.txt
 
-FROM tools AS operator-dependencies
-RUN uv sync --frozen --no-dev --no-install-project --extra operator && \
+# An empty environment, that also finds what lies in /opt/squall-code.
+FROM tools AS environment
+RUN uv venv --quiet --python python3 /opt/squall && \
     echo /opt/squall-code > "$(/opt/squall/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/squall.pth"
 
-FROM tools AS runner-dependencies
-RUN uv sync --frozen --no-dev --no-install-project --extra runner && \
-    echo /opt/squall-code > "$(/opt/squall/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/squall.pth"
+FROM environment AS operator-dependencies
+COPY --from=locked /source/operator.txt ./
+RUN uv pip install --quiet --require-hashes --requirement operator.txt
 
-FROM tools AS code
-RUN uv sync --frozen --no-install-project --only-group build
-COPY README.md LICENSE ./
+FROM environment AS runner-dependencies
+COPY --from=locked /source/runner.txt ./
+RUN uv pip install --quiet --require-hashes --requirement runner.txt
+
+FROM environment AS code
+COPY --from=locked /source/build.txt ./
+RUN uv pip install --quiet --require-hashes --requirement build.txt
+COPY README.md LICENSE pyproject.toml ./
 COPY core core
 COPY operator operator
 COPY runner runner
 RUN uv build --quiet --wheel --no-build-isolation --python /opt/squall/bin/python --out-dir /wheel && \
-    uv pip install --python /opt/squall/bin/python --no-deps --no-index --target /opt/squall-code /wheel/*.whl
+    uv pip install --quiet --no-deps --no-index --target /opt/squall-code /wheel/*.whl
 
 FROM ${BASE_IMAGE} AS base
 ENV PATH=/opt/squall-code/bin:/opt/squall/bin:${PATH} \

@@ -64,6 +64,9 @@ def read(folder: Path, environ: Mapping[str, str]) -> tuple[Assignment, ...]:
             for name, content in shared.files.items()
         },
     )
+    planned = template.manifest.get("spec", {}).get("shards", 1)
+    if planned != shared.shards:
+        raise PodError(f"{given.RUN} speaks of {shared.shards} shards, the manifest of {planned}")
     first = sum(len(processes) for processes in pods[:index])
     return tuple(
         msgspec.structs.replace(template, runner=first + number, shards=shards)

@@ -1,0 +1,77 @@
+"""Who carries what in pods, and contents that are cut into pieces."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squall.hub.assignment import pack, pods, unpack
+
+COUNTS = {
+    "shards": st.integers(1, 300),
+    "shards_per_pod": st.integers(1, 20),
+    "processes_per_pod": st.integers(1, 8),
+}
+
+
+@given(**COUNTS)
+def test_every_shard_is_carried_by_one_process(shards, shards_per_pod, processes_per_pod):
+    made = pods(shards, shards_per_pod, processes_per_pod)
+    carried = [shard for pod in made for process in pod for shard in process]
+    assert sorted(carried) == list(range(shards))
+    assert all(process for pod in made for process in pod)
+
+
+@given(**COUNTS)
+def test_pods_are_few_and_even_and_within_their_limits(shards, shards_per_pod, processes_per_pod):
+    made = pods(shards, shards_per_pod, processes_per_pod)
+    assert (len(made) - 1) * shards_per_pod < shards <= len(made) * shards_per_pod
+    sizes = [sum(len(process) for process in pod) for pod in made]
+    assert max(sizes) <= shards_per_pod
+    assert max(sizes) - min(sizes) <= 1
+    assert [len(pod) for pod in made] == [min(processes_per_pod, size) for size in sizes]
+
+
+def test_neighbours_go_to_different_pods():
+    assert pods(5, 2, 2) == (((0,), (3,)), ((1,), (4,)), ((2,),))
+    assert pods(4, 4, 2) == (((0, 2), (1, 3)),)
+
+
+@given(content=st.binary(max_size=5000), piece=st.integers(1, 700))
+def test_what_was_packed_comes_out_again(content, piece):
+    pieces = pack(content, piece)
+    assert all(len(each) <= piece for each in pieces)
+    assert pieces == pack(content, piece)
+    assert unpack(pieces, len(content)) == content
+
+
+@given(content=st.binary(min_size=1, max_size=3000), data=st.data())
+def test_no_byte_can_be_lost_or_changed_unnoticed(content, data):
+    whole = bytearray(b"".join(pack(content)))
+    # Bytes 4 to 9 of gzip's head are a time and hints about who wrote it.
+    place = data.draw(st.integers(10, len(whole) - 1))
+    whole[place] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError, match="it "):
+        unpack((bytes(whole),), len(content))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "size", "why"),
+    [
+        (pack(b"x" * 1000 + bytes(range(256)), 50)[:-1], 1256, "ends after"),
+        (pack(b"abc"), 2, "more than the 2 bytes"),
+        (pack(b"abc"), 4, "ends after 3 of 4"),
+        ((*pack(b"abc"), b"more"), 3, "something follows"),
+        ((b"no gzip",), 7, "damaged"),
+        ((), 0, "ends after 0 of 0"),
+    ],
+)
+def test_what_is_wrong_is_said(pieces, size, why):
+    with pytest.raises(ValueError, match=why):
+        unpack(pieces, size)
+
+
+def test_a_bomb_is_not_unpacked():
+    with pytest.raises(ValueError, match="more than the 10 bytes"):
+        unpack(pack(bytes(50_000_000)), 10)
