@@ -19,6 +19,7 @@ NO_PAUSE = "scenarios.minting.gracefulStop=10s"
 
 CASES = {
     "first-request.yaml": ("--time-scale", "0.1"),
+    "capacity.yaml": ("--time-scale", "0.1", "--set", "scenarios.minting.search.max=6"),
     "login-flow/loadtest.yaml": (),
     "open-model.yaml": ("--time-scale", "0.15"),
     "python-step/loadtest.yaml": (),

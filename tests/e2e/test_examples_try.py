@@ -16,6 +16,7 @@ NAMES = sorted(
 )
 LINES = {
     "first-request.yaml": ("/health", "✓ status is 200"),
+    "capacity.yaml": ("/api/nft/mint", "✓ status is 200"),
     "login-flow/loadtest.yaml": ("setup", "= adminToken: ", "= firstId: ", "✓ five on a page", "teardown"),
     "open-model.yaml": ("/api/nfts", "Authorization: Bearer demo-token"),
     "resilience.yaml": ("/api/nfts", "✓ status is 200"),

@@ -100,6 +100,17 @@ def test_stages_on_the_command_line_make_a_ramp_of_what_is_searched() -> None:
     assert scenario(VUS, stages=("5s:100",)) == {"name": "find", "executor": "ramping-vus", "stages": stages}
 
 
+def test_thresholds_on_what_a_ramp_does_not_find_are_left_out() -> None:
+    limits = """thresholds:
+  - {metric: 'capacity{scenario:find}', expression: value>=20}
+  - {metric: 'http_req_duration{stage:25}', expression: p(95)<1s}
+  - {metric: 'http_req_duration{stage:1}', expression: p(95)<2s}
+"""
+    found = load(manifest(limits, f"scenarios: [{VUS}]\n"), stages=("5s:10",))
+    assert [each["expression"] for each in found.data["spec"]["thresholds"]] == ["p(95)<2s"]
+    assert len(found.warnings) == 2
+
+
 def test_vus_and_duration_on_the_command_line_bound_a_search() -> None:
     found = scenario(VUS, vus=3, duration="2m")
     assert found["search"]["start"] == found["search"]["max"] == 3

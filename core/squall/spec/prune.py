@@ -25,6 +25,8 @@ _KINDS = ("trend", "counter", "rate", "gauge")
 class _Names:
     tags: dict[str, frozenset[str]]
     metrics: frozenset[str]
+    searches: bool
+    """Whether a scenario searches for capacity, so that every number may be a stage."""
 
 
 def prune_thresholds(before: Node, after: Node) -> tuple[Node, list[str]]:
@@ -68,6 +70,13 @@ def _gone(metric: str, then: _Names, now: _Names) -> str:
     if match[1] in then.metrics - now.metrics:
         return f"metric {match[1]}"
     for tag, value in _PAIR.findall(match[2] or ""):
+        if (
+            tag == "stage"
+            and value.isdecimal()
+            and then.searches
+            and not now.searches | (value in now.tags[tag])
+        ):
+            return f"level {value}"
         if value in then.tags[tag] - now.tags[tag]:
             return f"{tag} {value}"
     return ""
@@ -83,9 +92,11 @@ def _names(root: Node) -> _Names:
     objects = [node for scenario in scenarios for node in _objects(scenario)]
     steps = {name for node in objects if (name := text_at(node, "name"))}
     metrics = {name for node in objects for kind in _KINDS if (name := text_at(node, "record", kind))}
+    searches = any(find(scenario, "search") for scenario in scenarios)
+    metrics |= {"capacity"} if searches else set()
     names = {name for item in scenarios if (name := text_at(item, "name"))}
     tags = {"scenario": frozenset(names), "stage": frozenset(stages), "step": frozenset(steps)}
-    return _Names(tags, frozenset(metrics))
+    return _Names(tags, frozenset(metrics), searches)
 
 
 def _objects(node: Node) -> Iterator[MapNode]:
