@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from support.hostile import hostile
+from support.hostile import OK, hostile
 
 from squall_runner.http import HttpClient, Network, build
 
@@ -36,21 +36,28 @@ async def test_a_sender_cancelled_behind_its_response_leaves_the_connection_to_t
     client.close()
 
 
-async def test_a_sender_cancelled_before_its_response_closes_the_connection(
-    network: Network, good: Hostile
-) -> None:
-    client, request = HttpClient(network), build("GET", good.url)
-    await client.send(request)
-    sending = asyncio.create_task(client.send(request))
-    await asyncio.sleep(0)
-    sending.cancel()
-    await asyncio.wait([sending])
-    assert sending.cancelled()
-    now = network.clock()
-    assert client.start(request, now, now + 5.0, keep=False) is None
-    assert (await client.send(request)).status == 200
-    assert network.stats.opened == 2
-    client.close()
+def answering_once(peer: Peer) -> None:
+    """Answers the first request of each connection, and reads what comes then until the client hangs up."""
+    if peer.request():
+        peer.send(OK)
+        while peer.request():
+            pass
+
+
+async def test_a_sender_cancelled_before_its_response_closes_the_connection(network: Network) -> None:
+    with hostile(answering_once) as server:
+        client, request = HttpClient(network), build("GET", server.url)
+        await client.send(request)
+        sending = asyncio.create_task(client.send(request))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+        assert sending.cancelled()
+        now = network.clock()
+        assert client.start(request, now, now + 5.0, keep=False) is None
+        assert (await client.send(request)).status == 200
+        assert network.stats.opened == 2
+        client.close()
 
 
 def last_words(peer: Peer) -> None:
