@@ -199,16 +199,30 @@ async def test_who_needs_a_fresh_connection_keeps_his_turn() -> None:
     await asyncio.gather(*world.tasks)
 
 
-async def test_an_idle_connection_that_is_closed_is_forgotten() -> None:
+async def test_idle_connections_that_are_closed_are_forgotten() -> None:
     world = World(2, SharedPool("http://h", 2, asyncio.get_running_loop().time))
-    for number in range(50):
+    for number in range(0, 100, 2):
         world.ask(number, fresh=False)
+        world.ask(number + 1, fresh=False)
         await settle()
-        line = world.held[number]
+        lowest = world.held[number + 1]
+        world.give_back(number + 1, closed=False)
         world.give_back(number, closed=False)
-        line.close()
+        lowest.close()
         await settle()
         assert len(world.pool.idle) <= 4
+    assert len(world.lines) == 51
+
+
+async def test_those_who_wait_no_longer_are_forgotten() -> None:
+    world = World(1, SharedPool("http://h", 1, asyncio.get_running_loop().time))
+    for number in range(50):
+        world.ask(number, fresh=False)
+    await settle()
+    for task in world.tasks[1:]:
+        task.cancel()
+    await settle()
+    assert len(world.pool._waiting) == 0
 
 
 # -- real connections ---------------------------------------------------------------------------------------------
