@@ -35,7 +35,8 @@ def _status(number: int, _: int) -> bytes:
 def _redirect(number: int, port: int) -> bytes:
     host = b"127.%d.%d.%d" % (1 + number % 250, number // 250 % 250, 1 + number // 62_500 % 250)
     location = b"Location: http://%b:%d/vary/%d?from=%d\r\n" % (host, port, number, number)
-    return _message(302, location + _cookies(number), b"")
+    lasting = b"Set-Cookie: lasting%d=1; Path=/\r\n" % number
+    return _message(302, location + lasting, b"")
 
 
 def _garbage(number: int, _: int) -> bytes:
@@ -65,11 +66,9 @@ _ANSWERS: Final = {
 
 
 def _cookies(number: int) -> bytes:
-    """One cookie with a new value; now and then one with a new name, some of which never expire."""
+    """One cookie with a new value; now and then one with a new name, which expires soon."""
     session = b"Set-Cookie: session=%d; Path=/\r\n" % number
-    if number % 16:
-        return session
-    return b"%bSet-Cookie: name%d=1%b\r\n" % (session, number, b"" if number % 256 == 0 else b"; Max-Age=2")
+    return session if number % 16 else b"%bSet-Cookie: name%d=1; Max-Age=2\r\n" % (session, number)
 
 
 def _message(status: int, headers: bytes, body: bytes, reason: bytes = b"OK") -> bytes:

@@ -296,3 +296,16 @@ def test_what_was_folded_is_in_no_window():
 def test_a_snapshot_survives_its_encoding():
     snapshot = Runner().add("http_reqs", 1.0, a="b").add("http_req_duration", 0.1).add("vus", 3.0).snapshot(4)
     assert decode(encode(snapshot)) == snapshot
+
+
+def test_a_slot_takes_as_much_room_as_what_happened_in_it():
+    """Not as much as all that ever happened: windows hold many slots, and a run becomes wider with every outlier."""
+    store, runner = SlotStore(keep=10), Runner()
+    for slot, outlier in enumerate((0.001, 1e-9, 1e6, 0.001)):
+        runner.add("http_req_duration", 0.001, outlier)
+        store.add(runner.snapshot(slot))
+    widths = [histogram.counts.size for slot in (0, 3) for _, histogram in store.view(slot)]
+    assert widths[1] == widths[0] < 200
+    total = store.total(DURATION)
+    assert isinstance(total, Histogram)
+    assert total.counts.size > 2000

@@ -122,7 +122,8 @@ def _grown_trend(source: _Source[S], wire: tuple[int, TrendWire], slot: int) -> 
     if slot <= source.slot:
         return None
     trend = unpack(wire[1])
-    grown = trend.minus(source.trend) if source.trend else trend.copy()
+    # Without the empty buckets of the whole run, which are more and more: windows hold many differences.
+    grown = trend.minus(source.trend).trimmed() if source.trend else trend.copy()
     source.slot, source.trend = slot, trend
     return grown
 

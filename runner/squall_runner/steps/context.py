@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from squall_runner.resilience.hosts import Resilience
 
 
-MAX_STATUSES: Final = 32
+MAX_STATUSES: Final = 16
 """A step's statuses beyond so many are told apart by their first digit alone, such as `5xx`: a target that answers at random
 would make a series of each."""
 
