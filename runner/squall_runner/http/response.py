@@ -72,6 +72,7 @@ class Response(msgspec.Struct, eq=False, gc=False):
     reused: bool
     duration: float = 0.0
     settled: bool = False
+    _encoded: bool = True
     error: str = ""
     error_message: str = ""
     blocked: float = 0.0
@@ -134,9 +135,7 @@ class Response(msgspec.Struct, eq=False, gc=False):
         if self._decoded is None:
             if self._body is None:
                 raise RuntimeError("the body was discarded: send the request with keep_body=True")
-            # Taking the header apart costs more than all the rest, and most responses are not encoded.
-            encoded = self._body and b"\ncontent-encoding:" in self.head.lower()
-            encoding = self.header("content-encoding") if encoded else ""
+            encoding = self.header("content-encoding") if self._body and self._encoded else ""
             self._decoded = decode(self._body, encoding, self._limit) if encoding else self._body
         return self._decoded
 
