@@ -14,7 +14,7 @@ from squall_runner.load import LoadError
 from squall_runner.recording import make_tags
 from squall_runner.resilience.breaker import Breaker, BreakerRules, State
 from squall_runner.resilience.budget import RetryBudget
-from squall_runner.resilience.limits import RateLimits, address
+from squall_runner.resilience.limits import RateLimits
 from squall_runner.resilience.queue import Queue
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ class Resilience:
             waits = recorder.trend("rate_limit_wait", make_tags(host=place[0]))
             return Line(Queue(limits.pace(*place), clock), waits)
 
-        def circuit(host: str) -> Circuit:
+        def circuit(origin: str) -> Circuit:
             assert rules is not None, "asked for only where there is one"
-            return Circuit(host, rules, recorder, note)
+            return Circuit(origin.partition("://")[2], rules, recorder, note)
 
         self._names: Known[Origin, str] = Known(lambda origin: limits.name(origin) or "", lambda _: True)
         self._lines = Known(line, lambda line: line.queue.idle)
@@ -182,11 +182,11 @@ class Resilience:
 
     def circuit(self, origin: Origin) -> Circuit:
         """The circuit of a host and port; there must be a breaker."""
-        return self._circuits.get(address(origin))
+        return self._circuits.get(origin.key)
 
     def budget(self, origin: Origin) -> RetryBudget:
         """The retries of a host and port."""
-        return self._budgets.get(address(origin))
+        return self._budgets.get(origin.key)
 
     def account(self) -> None:
         """Measure what has no event of its own."""

@@ -47,8 +47,15 @@ class Queue:
         """Whether nobody waits, nor would have to: nothing would be lost with this queue."""
         return not self._line and self._pace.idle(self._clock())
 
+    def free(self, now: float) -> bool:
+        """Whether there is nothing to wait for; if so, the turn is taken."""
+        if self._line or self._pace.turn() > now:
+            return False
+        self._pace.take(now, now)
+        return True
+
     async def turn(self, deadline: float) -> bool:
-        """Wait for one's turn.
+        """Wait for one's turn, unless it is there.
 
         Args:
             deadline: The moment until which the request makes sense.
@@ -60,11 +67,8 @@ class Queue:
             asyncio.CancelledError: The caller was cancelled; its place is given up.
         """
         now = self._clock()
-        if not self._line:
-            due = self._pace.turn()
-            if due <= now:
-                self._pace.take(now, now)
-                return True
+        if self.free(now):
+            return True
         if self._pace.place(len(self._line) - self._gone, now) > deadline:
             return False
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from squall.expr import EvaluationError
@@ -286,7 +287,8 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     outcome = Outcome.of(step, site, scope, options.expected)
     names = frozenset(step.extract or ())
     meter = Meter(site, options.expected)
-    guard = compile_guard(site, options, meter, keep_body=outcome.keep_body)
+    plain = partial(_compile_plain, options, meter, None, _given, None, outcome.keep_body)
+    guard = compile_guard(site, options, meter, plain, keep_body=outcome.keep_body)
     if guard is None:
         return Compiled(_compile_plain(options, meter, outcome, build, constant, outcome.keep_body), names)
 
@@ -304,8 +306,9 @@ def compile_send(
 ) -> Callable[[Vu, Request, str], Awaitable[tuple[Response, bool]]]:
     """What sends a request of a step, records it, and says whether it has failed."""
     meter = Meter(site, options.expected)
-    guard = compile_guard(site, options, meter, keep_body=keep_body)
-    return guard.send if guard is not None else _compile_plain(options, meter, None, _given, None, keep_body)
+    plain = partial(_compile_plain, options, meter, None, _given, None, keep_body)
+    guard = compile_guard(site, options, meter, plain, keep_body=keep_body)
+    return guard.send if guard is not None else plain()
 
 
 def _given(_: Vu) -> Request:

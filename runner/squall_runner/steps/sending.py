@@ -24,7 +24,7 @@ from squall_runner.steps.failure import CIRCUIT_OPEN, RATE_LIMITED, Halted
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import Protocol, TypeAlias
 
     from squall_runner.engine.vu import Vu
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Result: TypeAlias = tuple[Response, bool]
     """A response, and whether it is a failure."""
+
+    Plain: TypeAlias = Callable[[Vu, Request, str], Awaitable[Result]]
 
     class Attempt(Protocol):
         """Sends a request once and records it."""
@@ -126,8 +128,18 @@ def _first(response: Response) -> Response:
     return response.redirects[0] if response.redirects else response
 
 
-def compile_guard(site: Site, options: Options, meter: Meter, *, keep_body: bool) -> Guard | None:
-    """What stands between an http step and its requests; None when the manifest declares nothing of the kind."""
+def compile_guard(
+    site: Site, options: Options, meter: Meter, plain: Callable[[], Plain], *, keep_body: bool
+) -> Guard | None:
+    """What stands between an http step and its requests; None when the manifest declares nothing of the kind.
+
+    Args:
+        site: The step.
+        options: How its requests are sent.
+        meter: Records them.
+        plain: Compiles what sends a request about which there is nothing special, in the shortest way.
+        keep_body: Whether their bodies will be used.
+    """
     ctx = site.ctx
     guarded = ctx.resilience.limited or ctx.resilience.breaking or ctx.failover is not None
     if options.retry is None and not guarded:
@@ -159,7 +171,10 @@ def compile_guard(site: Site, options: Options, meter: Meter, *, keep_body: bool
             await asyncio.sleep(0)  # as in `compile_send`
         return response, bad
 
-    return Guard(site, options.retry, options.timeout, attempt, partial(_count_unsent, site))
+    unsent = partial(_count_unsent, site)
+    return Guard(
+        site, options.retry, options.timeout, attempt, unsent, plain() if ctx.failover is None else None
+    )
 
 
 def _count_unsent(site: Site, vu: Vu, stage: str, response: Response) -> None:
@@ -191,6 +206,7 @@ class Guard:
         timeout: For one try, waiting included, in seconds.
         attempt: Sends once.
         unsent: Counts a request that was not sent.
+        plain: Sends once with the whole timeout, if there is a shorter way to do it than `attempt`.
     """
 
     site: Site
@@ -198,6 +214,7 @@ class Guard:
     timeout: float
     attempt: Attempt
     unsent: Callable[[Vu, str, Response], None]
+    plain: Plain | None = None
 
     async def send(
         self,
@@ -230,13 +247,16 @@ class Guard:
         budget = self.site.ctx.resilience.budget(request.origin)
         if not _unsent(response):
             budget.deposit(policy.share)
-        while number < policy.most and not settled(response):
-            moved = bool(response.redirects)
-            cause = policy.cause(request.method, response.status, response.error, moved=moved)
-            asked = asked_pause(response.header("retry-after")) if cause else 0.0
+        while number < policy.most:
             number += 1
+            cause = policy.cause(
+                request.method, response.status, response.error, moved=bool(response.redirects)
+            )
+            if not cause or settled(response):
+                break
+            asked = asked_pause(response.header("retry-after"))
             pause = max(asked, policy.pause(number, vu.rng))
-            if not cause or asked > policy.longest or self.site.ctx.clock() + pause >= end:
+            if asked > policy.longest or self.site.ctx.clock() + pause >= end:
                 break
             if not budget.spend():
                 _count(self.site, "http_retries_denied", vu, stage, response, cause)
@@ -249,17 +269,23 @@ class Guard:
 
     async def _once(self, vu: Vu, request: Request, stage: str, end: float) -> Result:
         """One try: through the circuit, in its turn."""
+        ctx = self.site.ctx
+        resilience = ctx.resilience
+        breaking = resilience.breaking and ctx.measured
+        if self.plain is not None and not (breaking or resilience.limited):
+            return await self.plain(vu, request, stage)
         if vu.root.halted:
             raise Halted
-        clock, resilience = self.site.ctx.clock, self.site.ctx.resilience
-        circuit = resilience.circuit(request.origin) if self._breaking else None
+        clock = ctx.clock
+        # Setup and teardown are no load that a host has to be spared, and teardown may clean up what the load has done.
+        circuit = resilience.circuit(request.origin) if breaking else None
         began = clock()
         if circuit is not None and circuit.breaker.rejects(began):
             return await self._reject(vu, request, stage, circuit)
         limit = max(0.001, min(self.timeout, end - began))
         waited = 0.0
         if resilience.limited:
-            turn = await self._turn(vu, request, began + limit)
+            turn = await self._turn(vu, request, began, began + limit)
             if turn is None:
                 message = (
                     f"its turn in the rate limit of {request.origin.authority} would come after the timeout"
@@ -267,34 +293,35 @@ class Guard:
                 return await self._fail(vu, request, stage, RATE_LIMITED, message)
             waited = turn
         if circuit is None:
-            return await self.attempt(vu, request, stage, limit - waited, waited)
-        ticket = circuit.breaker.enter(clock())
+            return await self._try(vu, request, stage, limit, waited)
+        ticket = circuit.breaker.enter(began if not waited else clock())
         if ticket == REJECTED:
             return await self._reject(vu, request, stage, circuit)
         try:
-            response, bad = await self.attempt(vu, request, stage, limit - waited, waited)
+            response, bad = await self._try(vu, request, stage, limit, waited)
         except BaseException:
             circuit.breaker.abandon(ticket)
             raise
         circuit.breaker.leave(ticket, clock(), failed=_host_failed(response))
         return response, bad
 
-    @property
-    def _breaking(self) -> bool:
-        """Setup and teardown are no load that a host has to be spared; teardown may clean up what the load has done."""
-        return self.site.ctx.resilience.breaking and self.site.ctx.measured
+    def _try(self, vu: Vu, request: Request, stage: str, limit: float, waited: float) -> Awaitable[Result]:
+        """Send once."""
+        if self.plain is not None and not waited and limit == self.timeout:
+            return self.plain(vu, request, stage)
+        return self.attempt(vu, request, stage, max(0.001, limit - waited), waited)
 
-    async def _turn(self, vu: Vu, request: Request, deadline: float) -> float | None:
+    async def _turn(self, vu: Vu, request: Request, now: float, deadline: float) -> float | None:
         """Wait for one's turn: for how many seconds; None when it would come too late."""
         line = self.site.ctx.resilience.line(request.origin, vu.shard)
         if line is None:
             return 0.0
-        clock = self.site.ctx.clock
-        began = clock()
-        if not await line.queue.turn(deadline):
-            return None
-        waited = clock() - began
-        vu.root.yields += 1
+        waited = 0.0
+        if not line.queue.free(now):
+            if not await line.queue.turn(deadline):
+                return None
+            waited = self.site.ctx.clock() - now
+            vu.root.yields += 1
         if self.site.ctx.measured:
             line.waits.add(waited)
         return waited
