@@ -305,7 +305,8 @@ def test_a_slot_takes_as_much_room_as_what_happened_in_it():
         runner.add("http_req_duration", 0.001, outlier)
         store.add(runner.snapshot(slot))
     widths = [histogram.counts.size for slot in (0, 3) for _, histogram in store.view(slot)]
-    assert widths[1] == widths[0] < 200
+    assert len(widths) == 2
+    assert max(widths) < 200
     total = store.total(DURATION)
     assert isinstance(total, Histogram)
     assert total.counts.size > 2000
