@@ -194,13 +194,15 @@ class VuSearch:
         if vu is None:
             vu = self._vus[number] = scenario.make_vu(self._shard, number)
         vu.task = task = asyncio.current_task()
+        zero = self._timeline.start_ns
+
+        def another(now: float) -> bool:
+            return number < self._target and not vu.halted and now < (zero + self._ended_at) / 1e9
+
         scenario.enter()
         try:
-            while number < self._target and not vu.halted and self._timeline.now() < self._ended_at:
-                waited = vu.yields
-                await scenario.iterate(vu)
-                if vu.yields == waited:
-                    await asyncio.sleep(0)  # as in `closed`: it must not keep all others from running
+            if another((zero + self._timeline.now()) / 1e9):
+                await scenario.iterate(vu, None, another)
         except OutOfData:
             self._over = True
         except asyncio.CancelledError:
