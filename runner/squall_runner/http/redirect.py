@@ -47,7 +47,7 @@ def next_request(response: Response) -> Request | None:
     )
     kept = [line for line in lines if _stays(line, same_origin=origin == old.origin, keeps_body=keeps_body)]
     headers = b"".join(line + b"\r\n" for line in [host, *kept])
-    return Request(origin, method, target, headers, old.body if keeps_body else None)
+    return Request.render(origin, method, target, headers, old.body if keeps_body else None)
 
 
 def _next_method(status: int, method: str) -> str:

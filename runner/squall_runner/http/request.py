@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from squall import __version__
 from squall_runner.http.origin import Origin, parse_url
 
@@ -45,8 +47,8 @@ class StreamBody(Protocol):
         """
 
 
-class Request:
-    """One request, ready to be sent any number of times. Immutable by convention.
+class Request(msgspec.Struct, eq=False, gc=False):
+    """One request, ready to be sent any number of times; see `render`. Immutable by convention.
 
     Attributes:
         origin: Where it goes.
@@ -58,34 +60,34 @@ class Request:
         split: Where in `wire` another header line can be put in.
     """
 
-    __slots__ = ("body", "headers", "method", "origin", "split", "target", "wire")
+    origin: Origin
+    method: str
+    target: bytes
+    headers: bytes
+    body: bytes | StreamBody | None
+    wire: bytes | None
+    split: int
 
-    def __init__(
-        self,
+    @classmethod
+    def render(
+        cls,
         origin: Origin,
         method: str,
         target: bytes,
         headers: bytes,
         body: bytes | StreamBody | None = None,
-    ) -> None:
-        self.origin = origin
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
+    ) -> Request:
+        """Renders a request; the arguments are its attributes."""
         start = _STARTS.get(method) or method.encode("ascii") + b" "
-        self.wire: bytes | None
         if body is None:
             end = b"Content-Length: 0\r\n\r\n" if method in _EXPECT_BODY else b"\r\n"
-            self.wire = wire = b"".join((start, target, _VERSION, headers, end))
-            self.split = len(wire) - 2
-        elif isinstance(body, bytes) and len(body) <= _ONE_WRITE:
+            wire = b"".join((start, target, _VERSION, headers, end))
+            return cls(origin, method, target, headers, body, wire, len(wire) - 2)
+        if isinstance(body, bytes) and len(body) <= _ONE_WRITE:
             end = b"Content-Length: %d\r\n\r\n" % len(body)
-            self.wire = wire = b"".join((start, target, _VERSION, headers, end, body))
-            self.split = len(wire) - len(body) - 2
-        else:
-            self.wire = None
-            self.split = 0
+            wire = b"".join((start, target, _VERSION, headers, end, body))
+            return cls(origin, method, target, headers, body, wire, len(wire) - len(body) - 2)
+        return cls(origin, method, target, headers, body, None, 0)
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url})"
@@ -127,7 +129,7 @@ class Template:
         ValueError: The method is not a token (RFC 9110, section 9.1).
     """
 
-    __slots__ = ("headers", "method", "origin")
+    __slots__ = ("_behind_target", "_start", "headers", "method", "origin")
 
     def __init__(self, origin: Origin, method: str, headers: bytes) -> None:
         if not _TOKEN.fullmatch(method):
@@ -135,6 +137,8 @@ class Template:
         self.origin = origin
         self.method = method
         self.headers = headers
+        self._start = method.encode("ascii") + b" "
+        self._behind_target = _VERSION + headers
 
     def request(self, target: bytes, body: bytes | StreamBody | None = None, extra: bytes = b"") -> Request:
         """Returns a request with its variable parts filled in.
@@ -144,9 +148,14 @@ class Template:
             body: The body, if any.
             extra: Header lines whose values vary, each from `header_line`.
         """
-        return Request(
-            self.origin, self.method, target, self.headers + extra if extra else self.headers, body
-        )
+        headers = self.headers + extra if extra else self.headers
+        if type(body) is bytes and len(body) <= _ONE_WRITE:
+            # As `Request.render` does, with what is constant in one piece already.
+            end = b"%bContent-Length: %d\r\n\r\n" % (extra, len(body))
+            wire = b"".join((self._start, target, self._behind_target, end, body))
+            split = len(wire) - len(body) - 2
+            return Request(self.origin, self.method, target, headers, body, wire, split)
+        return Request.render(self.origin, self.method, target, headers, body)
 
 
 def header_line(name: str, value: str) -> bytes:

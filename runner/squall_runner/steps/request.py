@@ -210,6 +210,15 @@ def _build(
         return encode_target(_with_query(text, query if isinstance(query, str) else query(env)))
 
     only = lines[0] if len(lines) == 1 else None
+    if fixed is not None and len(fixed) == 1:  # the usual case: only headers and body vary
+        request_of, target = templates[0].request, fixed[0]
+
+        def build_here(vu: Vu) -> Request:
+            env = vu.env
+            extra = only(env) if only is not None else b"".join([line(env) for line in lines])
+            return request_of(target, body(env), extra)
+
+        return build_here, None
 
     def build(vu: Vu) -> Request:
         env = vu.env
