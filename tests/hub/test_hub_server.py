@@ -16,6 +16,7 @@ from support.fakerunner import FakeRunner, Numbers, manifest
 from squall.errors import UsageError
 from squall.hub import protocol, server
 from squall.hub.driver import Run
+from squall.hub.ending import MAX_REFUSED
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.metrics.snapshot import encode
@@ -233,6 +234,29 @@ async def test_garbage_costs_its_connection_and_nothing_else(hub, frame):
         await again.wait_for(protocol.Goodbye)
         await again.close()
     assert run.outcome.summary.verdict.result == "Passed"
+
+
+async def test_a_runner_that_comes_back_with_the_same_garbage_ends_the_run(hub):
+    hub, url = hub
+    run = hub.add_run(spec(count=1))
+    async with runners(hub, url, run) as made:
+        await start(made)
+        await made[0].send_slot(made[0].numbers.slot(0))
+        runner = made[0]
+        for _ in range(MAX_REFUSED):
+            assert run.live.phase == "running"
+            await runner.send_raw(b"\xc1garbage")
+            assert await runner.wait_closed() == protocol.CLOSE_MALFORMED
+            again = FakeRunner(url, "r1", hub.token("r1"))
+            again.start_ns = runner.start_ns
+            await runner.close()
+            runner = again
+            await runner.connect()
+        await run.finished()
+        await runner.close()
+    verdict = run.outcome.summary.verdict
+    assert (verdict.result, verdict.reason) == ("Error", "RunnerMalformed")
+    assert "runner 0 sends what makes no sense" in verdict.message
 
 
 async def test_text_and_silence_are_no_hello(hub, monkeypatch):

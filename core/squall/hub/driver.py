@@ -189,6 +189,12 @@ class Run:
             finally:
                 self._act(seldom=isinstance(message, protocol.Measured | protocol.Pong))
 
+    def refuse(self, runner: int, connection: Connection, problem: str) -> None:
+        """A runner has sent what makes no sense; see `RunEnding.refused`."""
+        if self._connections.get(runner) is connection:
+            self.state.refused(runner, problem, self._clock())
+            self._act()
+
     def detach(self, runner: int, connection: Connection) -> None:
         """A connection has ended."""
         if self._connections.get(runner) is connection:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CONFIRM_NS: Final = 5 * SECOND
 """How long after the grace of a stop runners may take to confirm it."""
+MAX_REFUSED: Final = 5
+"""Runners that have sent so often what makes no sense will not get better."""
 LAST_WORD_NS: Final = SECOND
 """How long runners may take, when a run is ended at once, to deliver what they have measured since their last snapshot."""
 
@@ -29,6 +31,8 @@ class RunEnding(RunBase):
 
     _killed = False
     """Somebody has asked for the end at once: no teardown, no patience."""
+    _refused = 0
+    """How often a runner has sent what makes no sense."""
 
     def stop(self, why: Stopping, now_ns: int) -> None:
         """End the load now, then tear down. Without effect on a run that is ending already."""
@@ -42,6 +46,17 @@ class RunEnding(RunBase):
             self.deadline_ns = now_ns + self.limits.stop_grace_ns + CONFIRM_NS
         else:
             self._end_load(now_ns)
+
+    def refused(self, runner: int, problem: str, now_ns: int) -> None:
+        """A runner has sent what makes no sense, and loses its connection.
+
+        It may come back with everything that it has measured. But if it is that what makes no sense, it comes back for ever,
+        and the end of its load is never heard of: after some times the run ends.
+        """
+        self._refused += 1
+        if self._refused >= MAX_REFUSED:
+            text = f"runner {runner} sends what makes no sense, again and again: {problem}"
+            self.stop(Stopping(cause="error", reason="RunnerMalformed", message=text), now_ns)
 
     def _decide_stop(self, why: Stopping, now_ns: int) -> None:
         self.stopping = why = msgspec.structs.replace(why, at_unix=now_ns)

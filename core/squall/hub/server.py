@@ -226,6 +226,7 @@ async def _serve(run: Run, runner: int, connection: Connection, socket: web.WebS
         async for message in socket:
             problem = _take(run, runner, connection, message)
             if problem:
+                run.refuse(runner, connection, problem)
                 connection.close(protocol.CLOSE_MALFORMED, problem)
                 await asyncio.wait([sender], timeout=1)
                 break
