@@ -138,6 +138,30 @@ def test_a_busy_generator_ends_the_search_and_makes_it_invalid():
     assert "shards: 2 -> 3" in fleet.verdict.message
 
 
+def test_a_busy_second_does_not_hide_what_the_others_show():
+    fleet = Fleet(1, limit=500)
+    fleet.lag = lambda _: 0.5 if fleet.levels[-1][0] % 3 == 0 else 0.001
+    found = fleet.search()
+    assert found.ended == "found"
+    assert found.knee == pytest.approx(500, rel=0.05)
+    assert "limited" not in {level.outcome for level in found.levels}
+
+
+def test_a_failure_that_only_a_busy_generator_saw_is_tried_again():
+    fleet = Fleet(1, limit=500)
+    fleet.begin()
+    fleet.live(1)
+    fleet.lag = lambda _: 0.5
+    fleet.queue = 5000
+    fleet.live(3, 1)
+    fleet.lag = lambda _: 0.001
+    fleet.queue = 0
+    fleet.live(600, 4)
+    found = fleet.found()
+    assert [level.outcome for level in found.levels][:3] == ["limited", "held", "held"]
+    assert found.knee == pytest.approx(500, rel=0.05)
+
+
 def test_a_lost_runner_takes_the_blame_for_what_was_not_brought():
     fleet = Fleet(2, limit=500, safety={"onRunnerLoss": "continue"})
     fleet.begin()

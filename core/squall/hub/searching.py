@@ -22,15 +22,17 @@ from squall.hub.protocol import Level
 from squall.metrics.declared import catalogue_of, tag_values
 from squall.metrics.histogram import Histogram
 from squall.metrics.names import Kind
-from squall.metrics.series import Counter, Gauge, Rate, Selector
+from squall.metrics.series import Counter, Gauge, Rate, Selector, then
 from squall.metrics.snapshot import SeriesDef, Snapshot
 from squall.plan.model import StageSpan
 from squall.report.capacity import outcome_text, summarize
 from squall.report.model import LevelResult
-from squall.verdict.build import level_thresholds_of, saturation_of
+from squall.verdict.build import level_thresholds_of
 from squall.verdict.capacity import Bounds, End, Outcome, Search
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squall.metrics.series import Aggregate
     from squall.metrics.slots import SlotStore
     from squall.plan.model import ScenarioPlan, TestPlan
@@ -52,7 +54,6 @@ class LevelSearch:
         plan: The scenario.
         search: How it searches.
         thresholds: What a level has to meet.
-        tolerated: Share of a level's slots from which on a busy generator takes the blame for its failure.
         store: What is measured.
         place: The scenario's number.
     """
@@ -63,7 +64,6 @@ class LevelSearch:
         search: SearchPlan,
         thresholds: tuple[Threshold, ...],
         *,
-        tolerated: float,
         store: SlotStore,
         place: int,
     ) -> None:
@@ -76,11 +76,12 @@ class LevelSearch:
         self.results: list[LevelResult] = []
         self._search = search
         self._thresholds = thresholds
-        self._tolerated = tolerated
         self._store = store
         self._place = place
-        self._seen = self._saturated = 0
-        """Slots of the current level's window, and those in which the generator was saturated."""
+        self._seen = 0
+        """Slots of the current level's window that anybody has seen."""
+        self._well: list[int] = []
+        """Those of them in which the generator was not saturated."""
 
     @property
     def over(self) -> bool:
@@ -93,8 +94,9 @@ class LevelSearch:
         """A slot is complete."""
         if self.orders and self.orders[-1].target:
             first, last = self._window(self.orders[-1])
-            self._seen += first <= slot <= last
-            self._saturated += saturated and first <= slot <= last
+            if first <= slot <= last:
+                self._seen += 1
+                self._well += [] if saturated else [slot]
 
     def step(self, slot: int, earliest: int) -> dict[str, Any] | None:
         """What is to be recorded and done after a slot; the last of `orders` is then news for all runners.
@@ -147,7 +149,8 @@ class LevelSearch:
 
     def _add(self, order: Level) -> None:
         self.orders.append(order)
-        self._seen = self._saturated = 0
+        self._seen = 0
+        self._well = []
 
     def _tell_capacity(self, slot: int) -> None:
         """Put what was found among the measurements, so that thresholds can be about it."""
@@ -207,11 +210,14 @@ class LevelSearch:
         not_begun = ("delivered", begun, "share")
         if brought < DELIVERED:
             return Outcome.LIMITED, not_begun
-        broken = self._broken(first, last) or (not_begun if begun < DELIVERED else None)
-        if broken is None:
-            return Outcome.HELD, ("", None, "")
-        blame = self._saturated > 0 and self._saturated / (last - first + 1) >= self._tolerated
-        return (Outcome.LIMITED if blame else Outcome.FAILED), broken
+        broken = self._broken(range(first, last + 1))
+        if broken is not None and self._seen > len(self._well):
+            # What only shows while the generator is busy is not the target's.
+            well = self._broken(self._well) if self._well else None
+            return (Outcome.LIMITED, broken) if well is None else (Outcome.FAILED, well)
+        if broken is None and begun < DELIVERED:
+            broken = not_begun
+        return (Outcome.FAILED, broken) if broken else (Outcome.HELD, ("", None, ""))
 
     def _delivered(self, order: Level, first: int, last: int) -> tuple[float, float]:
         """The share of a level that the generator brought, and that of it which the target let begin.
@@ -227,14 +233,18 @@ class LevelSearch:
         dropped = _count(self._measured("dropped_iterations", first, last))
         return min(1.0, (started + dropped) / wanted), min(1.0, started / wanted)
 
-    def _broken(self, first: int, last: int) -> tuple[str, float | None, str] | None:
-        """The first threshold that a level breaks, what was observed, and in what unit."""
+    def _broken(self, slots: Sequence[int]) -> tuple[str, float | None, str] | None:
+        """The first threshold that a level breaks in these slots, what was observed, and in what unit."""
         for threshold in self._thresholds:
             assert threshold.selector is not None, "levels are not judged by queries"
-            found = self._store.window(threshold.selector, first, last)
-            if found is None and threshold.kind is Kind.COUNTER:
-                found = Counter()
-            value = None if found is None else threshold.expression.value(found, float(last - first + 1))
+            found: Aggregate | None = Counter() if threshold.kind is Kind.COUNTER else None
+            for slot in slots:
+                part = self._store.window(threshold.selector, slot, slot)
+                if part is not None and found is not None:
+                    then(found, part)
+                elif part is not None:
+                    found = part
+            value = None if found is None else threshold.expression.value(found, float(len(slots)))
             if value is None or not threshold.expression.holds(value):
                 return f"{threshold.source} {threshold.expression.text}", value, threshold.unit
         return None
@@ -303,7 +313,6 @@ class Searches:
                 plan.scenarios[place],
                 search,
                 level_thresholds_of(scenario, catalogue, tags),
-                tolerated=saturation_of(spec).tolerated,
                 store=store,
                 place=place,
             )
