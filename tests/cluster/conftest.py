@@ -3,15 +3,18 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
 import pytest
-from support.cluster.cluster import prepare_cluster
+from support.cluster.built import IMAGES, image_archive, prepare_images
+from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.machine import MachineError
 from support.controlplane import ControlPlane, running_control_plane
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
-from support.leftout import left_out, missing, skip_if_left_out
+from support.leftout import left_out, missing, skip_if_left_out, skip_without_node
+from support.longwork import LongWorkError
 from support.manifests import committed_crds
 
 PART = "control-plane"
@@ -22,18 +25,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     capture = session.config.pluginmanager.getplugin("capturemanager")
-    for marker, part, prepare in (("control_plane", PART, binaries), ("node", "node", prepare_cluster)):
-        if (
-            left_out(part)
-            or (part == "node" and os.geteuid() != 0)
-            or not any(item.get_closest_marker(marker) for item in session.items)
-        ):
-            continue
-        with capture.global_and_fixture_disabled():
+    with capture.global_and_fixture_disabled():
+        for prepare in _preparations(session.items):
             try:
                 prepare()
-            except (KubeBinariesError, MachineError) as error:
+            except (KubeBinariesError, MachineError, LongWorkError) as error:
                 sys.stderr.write(f"{error}\n")  # and each test that needs them fails with the same message
+
+
+def _preparations(items: Sequence[pytest.Item]) -> Iterator[Callable[[], object]]:
+    """What has to be done for these tests."""
+    if not left_out(PART) and any(item.get_closest_marker("control_plane") for item in items):
+        yield binaries
+    if left_out("node") or os.geteuid() != 0:
+        return
+    if any(item.get_closest_marker("node") for item in items):
+        yield prepare_cluster
+    if any("images" in getattr(item, "fixturenames", ()) for item in items):
+        yield prepare_images
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +55,31 @@ def control_plane() -> Iterator[ControlPlane]:
         missing(PART, str(error))
     with running_control_plane() as plane:
         yield plane
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with a node, shared by the tests of one file.
+
+    There is one node on a machine: kept for the whole session, it would keep the files of other xdist processes waiting.
+    """
+    skip_without_node()
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(running_cluster())
+        except (MachineError, KubeBinariesError) as error:
+            missing("node", str(error))
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def images(cluster: Cluster) -> None:
+    """The project's own images are known to the node, under their names in `support.cluster.built.IMAGES`."""
+    try:
+        for target in IMAGES:
+            cluster.node.runtime.load(image_archive(target))
+    except LongWorkError as error:
+        missing("node", str(error))
 
 
 @pytest.fixture(scope="session")

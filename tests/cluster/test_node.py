@@ -5,22 +5,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.cluster.cluster import Cluster, running_cluster
 from support.cluster.images import archive
-from support.cluster.machine import MachineError
 from support.cluster.node import FOLDER
 from support.cluster.runtime import shims
-from support.kubebin import KubeBinariesError
 from support.kubeclient import Json
-from support.leftout import missing, skip_if_left_out
+from support.leftout import skip_without_node
 
-pytestmark = pytest.mark.node
+# The file may have to wait for another's node to end.
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
-PART = "node"
 IMAGE = "localhost/squall-test-probe:1"
 PODS = "/api/v1/namespaces/default/pods"
 _SECONDS = 60.0
@@ -106,7 +104,7 @@ with running_cluster() as cluster:
 
 def test_it_leaves_nothing_behind_even_where_one_was_killed_before() -> None:
     """The first of this module, while no other node runs."""
-    _skip_where_no_node_can_be()
+    skip_without_node()
     tests = Path(__file__).resolve().parent.parent
     killed = subprocess.Popen(
         [sys.executable, "-c", KILLED],
@@ -135,19 +133,14 @@ def test_it_leaves_nothing_behind_even_where_one_was_killed_before() -> None:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of this module's own, with an image that can ask, answer and grow."""
-    _skip_where_no_node_can_be()
+def cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The cluster, with an image that can ask, answer and grow."""
     folder = tmp_path_factory.mktemp("probe")
     source, program = folder / "probe.c", folder / "probe"
     source.write_text(PROBE, encoding="ascii")
-    try:
-        with running_cluster() as cluster:
-            subprocess.run(["gcc", "-static", "-O1", "-w", "-o", str(program), str(source)], check=True)
-            cluster.node.runtime.load(archive(folder / "probe.tar", IMAGE, {"probe": program}, ["/probe"]))
-            yield cluster
-    except (MachineError, KubeBinariesError) as error:
-        missing(PART, str(error))
+    subprocess.run(["gcc", "-static", "-O1", "-w", "-o", str(program), str(source)], check=True)
+    cluster.node.runtime.load(archive(folder / "probe.tar", IMAGE, {"probe": program}, ["/probe"]))
+    return cluster
 
 
 def test_a_pod_runs_and_its_log_can_be_read(cluster: Cluster) -> None:
@@ -180,12 +173,6 @@ def test_a_container_beyond_its_memory_limit_is_killed(cluster: Cluster) -> None
     _wait(lambda: _phase(cluster, "greedy") == "Failed")
     status = cluster.plane.client.get(f"{PODS}/greedy")["status"]
     assert status["containerStatuses"][0]["state"]["terminated"]["reason"] == "OOMKilled"
-
-
-def _skip_where_no_node_can_be() -> None:
-    skip_if_left_out(PART)
-    if os.geteuid() != 0:
-        pytest.skip("left out: a node needs root")
 
 
 def _run(

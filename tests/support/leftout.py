@@ -26,3 +26,10 @@ def skip_if_left_out(part: str) -> None:
 def missing(part: str, why: str) -> NoReturn:
     """Fail the current test: the part is missing and nobody said to do without it."""
     pytest.fail(f"{part} is not available: {why}\nTo leave its tests out: {VARIABLE}={part}", pytrace=False)
+
+
+def skip_without_node() -> None:
+    """Skip the current test where no node can be: the environment asks to do without, or nobody is root."""
+    skip_if_left_out("node")
+    if os.geteuid() != 0:
+        pytest.skip("left out: a node needs root")

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from support.cluster.baseimage import base_archive
@@ -23,16 +24,29 @@ INGREDIENTS = (
 )
 IMAGES = {"operator": "localhost/squall-operator:test", "runner": "localhost/squall-runner:test"}
 """Names of the images by target."""
-KEPT_ARCHIVES = 2
-"""Of each image; another checkout may be at another state."""
+KEPT_ARCHIVES = 3
+"""Of each image: another checkout may be at another state, and another process may be testing it."""
 MOST_LAYERS = 400
 """Where builds have left more, all are forgotten: the next one takes minutes, and the disk is free again."""
 _CERTIFICATES = Path("/etc/ssl/certs")
 _PIP_CONFIG = Path("/etc/pip.conf")
 
 
+def prepare_images() -> None:
+    """Build all images, which takes minutes the first time and some seconds after a change of code.
+
+    Raises:
+        LongWorkError: One cannot be built.
+    """
+    for target in IMAGES:
+        image_archive(target)
+
+
+@cache
 def image_archive(target: str) -> Path:
-    """The image of a target as an OCI archive that `Runtime.load` takes; built when it is not there yet.
+    """The image of a target as an archive that `Runtime.load` takes; built when it is not there yet.
+
+    A process that has asked once gets the same again: tests of one session test one state of the code.
 
     Args:
         target: A key of `IMAGES`.

@@ -21,6 +21,8 @@ PROGRAMS = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "gcc": "gcc",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
 }
 """Programs and the Debian packages that hold them."""
 CNI_PROGRAMS = Path("/usr/lib/cni")
