@@ -1,7 +1,8 @@
 """A runner process whose load is a counter: `python fakeload.py LOG` is `python -m squall_runner` but for the engine.
 
 Each pretended request is a line with the monotonic clock in LOG, so that tests see what was sent, and when. Behaviour
-is chosen by metadata.annotations of the manifest: `fail-prepare`, `fail-setup`, `crash`, `abort-at-slot`.
+is chosen by metadata.annotations of the manifest: `fail-prepare`, `fail-setup`, `crash`, `abort-at-slot`, and `seconds` where
+the scenario has no duration.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class FakeLoad:
         self._defined = False
         self._stopped = asyncio.Event()
         self._wishes = assignment.manifest["metadata"].get("annotations", {})
-        duration = assignment.manifest["spec"]["scenarios"][0]["duration"]
+        duration = assignment.manifest["spec"]["scenarios"][0].get(
+            "duration", self._wishes.get("seconds", "")
+        )
         self._seconds = float(duration.removesuffix("s"))
         self._log = open(sys.argv[1], "a", buffering=1)  # noqa: SIM115 - for the life of the process
 
