@@ -6,9 +6,9 @@ error texts and tags are new each time. The resident memory of every process is 
 
 What is judged is the slope after the first minute, in which code is imported, connections are opened and histograms find their
 width. Allocators give back memory late and in pieces, so a single reading says little: ten seconds each become their median, and
-the slope is the median of the slopes between any two of these (Theil-Sen), which a single step, up or down, does not move.
-Resident memory is what the kernel counts for a process (RSS): unlike the proportional size it does not change when another process
-ends that used the same libraries.
+the slope is the median of the slopes between any two of these (Theil-Sen). A step near the beginning, such as that of the windows
+which are full after a minute and a half, hardly moves it, while a leak cannot hide. Resident memory is what the kernel counts for a
+process (RSS): unlike the proportional size it does not change when another process ends that used the same libraries.
 
 Writes `build/bench/soak.json`: a list of {name, value, unit, goal, holds}, and every reading as `soak.csv` beside it. `--minutes 3`
 is enough to find a leak that matters.
