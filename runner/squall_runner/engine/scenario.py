@@ -186,7 +186,7 @@ class ScenarioLoad:
             asyncio.CancelledError: The task was cancelled by somebody who did not halt the VU before.
         """
         shared, steps, feeders = self.shared, self._steps, self._feeders
-        clock, step = shared.clock, steps[0]
+        clock, control, step = shared.clock, shared.control, steps[0]
         started = clock()
         while True:
             vu.ready = started if due is None else due
@@ -210,7 +210,11 @@ class ScenarioLoad:
             if self._last is not None and not vu.halted:
                 failed = await self._run(vu, self._last) or failed
             ended = clock()
-            self._count(meters, failed, ended - started)
+            if failed is False and not control.failure_streak:
+                meters.completed.value += 1
+                meters.duration.add(ended - started)
+            else:
+                self._count(meters, failed, ended - started)
             if shared.reset:
                 vu.client.reset()
             if another is None:

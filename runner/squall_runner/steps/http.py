@@ -239,9 +239,11 @@ class Outcome:
         return cls(site, expected, checks, compile_extractors(step.extract), record, keep)
 
     @property
-    def nothing(self) -> bool:
-        """Whether only a failure has to be looked at."""
-        return not (self.checks or self.extractors or self.record)
+    def look(self) -> Callable[[Vu, Response, str], None] | None:
+        """What looks at a response that has not failed; None when there is nothing to look at."""
+        if self.extractors or self.record is not None or len(self.checks) > 1:
+            return lambda vu, response, stage: self.take(vu, stage, response, response.duration, failed=False)
+        return self.checks[0] if self.checks else None
 
     def take(self, vu: Vu, stage: str, response: Response, duration: float, *, failed: bool) -> None:
         """Look at a response, of which is known whether it failed; raises EndIteration when the step has failed."""
@@ -334,7 +336,7 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
     standstill = control.standstill
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
-    take = outcome.take if outcome is not None and not outcome.nothing else None
+    look = outcome.look if outcome is not None else None
 
     async def send(  # noqa: PLR0912, PLR0915 - as above
         vu: Vu, request: Request | None = constant, stage: str = ""
@@ -390,8 +392,8 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
                 )  # a connection can be refused without waiting; nobody else would ever run
             if outcome is not None:
                 outcome.take(vu, stage, response, response.duration, failed=True)
-        elif take is not None:
-            take(vu, stage, response, response.duration, failed=False)
+        elif look is not None:
+            look(vu, response, stage)
         return (response, failed) if outcome is None else None
 
     return send
