@@ -59,6 +59,12 @@ def scenario(name: str, url: str, expression: str, **search: Any) -> dict[str, A
     }
 
 
+# A level `x` times as high as the limit makes its last request wait `(x - 1) * 4 s`, settling included: within the four
+# seconds of a level, 150 ms are broken by whatever is more than 3.9 % too high. Below the limit nothing waits, unless the
+# machine has other things to do: at 98 % of it, a pause of the target's process takes fifty times its length to be made up
+# for. So this is to be measured on a machine that nobody else uses.
+
+
 def searched(folder: Path, shards: int) -> dict[str, CapacitySummary]:
     """What a run on so many shards has found, by scenario.
 
@@ -68,7 +74,7 @@ def searched(folder: Path, shards: int) -> dict[str, CapacitySummary]:
     with contextlib.ExitStack() as stack:
         scenarios = [
             scenario(
-                f"rate-{rate}", stack.enter_context(target("rate", rate)), "p(95)<100ms",
+                f"rate-{rate}", stack.enter_context(target("rate", rate)), "p(95)<150ms",
                 by="rate", start=round(rate * 0.5), max=10 * rate,
             ) | {"maxVUs": 2000}
             for rate in RATES
