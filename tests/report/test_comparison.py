@@ -9,7 +9,8 @@ from rich.console import Console
 from support.summaries import MANIFEST, summary, totals
 
 from squall.errors import UsageError
-from squall.metrics.series import Counter, Rate
+from squall.metrics.names import Merge
+from squall.metrics.series import Counter, Gauge, Rate, SeriesKey
 from squall.report.comparison import check_limits, figures, judged, parse_limits, show
 from squall.report.model import MetricSummary, Summary, VerdictSummary
 from squall.verdict.baseline import FigureKey
@@ -98,3 +99,15 @@ def test_a_run_that_got_worse_than_its_baseline_does_not_pass() -> None:
     assert (verdict.result, verdict.reason, verdict.exit_code) == ("Failed", "Regression", 110)
     assert judged(passed, passed, limits) == passed
     assert judged(passed, summary(), limits).verdict.exit_code == 99, "what failed already keeps its reason"
+
+
+@pytest.mark.parametrize(("capacity", "regression"), [(450, True), (480, False), (700, False)])
+def test_less_capacity_is_worse(capacity: float, regression: bool) -> None:
+    def found(value: float) -> Summary:
+        own = {SeriesKey.of("capacity", scenario="browse"): Gauge.at(value, Merge.LAST)}
+        return summary(totals=totals() | own)
+
+    buffer = io.StringIO()
+    limits = parse_limits(["capacity:value=5%"])
+    assert show(found(500), found(capacity), limits, Console(file=buffer, width=160)) is regression
+    assert "capacity" in buffer.getvalue()
