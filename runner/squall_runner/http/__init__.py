@@ -10,8 +10,8 @@ own. Who builds on it needs the names below; the life of a request:
     response = await client.send(request, timeout=5.0)          # many times
 
 From the bottom: `origin`, `request`, `multipart` (what is sent), `headers`, `decoding`, `cookies`, `response` (what
-came), `deadlines`, `exchange` (what is asked of a connection), `connection` (HTTP/1.1), `pool`, `sharing`; `resolver`,
-`tls`, `dialing` (one step of opening a connection each), `proxy`, `tunnel`, `network` (opening connections); `redirect`,
+came), `deadlines`, `exchange` (what is asked of a connection), `receiving` and `connection` (HTTP/1.1), `pool`, `sharing`;
+`resolver`, `tls`, `dialing` (one step of opening a connection each), `proxy`, `tunnel`, `network` (opening connections); `redirect`,
 `client`. Another protocol would be another module beside `connection`, chosen in `Network._connection`.
 """
 
