@@ -18,6 +18,14 @@ from support.longwork import LongWorkError
 from support.manifests import committed_crds
 
 PART = "control-plane"
+TEST_SECONDS = 120
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Waiting for another file's node to end is part of setting up, and counts against no test's time limit."""
+    for item in items:
+        if item.get_closest_marker("node") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

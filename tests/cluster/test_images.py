@@ -24,8 +24,7 @@ from squall.hub.assignment import pods
 from squall.hub.model import RunSpec
 from squall.hub.tokens import run_token
 
-# The file may have to wait for another's node to end.
-pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.node
 
 NAMESPACE = "images"
 CORE = f"/api/v1/namespaces/{NAMESPACE}"

@@ -5,19 +5,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.cluster.cluster import Cluster, running_cluster
 from support.cluster.images import archive
+from support.cluster.machine import HELD, only_node
 from support.cluster.node import FOLDER
 from support.cluster.runtime import shims
 from support.kubeclient import Json
 from support.leftout import skip_without_node
 
-# The file may have to wait for another's node to end.
-pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.node
 
 IMAGE = "localhost/squall-test-probe:1"
 PODS = "/api/v1/namespaces/default/pods"
@@ -102,9 +102,18 @@ with running_cluster() as cluster:
 """
 
 
+@pytest.fixture
+def turn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It is this test's turn to run nodes, until its end: nobody else's comes between."""
+    skip_without_node()
+    with only_node():
+        monkeypatch.setenv(HELD, "1")
+        yield
+
+
+@pytest.mark.usefixtures("turn")
 def test_it_leaves_nothing_behind_even_where_one_was_killed_before() -> None:
     """The first of this module, while no other node runs."""
-    skip_without_node()
     tests = Path(__file__).resolve().parent.parent
     killed = subprocess.Popen(
         [sys.executable, "-c", KILLED],
