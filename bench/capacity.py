@@ -79,9 +79,9 @@ def searched(folder: Path, shards: int) -> dict[str, CapacitySummary]:
             ) | {"maxVUs": 2000}
             for rate in RATES
         ]  # fmt: skip
-        # One VU more than there are places waits in every 41st request: a percentile above that sees it.
+        # Above the limit the mean is VUs * service time / places (Little's law): 4 % of slack lets 41 VUs pass.
         places = stack.enter_context(target("places", PLACES, SERVICE_SECONDS))
-        scenarios.append(scenario("places", places, "p(99)<350ms", by="vus", start=25, max=1000))
+        scenarios.append(scenario("places", places, "avg<208ms", by="vus", start=25, max=1000))
         manifest = folder / f"{shards}.yaml"
         test = {"scenarios": scenarios, "shards": shards}
         manifest.write_text(
