@@ -8,14 +8,16 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from support.cluster.baseimage import base_archive
+from support.cluster.machine import MachineError, require_node_tools
 from support.debianpackages import say
-from support.longwork import alone, cache_folder, run
+from support.longwork import LongWorkError, alone, cache_folder, run
 
 PROJECT = Path(__file__).resolve().parents[3]
 INGREDIENTS = (
@@ -163,3 +165,19 @@ def _forget_old(folder: Path, target: str) -> None:
     archives = sorted(folder.glob(f"{target}-*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in archives[KEPT_ARCHIVES:]:
         old.unlink()
+
+
+def main() -> int:
+    """Build all images and print where they are."""
+    try:
+        require_node_tools()
+        for target in IMAGES:
+            sys.stdout.write(f"{image_archive(target)}\n")
+    except (MachineError, LongWorkError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
