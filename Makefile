@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak clean
+.PHONY: help setup demo test test-cluster lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,8 +31,11 @@ setup: $(VENV)/.ready ## Install everything into .venv
 demo: setup ## Start the bundled target and run a real load test against it
 	@$(BIN)/python examples/demo.py
 
-test: setup lint ## Run all quality gates and all tests
-	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+test: setup lint ## Run all quality gates and all tests but the cluster's long matrix
+	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not matrix"
+
+test-cluster: setup ## Run the long matrix of what can happen on a cluster (as root, on Debian)
+	@$(BIN)/python -m pytest -m matrix
 
 lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/ruff format --check --quiet .

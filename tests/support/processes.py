@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,7 +31,14 @@ class Process:
     Start it from the main thread: the parent-death signal fires when the *thread* that started it ends.
     """
 
-    def __init__(self, command: list[str], *, log: Path, cwd: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        *,
+        log: Path,
+        cwd: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = Path(command[0]).name
         self.log = log
         with log.open("ab") as output:
@@ -41,6 +48,7 @@ class Process:
                 stdout=output,
                 stderr=output,
                 cwd=cwd,
+                env=environment,
                 process_group=0,
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - a prepared C call, nothing that could hold a lock
             )
@@ -74,6 +82,11 @@ class Process:
     def log_end(self, lines: int = 20) -> str:
         """Return the last lines of what the process wrote."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def kill(self) -> None:
+        """End the process at once, as a crash or the kernel would."""
+        self._process.kill()
+        self.stop()
 
     def stop(self) -> None:
         """End the process and wait for it: politely first, then by force. Harmless when repeated."""
