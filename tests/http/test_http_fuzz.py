@@ -92,7 +92,7 @@ async def test_the_same_number_is_the_same_input() -> None:
 
 
 async def test_a_request_that_does_not_end_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("squall_runner.http.connection.Connection.connection_lost", lambda *_: None)
+    monkeypatch.setattr("squall_runner.http.http1.Connection.connection_lost", lambda *_: None)
     with pytest.raises(Wrong, match="does not end"):
         Visitor().visit(Input("GET", True, b"HTTP/1.1 200 OK\r\n", "eof"), lambda stream: [stream])
 

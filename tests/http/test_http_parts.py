@@ -31,11 +31,11 @@ from squall_runner.http import (
     parse_url,
     render_headers,
 )
-from squall_runner.http.connection import Connection
 from squall_runner.http.cookies import default_path, domain_match, parse_set_cookie, path_match
 from squall_runner.http.deadlines import GRANULARITY, NEVER, Deadlines
 from squall_runner.http.decoding import decode
 from squall_runner.http.headers import head_end
+from squall_runner.http.http1 import Connection
 
 
 @pytest.mark.parametrize(

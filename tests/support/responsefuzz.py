@@ -28,7 +28,7 @@ from squall_runner.http import (
     build,
 )
 from squall_runner.http import errors as classes
-from squall_runner.http.connection import Connection
+from squall_runner.http.http1 import Connection
 from squall_runner.http.network import Phases
 from squall_runner.resilience.backoff import asked_pause
 from squall_runner.steps.extract import ExtractionError, compile_extractor

@@ -10,9 +10,9 @@ own. Who builds on it needs the names below; the life of a request:
     response = await client.send(request, timeout=5.0)          # many times
 
 From the bottom: `origin`, `request`, `multipart` (what is sent), `headers`, `decoding`, `cookies`, `response` (what
-came), `deadlines`, `exchange` (what is asked of a connection), `receiving` and `connection` (HTTP/1.1), `pool`, `sharing`;
+came), `deadlines`, `exchange` (what is asked of a connection), `receiving` and `http1` (HTTP/1.1), `pool`, `sharing`;
 `resolver`, `tls`, `dialing` (one step of opening a connection each), `proxy`, `tunnel`, `network` (opening connections); `redirect`,
-`client`. Another protocol would be another module beside `connection`, chosen in `Network._connection`.
+`client`. Another protocol would be another module beside `http1`, chosen in `Network._connection`.
 """
 
 from squall_runner.http.client import HttpClient

@@ -1,6 +1,6 @@
 """What the client asks of a connection, whatever protocol is spoken on it.
 
-HTTP/1.1 is the module `connection`. Another protocol is another module with a class that does what stands here, and a line
+HTTP/1.1 is the module `http1`. Another protocol is another module with a class that does what stands here, and a line
 in `Network._connection`, which is where the protocol is chosen; client, pools and steps do not change. This is an
 interface of the type checker: at run time nothing stands between the client and the connection.
 """

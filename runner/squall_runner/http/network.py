@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
-from squall_runner.http.connection import Connection
 from squall_runner.http.deadlines import Deadlines
 from squall_runner.http.dialing import FAREWELL_SECONDS, Paused, Phases, dial, secure
 from squall_runner.http.errors import TIMEOUT, RequestError, lost
+from squall_runner.http.http1 import Connection
 from squall_runner.http.limits import Limits
 from squall_runner.http.proxy import ForwardedConnection, Proxy
 from squall_runner.http.resolver import Resolver

@@ -14,8 +14,8 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from squall_runner.http.connection import Connection
 from squall_runner.http.errors import PROXY
+from squall_runner.http.http1 import Connection
 from squall_runner.http.origin import Origin, parse_url
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ This is the path of every response of the run, and what it costs decides how muc
 lives as long as the connection and calls Python once per message; its other callbacks are methods of built-in lists,
 which run without a Python frame. Header fields are not collected: the raw bytes are kept and taken apart when somebody asks.
 
-How an exchange begins, and what else happens to a connection, is told in `connection`.
+How an exchange begins, and what else happens to a connection, is told in `http1`.
 """
 
 from __future__ import annotations
