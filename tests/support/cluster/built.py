@@ -90,12 +90,15 @@ def _ingredients() -> Iterator[Path]:
 def _build(folder: Path, base: Path, target: str, archive: Path) -> None:
     begun = time.monotonic()
     builder = _Builder(folder)
-    builder.make_room()
     base_image = f"localhost/squall-test-{base.stem}"
-    if not builder.has(base_image):
-        builder.add_base(base, base_image)
-    builder.build(base_image, target)
-    builder.write(IMAGES[target], archive)
+    try:
+        builder.make_room()
+        if not builder.has(base_image):
+            builder.add_base(base, base_image)
+        builder.build(base_image, target)
+        builder.write(IMAGES[target], archive)
+    finally:
+        builder.unmount()
     say(f"image {target}: built in {time.monotonic() - begun:.0f} s, {archive.stat().st_size >> 20} MiB")
 
 
@@ -116,7 +119,8 @@ class _Builder:
         self._environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
 
     def make_room(self) -> None:
-        """Forget everything when it has become too much."""
+        """Forget what an interrupted build has left, and everything when it has become too much."""
+        self._run("rm", "--all")
         if self._layers.is_file() and self._layers.read_text(encoding="utf-8").count('"id":') > MOST_LAYERS:
             self._run("rmi", "--all", "--force")
 
@@ -156,6 +160,15 @@ class _Builder:
         unfinished.unlink(missing_ok=True)
         self._run("push", image, f"docker-archive:{unfinished}:{image}")
         unfinished.replace(archive)
+
+    def unmount(self) -> None:
+        """Leave no mount behind; nobody else uses the storage now."""
+        below = f" {self._storage}/"
+        mounts = [
+            line.split(" ")[1] for line in Path("/proc/mounts").read_text().splitlines() if below in line
+        ]
+        for place in reversed(mounts):
+            subprocess.run(["umount", place], capture_output=True, check=False)
 
     def _run(self, *arguments: str) -> None:
         run([*self._command, *arguments], title="images", log=self._log, environment=self._environment)

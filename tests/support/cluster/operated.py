@@ -59,8 +59,10 @@ class Installation:
         for crd in committed_crds():
             name, group = crd["metadata"]["name"], crd["spec"]["group"]
             self.kube.apply(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", crd)
-            served = f"/apis/{group}/v1alpha1/{crd['spec']['names']['plural']}"
-            until(lambda served=served: self.kube.exists(served), 30, lambda: name)  # type: ignore[misc]
+            self._wait_for_kind(f"/apis/{group}/v1alpha1/{crd['spec']['names']['plural']}")
+
+    def _wait_for_kind(self, served: str) -> None:
+        until(lambda: self.kube.exists(served), 30, lambda: f"{served} is not served")
 
     def start_hub(self) -> Process:
         """Start the hub, or start it again over what the last one has left."""
