@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from squall.metrics.names import Kind, Metric
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 GAUGE_SLOTS: Final = 4096
-"""How many of the latest slots a gauge's repetition is noticed in, at least."""
+"""How many of the latest slots a gauge's repetition is noticed in."""
+_ALL_SLOTS: Final = (1 << GAUGE_SLOTS) - 1
 
 
 @dataclass(slots=True)
@@ -38,7 +39,8 @@ class _Source(Generic[S]):
     hits: int = 0
     total: int = 0
     trend: Histogram | None = None
-    gauge_slots: set[int] = field(default_factory=set)
+    seen: int = 0
+    """Of a gauge: bit k is set when the slot k before the last one was taken."""
 
 
 _Grown: TypeAlias = Callable[[_Source[S], Any, int], Aggregate | None]
@@ -137,10 +139,13 @@ def _gauge(source: _Source[S], wire: GaugeWire, _slot: int) -> Gauge:
 
 
 def _seen_gauge(source: _Source[S], wire: GaugeWire, slot: int) -> Gauge | None:
-    if slot in source.gauge_slots:
+    ahead = slot - source.slot
+    if ahead <= 0 and source.seen >> -ahead & 1:
         return None
     gauge = _gauge(source, wire, slot)
-    if len(source.gauge_slots) >= 2 * GAUGE_SLOTS:
-        source.gauge_slots = set(sorted(source.gauge_slots)[GAUGE_SLOTS:])
-    source.gauge_slots.add(slot)
+    if ahead > 0:
+        before = source.seen << ahead if ahead < GAUGE_SLOTS else 0
+        source.slot, source.seen = slot, (before & _ALL_SLOTS) | 1
+    elif -ahead < GAUGE_SLOTS:
+        source.seen |= 1 << -ahead
     return gauge
