@@ -166,7 +166,9 @@ class SlotStore:
         if slot <= self.latest - self._keep:
             return
         values = self._slots.setdefault(slot, {})
-        values[series] = _into(values.get(series), value)
+        known = values.get(series)
+        # The first is kept as it is: nobody else has it, and of most there is one.
+        values[series] = value if known is None else _into(known, value)
         self._rollups[slot].clear()
 
     def _put_folded(self, attempt: _AttemptKey, slot: int, series: _Series, value: Aggregate) -> None:
