@@ -11,10 +11,11 @@ import msgspec
 from squall.hub.assignment import pods
 from squall.hub.model import RunSpec
 from squall.hub.tokens import run_token
+from squall.kube.api import KubeError
+from squall.kube.paths import collection, named
+from squall.kube.runs import DONE
 from squall.spec.base import API_VERSION
 from squall_operator.hubs import HubError
-from squall_operator.kube.api import KubeError
-from squall_operator.kube.paths import collection, named
 from squall_operator.manifests.inputs import RunInputs, build_inputs
 from squall_operator.manifests.job import build_budget, build_job
 from squall_operator.manifests.owned import REPORT, RUN, Owner
@@ -30,16 +31,15 @@ from squall_operator.model import (
     TellLost,
     WriteStatus,
 )
-from squall_operator.runs import DONE
 from squall_operator.status import write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from squall.kube.api import Json, Kube
     from squall_operator.checked import Checked
+    from squall_operator.events import Events
     from squall_operator.hubs import Hubs
-    from squall_operator.kube.api import Json, Kube
-    from squall_operator.kube.events import Events
     from squall_operator.model import Action
     from squall_operator.settings import Settings
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
 
+from squall.kube.runs import DONE, run_id, run_key
 from squall_operator import conditions
 from squall_operator.model import (
     CleanUp,
@@ -33,7 +34,6 @@ from squall_operator.model import (
 )
 from squall_operator.outcome import figures, past_of, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
-from squall_operator.runs import DONE, run_id, run_key
 from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
 from squall_operator.times import seconds_since, stamp
 

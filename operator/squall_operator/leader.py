@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from squall_operator.kube.api import KubeError
-from squall_operator.kube.paths import collection, named
+from squall.kube.api import KubeError
+from squall.kube.paths import collection, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squall_operator.kube.api import Json, Kube
+    from squall.kube.api import Json, Kube
 
 
 @dataclass(slots=True)

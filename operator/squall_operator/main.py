@@ -20,13 +20,13 @@ import click
 
 from squall import __version__
 from squall.errors import SquallError
+from squall.kube.api import Kube
 from squall_operator import cache
 from squall_operator.acting import Actor
 from squall_operator.cache import Cache
+from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
-from squall_operator.kube.api import Kube
-from squall_operator.kube.events import Events
 from squall_operator.leader import Leadership
 from squall_operator.model import Deadlines
 from squall_operator.reconcile import Reconciler
@@ -127,7 +127,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     telemetry, seen = Telemetry(), Cache()
-    kube = await Kube.connect()
+    kube = await Kube.connect(FIELD_MANAGER)
     reconciler: Reconciler | None = None
 
     def heard(run: str) -> None:

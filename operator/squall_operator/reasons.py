@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from squall_operator.runs import run_key
+from squall.kube.runs import run_key
 from squall_operator.status import RunStatus, Stop
 from squall_operator.times import seconds_since, stamp
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.kube.paths import collection
 from squall_operator import cache, policies
 from squall_operator.checked import Checked, check
 from squall_operator.decide import decide
-from squall_operator.kube.paths import collection
 from squall_operator.model import Observed, Pods, WriteStatus
 from squall_operator.pods import look
 from squall_operator.queue import WorkQueue
@@ -21,11 +21,11 @@ from squall_operator.status import read
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from squall.kube.api import Kube
     from squall.spec.policy import LoadTestPolicySpec
     from squall_operator.acting import Actor
     from squall_operator.cache import Cache, Place
     from squall_operator.hubs import Hubs
-    from squall_operator.kube.api import Kube
     from squall_operator.model import Decision
     from squall_operator.settings import Settings
     from squall_operator.status import Status

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from squall.kube.runs import AGAIN, DONE, run_id, run_key
 from squall.report.model import LiveState, RunnerState, Summary, VerdictSummary
 from squall_operator.conditions import complete
 from squall_operator.decide import decide
@@ -30,7 +31,6 @@ from squall_operator.model import (
     Trouble,
     WriteStatus,
 )
-from squall_operator.runs import AGAIN, DONE, run_id, run_key
 from squall_operator.status import Past, RunPhase, RunStatus, Status, Stop, read, write
 from squall_operator.times import stamp
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.kube.api import KubeError
+from squall.kube.paths import collection, named
 from squall.spec.base import API_VERSION
-from squall_operator.kube.api import FIELD_MANAGER, KubeError
-from squall_operator.kube.paths import collection, named
 from squall_operator.times import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from squall_operator.kube.api import Kube
+    from squall.kube.api import Kube
 
+FIELD_MANAGER: Final = "squall-operator"
+"""The operator, in the words of whoever asks who has changed a field or told an Event."""
 _LONGEST: Final = 1024
 
 

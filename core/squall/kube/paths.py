@@ -1,4 +1,4 @@
-"""Where the API server keeps the kinds that the operator has to do with."""
+"""Where the API server keeps the kinds that Squall has to do with."""
 
 from __future__ import annotations
 

@@ -1,1 +1,0 @@
-"""The Kubernetes API: the only place that talks to it."""
