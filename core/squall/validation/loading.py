@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from squall.plan.cron import CronError, parse_cron
 from squall.spec import KINDS, LoadTest
 from squall.spec.document import Document, read_documents
 from squall.spec.effective import Effective, make_effective
-from squall.spec.modelcheck import check_model
+from squall.spec.modelcheck import check_model, problem_at
 from squall.spec.options import Options
 from squall.spec.problems import ManifestError, Problem
 from squall.spec.resources import head_problems, is_ours, metadata_problems
+from squall.spec.schedule import LoadTestScheduleSpec
 from squall.spec.sources import Source, read_sources
 from squall.spec.tree import Leaf, MapNode, Node, find, plain, text_at
 from squall.spec.variants import variant_names
@@ -225,10 +227,25 @@ def _variant_problems(root: Node, source: Source, options: Options, known: list[
 def _other_kind(root: Node, kind: str, source: Source, options: Options) -> list[Problem]:
     _, _, problems = check_model(KINDS[kind], root)
     problems += metadata_problems(root)
+    if kind == "LoadTestSchedule":
+        problems += _cron_problems(root, problems)
     template = find(root, "spec", "loadTestTemplate", "spec")
     if kind == "LoadTestSchedule" and isinstance(template, MapNode) and isinstance(root, MapNode):
         problems += _template_problems(root, template, source, options, problems)
     return problems
+
+
+def _cron_problems(root: Node, known: list[Problem]) -> list[Problem]:
+    """What a pattern cannot see: whether the times exist, and the zone."""
+    text = text_at(root, "spec", "schedule")
+    zone = text_at(root, "spec", "timeZone")
+    if text is None or any(problem.path in ("spec.schedule", "spec.timeZone") for problem in known):
+        return []
+    try:
+        parse_cron(text, zone if zone is not None else LoadTestScheduleSpec.model_fields["time_zone"].default)
+    except CronError as error:
+        return [problem_at(root, ("spec", error.key), f"{error}", error.hint)]
+    return []
 
 
 def _template_problems(
