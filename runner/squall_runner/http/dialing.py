@@ -113,7 +113,10 @@ async def dial(  # noqa: PLR0917 - two callers
         if exhausted:
             # Trying again at once would find nothing either, and take the core from those that have connections.
             await asyncio.sleep(max(0.0, min(_EXHAUSTED_SECONDS, deadline - clock())))
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it holds this frame, and would until a garbage collection
     finally:
         phases.connect = clock() - begun
 

@@ -13,6 +13,8 @@ from typing import Final
 
 DNS: Final = "dns"
 """The host name has no address, or no answer came in time."""
+FORBIDDEN: Final = "forbidden"
+"""A policy does not let load go there."""
 CONNECT_REFUSED: Final = "connect_refused"
 """Nothing listens on the port."""
 CONNECT_TIMEOUT: Final = "connect_timeout"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from httptools import HttpResponseParser
+
 from squall_runner.http.errors import PROTOCOL, RequestError, lost
 from squall_runner.http.headers import Headers
 from squall_runner.http.receiving import Receiving
@@ -96,9 +98,10 @@ class Connection(Receiving):
     # The rest of the event loop's interface.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keeps the transport."""
+        """Keeps the transport, and makes ready to read."""
         # uvloop's transports have the interface, not the base class.
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = HttpResponseParser(self)
         self._deadlines.members.add(self)
 
     def eof_received(self) -> bool:

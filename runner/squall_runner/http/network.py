@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from squall_runner.http.deadlines import Deadlines
 from squall_runner.http.dialing import FAREWELL_SECONDS, Paused, Phases, dial, secure
 from squall_runner.http.errors import TIMEOUT, RequestError, lost
+from squall_runner.http.guard import GuardedResolver
 from squall_runner.http.http1 import Connection
 from squall_runner.http.limits import Limits
 from squall_runner.http.proxy import ForwardedConnection, Proxy
@@ -67,6 +68,7 @@ class NetworkOptions:
         max_redirects: How many are followed when a request does not say it.
         proxy: The way to all hosts that it serves; None: all are reached directly.
         shared_connections: All clients together have at most so many to an origin; None: each has its own.
+        allowed_hosts: The patterns of each policy that says where load may go (`squall.spec.hosts`).
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -76,6 +78,7 @@ class NetworkOptions:
     max_redirects: int = 10
     proxy: Proxy | None = None
     shared_connections: int | None = None
+    allowed_hosts: tuple[tuple[str, ...], ...] = ()
 
 
 class Network:
@@ -102,6 +105,9 @@ class Network:
         self.stats = NetworkStats()
         self._deadlines = Deadlines(clock)
         self._resolver = resolver or Resolver(clock, ttl=self.options.dns_ttl)
+        self._guard: GuardedResolver | None = None
+        if self.options.allowed_hosts:
+            self._resolver = self._guard = GuardedResolver(self._resolver, self.options.allowed_hosts, clock)
         self._context: ResumingContext | None = None
         self._proxy_context: ResumingContext | None = None
         self._all_closed: asyncio.Future[None] | None = None
@@ -189,6 +195,21 @@ class Network:
             transport.abort()
         finally:
             release()
+
+    async def permit(self, origin: Origin) -> None:
+        """Sees whether policies let load go to an origin, and to the proxy on the way there.
+
+        Raises:
+            RequestError: They do not (`forbidden`).
+            OSError: A name has no address.
+        """
+        if self._guard is None:
+            return
+        proxy = self._proxy_for(origin)
+        if proxy is not None:
+            self._guard.permit_name(origin.host)
+        first = origin if proxy is None else proxy.origin
+        await self._guard.resolve(first.host, first.port)
 
     def remember_session(self, connection: Channel) -> None:
         """Keeps the TLS session of a connection; to be called when its first response has come.
@@ -296,6 +317,8 @@ class Network:
         """Opens the way to an origin up to where the origin's own TLS would begin, for whoever gets it then."""
         if proxy is None:
             return await dial(protocol, origin, origin.host, self._resolver, self.clock, deadline, phases)
+        if self._guard is not None:
+            self._guard.permit_name(origin.host)
         first = Paused() if proxy.origin.tls else protocol
         name = f"the proxy {proxy.origin.host}"
         transport = await dial(first, proxy.origin, name, self._resolver, self.clock, deadline, phases)

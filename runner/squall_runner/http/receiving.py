@@ -105,7 +105,8 @@ class Receiving(asyncio.Protocol):
         # taken for the answer to the next request.
         self._permits: list[None] = []
         self.on_message_begin = self._permits.pop
-        self._parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser
+        """Made with the transport: it holds this object, which nothing would free if it was never connected."""
         self._head = b""
         self._status = 0
         self._keep_alive = False

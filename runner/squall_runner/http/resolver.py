@@ -95,7 +95,10 @@ class Resolver:
         if task is None:
             task = self._asking[key] = asyncio.get_running_loop().create_task(self._answer(key))
             task.add_done_callback(lambda done: self._answered(key, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            del task  # a failure of it holds this frame, and would until a garbage collection
 
     async def _answer(self, key: tuple[str, int]) -> _Entry:
         addresses = list(await self._lookup(*key))
