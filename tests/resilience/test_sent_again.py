@@ -225,6 +225,35 @@ async def test_retries_end_with_the_load():
     assert measured.count("iterations_interrupted") == 5
 
 
+@pytest.mark.parametrize("kind", ["http", "poll"])
+async def test_no_pause_begins_after_a_stop(kind: str):
+    """What is in flight at a stop may finish; whoever would pause then, to ask again, is done."""
+    release = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        await release.wait()
+        return web.json_response({}, status=503 if kind == "http" else 200)
+
+    steps = {
+        "http": get(),
+        "poll": polling(until="false", interval="60s", deadline="1h", http={"url": "/get"}),
+    }
+    async with target() as server:
+        server.answers["/get"] = answer
+        test = with_retry(server.url, [steps[kind]], {"initial": "60s", "backoff": {"max": "60s"}})
+        async with prepared(test, Told()) as engine:
+            run = asyncio.create_task(engine.drive(time.monotonic_ns()))
+            while not server.seen:
+                await asyncio.sleep(0.01)
+            engine.stop(3600)
+            release.set()
+            await asyncio.wait_for(run, 10)
+            measured = Measured().take(engine.measure(0))
+        assert len(server.seen) == 1
+    assert measured.count("http_retries") == 0
+    assert measured.count("iterations_interrupted") == 1
+
+
 async def test_python_functions_retry_as_the_manifest_says(tmp_path):
     file = tmp_path / "steps.py"
     file.write_text("async def ask(vu):\n    await vu.http('GET', '/get')\n")

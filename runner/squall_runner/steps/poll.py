@@ -16,7 +16,7 @@ from squall.spec.base import fraction, seconds
 from squall.spec.steps import MIN_INTERVAL
 from squall_runner.resilience.backoff import asked_pause, growing
 from squall_runner.steps.context import Compiled
-from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB
+from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Outcome, compile_options, error_of
 from squall_runner.steps.request import compile_request
 from squall_runner.steps.sending import STALE, Guard, count_retry, exchange
@@ -78,6 +78,8 @@ class _Job:
             if clock() + pause >= end:
                 error, message = JOB, f"not done within {self.deadline:g} s, after {polls} polls"
                 break
+            if vu.root.halted:  # nothing could come after the pause
+                raise Halted
             vu.ready = clock() + pause
             await wait(pause, clock)
         latency = clock() - begun

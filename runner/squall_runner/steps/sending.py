@@ -343,6 +343,8 @@ class Guard:
         return response, True
 
     async def _pause(self, vu: Vu, seconds: float) -> None:
+        if vu.root.halted:  # nothing could come after it
+            raise Halted
         await wait(seconds, self.site.ctx.clock)
         vu.root.yields += 1
 
