@@ -84,6 +84,16 @@ def test_a_repeated_or_older_snapshot_changes_nothing():
     assert store.total(VUS) == Gauge(2.0, 1.0, 2.0)
 
 
+def test_a_gauge_counts_once_in_each_slot_whatever_the_order():
+    store, snapshots = SlotStore(keep=20_000), {}
+    for slot in (0, 3, 5, 4_090, 9_000, 9_001):
+        snapshots[slot] = Runner().add("vus", float(slot)).snapshot(slot)
+    for slot in (3, 0, 5, 3, 0, 5, 4_090, 0, 3, 5, 9_001, 9_000, 9_000, 9_001):
+        store.add(snapshots[slot])
+    for slot in snapshots:
+        assert store.window(VUS, slot, slot) == Gauge(float(slot), float(slot), float(slot))
+
+
 def test_a_late_snapshot_adds_to_its_own_slot_though_that_was_read_before():
     store, early, late = SlotStore(keep=5), Runner(0), Runner(1)
     for slot in range(3):
@@ -279,6 +289,24 @@ def test_a_hub_that_lacks_only_the_last_slots_is_sent_only_those():
     assert decode(base).counters == [(0, 3.0)]
     with pytest.raises(ValueError, match="at least one"):
         Retention(0)
+
+
+def test_each_histogram_is_replayed_as_it_was_sent_whatever_form_it_had_before():
+    runner, retention, sent = Runner(), Retention(4), []
+    for slot, values in enumerate([[1.0], [1.0], [1.0] * 300, [0.001, 1.0], [], [1.0], [0.0], [2.0] * 9]):
+        runner.add("http_reqs", 1.0)
+        if values:
+            runner.add("http_req_duration", *values, scenario="a").add("http_req_waiting", *values)
+        sent.append(decode(retention.add(runner.snapshot(slot))))
+        base, recent = [], [decode(data) for data in retention.replay()]
+        if slot >= 4:
+            base, recent = recent[:1], recent[1:]
+        assert recent == sent[-4:]
+        for frame in base:
+            latest = {series: wire for each in sent[:-4] for series, wire in each.trends}
+            assert dict(frame.trends) == latest
+            assert frame.defs == [definition for each in sent[:-4] for definition in each.defs]
+            assert frame.counters == [(0, slot - 3.0)]
 
 
 def test_what_was_folded_is_in_no_window():

@@ -4,10 +4,11 @@ A fresh hub needs the totals, the last seconds one by one for its windows, and, 
 as they stood when that moment had come. Keeping every snapshot of a long run would grow without bound, so a runner
 keeps the last N, folds older ones into one base, and notes the base once at each of a few anchors.
 
-All of it is held for the rare hub that restarts, in every runner, in the memory that the load needs. So it is small: snapshots
-are kept compressed (cumulative counts of neighbouring buckets have much in common), and the base holds histograms as the
-bytes they were sent as. Definitions are the largest part by far, as objects ten times what they are on the wire, and never
-change: they stay compressed, and are not even decoded.
+All of it is held for the rare hub that restarts, in every runner, in the memory that the load needs. So it is small. Snapshots
+are kept compressed, after the counts of each histogram were combined with those of the snapshot before, by exclusive or:
+what did not change in this second becomes zero. Cumulative counts themselves have ever more digits, the longer a run lasts.
+The base holds histograms as the bytes they were sent as. Definitions are the largest part by far, as objects ten times what they
+are on the wire, and never change: they stay compressed, and are not even decoded.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from squall.metrics.snapshot import CounterWire, GaugeWire, RateWire, Snapshot, encode
+from squall.metrics.snapshot import CounterWire, GaugeWire, RateWire, Snapshot, TrendWire, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _LEVEL: Final = 1
 """Of compression: a snapshot is made each second, between requests that are to be on time."""
@@ -43,14 +44,19 @@ class Retention:
         self._recent: deque[tuple[int, bytes]] = deque()
         self._anchored: list[bytes] = []
         self._base: _Base | None = None
+        self._last: dict[int, TrendWire] = {}
+        """The histograms of the last snapshot: what those of the next are combined with."""
+        self._folded: dict[int, TrendWire] = {}
+        """Those of the snapshot before the first of the recent ones."""
 
     def add(self, snapshot: Snapshot) -> bytes:
         """Keep the snapshot of the next slot; returns it encoded, ready to be sent."""
-        data = encode(snapshot)
-        self._recent.append((snapshot.slot, _compressed(data)))
+        news = msgspec.structs.replace(snapshot, trends=_apart(snapshot.trends, self._last))
+        self._last = dict(snapshot.trends)
+        self._recent.append((snapshot.slot, _compressed(encode(news))))
         while len(self._recent) > self._slots:
             self._fold(*self._recent.popleft())
-        return data
+        return encode(snapshot)
 
     def replay(self, after: int | None = None) -> list[bytes]:
         """The encoded snapshots to send, in order.
@@ -59,11 +65,15 @@ class Retention:
             after: The last slot that the hub says it has of this attempt, without gaps; None for a hub that has nothing.
                 A hub may be sent more than it lacks: what it has already does no harm.
         """
-        if after is not None and self._recent and self._recent[0][0] <= after + 1:
-            return [zlib.decompress(kept) for slot, kept in self._recent if slot > after]
+        recent, before = [], self._folded
+        for slot, kept in self._recent:
+            frame = _restored(kept, before)
+            before = dict(frame.trends)
+            recent.append((slot, _ENCODER.encode(frame)))
+        if after is not None and recent and recent[0][0] <= after + 1:
+            return [data for slot, data in recent if slot > after]
         base = [self._base.encoded()] if self._base else []
-        anchored, recent = self._anchored, [kept for _, kept in self._recent]
-        return [*map(zlib.decompress, anchored), *base, *map(zlib.decompress, recent)]
+        return [*map(zlib.decompress, self._anchored), *base, *(data for _, data in recent)]
 
     def _fold(self, slot: int, kept: bytes) -> None:
         while self._anchors and slot > self._anchors[0]:
@@ -72,7 +82,9 @@ class Retention:
                 self._anchored.append(_compressed(self._base.encoded()))
         if self._base is None:
             self._base = _Base()
-        self._base.fold(_DECODER.decode(zlib.decompress(kept)))
+        frame = _restored(kept, self._folded)
+        self._folded = dict(frame.trends)
+        self._base.fold(frame)
 
 
 _NONE: Final = msgspec.Raw(b"\x90")
@@ -80,7 +92,7 @@ _NONE: Final = msgspec.Raw(b"\x90")
 
 
 class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A `Snapshot` whose definitions and histograms stay as they are encoded."""
+    """A `Snapshot` whose definitions stay as they are encoded."""
 
     runner: int
     attempt: str
@@ -89,7 +101,13 @@ class _Frame(msgspec.Struct, frozen=True, omit_defaults=True):
     counters: list[CounterWire] = []
     rates: list[RateWire] = []
     gauges: list[GaugeWire] = []
-    trends: list[tuple[int, msgspec.Raw]] = []
+    trends: list[tuple[int, TrendWire]] = []
+
+
+class _Folded(_Frame, frozen=True, omit_defaults=True):
+    """A folded `Snapshot` whose histograms were encoded before."""
+
+    trends: list[tuple[int, msgspec.Raw]] = []  # type: ignore[assignment]  # never decoded: an encoder is all that sees it
     folded: bool = False
 
 
@@ -118,8 +136,7 @@ class _Base:
             self._defs.append(_compressed(b"".join(map(bytes, defs))))
         self._counters.update(frame.counters)
         self._rates.update((series, (hits, total)) for series, hits, total in frame.rates)
-        # Copies: what was decoded would keep the whole snapshot.
-        self._trends.update((series, bytes(wire)) for series, wire in frame.trends)
+        self._trends.update((series, _ENCODER.encode(wire)) for series, wire in frame.trends)
         for series, last, low, high in frame.gauges:
             known = self._gauges.get(series, (last, low, high))
             self._gauges[series] = (last, min(low, known[1]), max(high, known[2]))
@@ -128,7 +145,7 @@ class _Base:
     def encoded(self) -> bytes:
         """One snapshot that stands for all of them."""
         return _ENCODER.encode(
-            _Frame(
+            _Folded(
                 runner=self._latest.runner,
                 attempt=self._latest.attempt,
                 slot=self._latest.slot,
@@ -149,3 +166,36 @@ def _array(count: int, items: bytes) -> msgspec.Raw:
 
 def _compressed(data: bytes) -> bytes:
     return zlib.compress(data, _LEVEL)
+
+
+def _restored(kept: bytes, before: Mapping[int, TrendWire]) -> _Frame:
+    """What was kept of a snapshot, with its histograms as they were."""
+    frame = _DECODER.decode(zlib.decompress(kept))
+    return msgspec.structs.replace(frame, trends=_apart(frame.trends, before))
+
+
+def _apart(
+    trends: Iterable[tuple[int, TrendWire]], before: Mapping[int, TrendWire]
+) -> list[tuple[int, TrendWire]]:
+    """Histograms, combined with what they were before where they have the same form; done again, it is undone."""
+    return [
+        (series, wire if series not in before else _combined(wire, before[series])) for series, wire in trends
+    ]
+
+
+def _combined(wire: TrendWire, before: TrendWire) -> TrendWire:
+    counts = wire.counts
+    same = wire.offset == before.offset and wire.width == before.width and wire.places == before.places
+    if not same or len(counts) != len(before.counts):
+        return wire
+    news = int.from_bytes(counts, "little") ^ int.from_bytes(before.counts, "little")
+    return TrendWire(
+        wire.offset,
+        wire.width,
+        news.to_bytes(len(counts), "little"),
+        wire.places,
+        wire.zero,
+        wire.sum,
+        wire.min,
+        wire.max,
+    )
