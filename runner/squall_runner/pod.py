@@ -63,6 +63,7 @@ def read(folder: Path, environ: Mapping[str, str]) -> tuple[Assignment, ...]:
             name: str(_file(folder, Path(shared.scratch), name, content))
             for name, content in shared.files.items()
         },
+        allowed_hosts=shared.allowed_hosts,
     )
     planned = template.manifest.get("spec", {}).get("shards", 1)
     if planned != shared.shards:

@@ -181,6 +181,7 @@ def assignment(
     variables: dict[str, Any] | None = None,
     secrets: dict[str, str] | None = None,
     files: dict[str, Path] | None = None,
+    allowed_hosts: tuple[tuple[str, ...], ...] = (),
 ) -> Assignment:
     return Assignment(
         run="run-1",
@@ -192,6 +193,7 @@ def assignment(
         variables=variables or {},
         secrets=secrets or {},
         files={name: str(path) for name, path in (files or {}).items()},
+        allowed_hosts=allowed_hosts,
     )
 
 

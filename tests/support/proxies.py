@@ -151,6 +151,8 @@ def proxy_server(
         for client in clients:
             client.cancel()
         await asyncio.gather(*clients, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)  # closed transports let go of their sockets a round later
 
     def run() -> None:
         loop.set_exception_handler(lambda *_: None)  # clients vanish in every way here

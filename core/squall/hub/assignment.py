@@ -68,6 +68,7 @@ class PodAssignment(msgspec.Struct, frozen=True, kw_only=True):
         secrets: Names of its secret variables.
         files: Where each of `spec.files` lies.
         scratch: A folder that the pod may write to, for files that have to be put together.
+        allowed_hosts: See `Assignment.allowed_hosts`.
     """
 
     run: str
@@ -81,6 +82,7 @@ class PodAssignment(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
     files: dict[str, Content] = {}
     scratch: str = "/tmp"  # noqa: S108 - the pod's own, and nobody else is in it
+    allowed_hosts: tuple[tuple[str, ...], ...] = ()
 
 
 def deal(shards: Sequence[int], hands: int) -> tuple[tuple[int, ...], ...]:

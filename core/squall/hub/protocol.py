@@ -315,6 +315,8 @@ class Assignment(msgspec.Struct, frozen=True):
         exit_with_parent: End at once when standard input closes: the process that started this one is gone.
         hub_ca: A file with the certificates, in PEM, that alone vouch for a hub with `https://`; empty for those that the
             machine trusts.
+        allowed_hosts: For each policy that says where load may go, its patterns (`squall.spec.hosts`); connections have to
+            keep all of them. Empty when there is none.
     """
 
     run: str
@@ -328,3 +330,4 @@ class Assignment(msgspec.Struct, frozen=True):
     files: dict[str, str]
     exit_with_parent: bool = False
     hub_ca: str = ""
+    allowed_hosts: tuple[tuple[str, ...], ...] = ()

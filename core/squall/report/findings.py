@@ -89,6 +89,7 @@ _ERROR_ADVICE = {
     "connect_failed": "This machine or its network allowed no connection: the example says what was missing.",
     "dns": "The target's name could not be resolved from the runners.",
     "tls": "The TLS handshake failed: look at certificates and `http.tls`.",
+    "forbidden": "A LoadTestPolicy does not let load go there: look at redirects, and at the policy's `allowedHosts`.",
     "reset": "The target or something before it cut connections: look at its limits and restarts.",
     "closed": "The target closed connections without an answer: look at its limits and restarts.",
     "timeout": "Answers did not come within `timeout`: the target was saturated, or the timeout is too short.",

@@ -119,8 +119,8 @@ def _targets(http: HttpDefaults, base: dict[str, Any], scope: Scope) -> tuple[Ta
     return tuple(found)
 
 
-def make_network(manifest: Manifest, clock: Callable[[], float], shards: Sequence[int]) -> Network:
-    """The network with the manifest's settings, for a runner that carries these shards.
+def make_network(manifest: Manifest, clock: Callable[[], float], assignment: Assignment) -> Network:
+    """The network with the manifest's settings, for a runner that carries these shards and keeps these policies.
 
     Raises:
         LoadError: A file that TLS needs is not there, or the proxy is none.
@@ -141,7 +141,8 @@ def make_network(manifest: Manifest, clock: Callable[[], float], shards: Sequenc
         tls=tls,
         max_redirects=http.max_redirects,
         proxy=_proxy(manifest),
-        shared_connections=_shared_connections(manifest, shards),
+        shared_connections=_shared_connections(manifest, assignment.shards),
+        allowed_hosts=assignment.allowed_hosts,
     )
     network = Network(options, clock=clock)
     origins = [target.origin for target in manifest.targets]

@@ -26,7 +26,7 @@ from squall_runner.engine.examples import Examples
 from squall_runner.engine.limits import make_room
 from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
-from squall_runner.engine.preflight import Connectivity, check_reachable
+from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable
 from squall_runner.engine.scenario import ScenarioLoad, Shared
 from squall_runner.executors import Executor, make_executor
 from squall_runner.executors.base import OutOfData
@@ -114,7 +114,7 @@ class Engine:
 
     async def _prepare(self) -> None:
         self._manifest = manifest = read_manifest(self._assignment)
-        self._network = make_network(manifest, self._clock, self._assignment.shards)
+        self._network = make_network(manifest, self._clock, self._assignment)
         self._tokens = Tokens(
             self._network,
             timeout=seconds(manifest.spec.http.timeout),
@@ -216,8 +216,9 @@ class Engine:
     async def _preflight(self) -> None:
         manifest = self._manifest
         spec = manifest.spec.safety.connectivity
+        origins = {target.origin.key: target.origin for target in manifest.targets}
+        await check_permitted(self._need_network(), origins.values())
         if spec is None:
-            origins = {target.origin.key: target.origin for target in manifest.targets}
             await check_reachable(self._need_network(), origins.values())
             return
         scope = base_scope(manifest.base, manifest.secrets).with_secrets()

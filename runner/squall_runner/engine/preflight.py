@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from squall_runner.http import HttpClient, build
-from squall_runner.http.errors import RequestError
+from squall_runner.http.errors import FORBIDDEN, RequestError
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from squall_runner.http import Network, Origin, Request
 
 _CONNECT_SECONDS = 5.0
+
+
+async def check_permitted(network: Network, origins: Iterable[Origin]) -> None:
+    """See whether policies let load go to each origin.
+
+    Raises:
+        LoadError: One of them is not allowed.
+    """
+    for origin in origins:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                await network.permit(origin)
+        except RequestError as error:
+            raise _forbidden(error.message) from error
+        except (OSError, UnicodeError):
+            continue  # a name without an address leads nowhere; whoever connects will tell
+
+
+def _forbidden(reason: str) -> LoadError:
+    return LoadError(
+        "PolicyViolated", reason, "look at `allowedHosts` of the LoadTestPolicies, or change the target"
+    )
 
 
 async def check_reachable(network: Network, origins: Iterable[Origin]) -> None:
@@ -72,11 +94,13 @@ class Connectivity:
         self._interval = interval
         self._probe = probe
         self._mask = mask
+        self._forbidden = False
 
     async def check(self) -> str:
         """What is wrong; empty when nothing is."""
         response = await self._client.send(self._request, timeout=self._timeout)
         self._client.close()  # a fresh connection each time: that is what is asked
+        self._forbidden = response.error == FORBIDDEN
         if response.ok:
             return ""
         what = response.error_message or f"answered with {response.status} {response.reason}"
@@ -89,6 +113,8 @@ class Connectivity:
             LoadError: The target is not well.
         """
         wrong = await self.check()
+        if wrong and self._forbidden:
+            raise _forbidden(f"safety.connectivity: {wrong}")
         if wrong:
             message = f"the connectivity check failed: {wrong}"
             raise LoadError(
