@@ -8,7 +8,6 @@ second, with a queue behind them, and one that serves 40 requests at a time. Wri
 from __future__ import annotations
 
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from harness.numbers import Number, keep, show
 
 from squall.report.folder import read_summary
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from squall.report.model import CapacitySummary
 
 ROOT = Path(__file__).parent.parent
-OUT = ROOT / "build" / "bench" / "capacity.json"
 TARGET = ROOT / "tests" / "support" / "limitedtarget.py"
 GOAL_PERCENT = 5.0
 RATES = (500, 1237)
@@ -103,7 +102,7 @@ def searched(folder: Path, shards: int) -> dict[str, CapacitySummary]:
     return {found.scenario: found for found in read_summary(folders[0]).capacity}
 
 
-def numbers(shards: int, found: dict[str, CapacitySummary]) -> list[dict[str, Any]]:
+def numbers(shards: int, found: dict[str, CapacitySummary]) -> list[Number]:
     """The errors of what was found, in percent of what is true."""
     true = {f"rate-{rate}": (rate, f"{rate:,} requests/s") for rate in RATES}
     true["places"] = (PLACES, f"{PLACES} VUs")
@@ -113,13 +112,13 @@ def numbers(shards: int, found: dict[str, CapacitySummary]) -> list[dict[str, An
         error = 100 * abs(knee - limit) / limit
         on = f"{shards} shard{'s' * (shards > 1)}"
         rows.append(
-            {
-                "name": f"capacity of {text} on {on}: error (found {knee:,}; {ended})",
-                "value": round(error, 2),
-                "unit": "%",
-                "goal": f"<= {GOAL_PERCENT:g}",
-                "holds": error <= GOAL_PERCENT and ended == "found",
-            }
+            Number(
+                f"capacity of {text} on {on}: error (found {knee:,}; {ended})",
+                round(error, 2),
+                "%",
+                f"<= {GOAL_PERCENT:g}",
+                error <= GOAL_PERCENT and ended == "found",
+            )
         )
     return rows
 
@@ -128,12 +127,8 @@ def main() -> int:
     """Measure; 1 when a goal is missed."""
     with tempfile.TemporaryDirectory() as name:
         rows = [row for shards in (1, 3) for row in numbers(shards, searched(Path(name), shards))]
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(rows, indent=2) + "\n")
-    for row in rows:
-        print(f"{'ok  ' if row['holds'] else 'MISS'} {row['name']}: {row['value']} % (goal {row['goal']})")
-    print(f"written to {OUT.relative_to(ROOT)}")
-    return 0 if all(row["holds"] for row in rows) else 1
+    show(rows)
+    return keep("capacity", rows)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import msgspec
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))  # real servers and certificates are the tests' business as well
 
 from harness import generators, profiling  # noqa: E402
 from harness.generators import GENERATOR_CORE, TARGET_CORE, Measured, Timing, measure  # noqa: E402
+from harness.numbers import OUT, Number, at_least, at_most, keep  # noqa: E402
 from harness.target import Target, running_target  # noqa: E402
 from harness.tools import fetch, versions  # noqa: E402
 
@@ -35,31 +33,11 @@ if TYPE_CHECKING:
 
     from harness.generators import Maker
 
-OUT = ROOT / "build" / "bench" / "engine.json"
-TABLE = OUT.with_name("engine-table.md")
+TABLE = OUT / "engine-table.md"
 MIB = 1024 * 1024
 PEERS = {"squall": generators.squall, "k6": generators.k6, "wrk": generators.wrk, "locust": generators.locust}
 MEMORY = Timing(load=0, warm=12.0, watched=6.0)
 ARRIVALS = Timing(load=0, warm=20.0, watched=20.0)
-
-
-@dataclass
-class Number:
-    """A measured number; without a goal it is there to be read beside the others."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str = ""
-    holds: bool = True
-
-
-def at_least(name: str, value: float, unit: str, goal: float) -> Number:
-    return Number(name, value, unit, f">= {goal:g}", value >= goal)
-
-
-def at_most(name: str, value: float, unit: str, goal: float) -> Number:
-    return Number(name, value, unit, f"<= {goal:g}", value <= goal)
 
 
 Rounds = dict[str, list[Measured]]
@@ -233,25 +211,24 @@ def main() -> int:
     for tool in ("k6", "wrk", "nginx", "locust"):
         fetch(tool)
     began = time.monotonic()
-    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="squall-target-") as folder,
         running_target(Path(folder), TARGET_CORE) as target,
     ):
         if options.what == "profile":
-            profiling.show(target, OUT.with_name("engine-profile.md"))
+            profiling.show(target, OUT / "engine-profile.md")
             return 0
         numbers = [
             number for part in options.only.split(",") for number in PARTS[part](target, options.rounds)
         ]
-    OUT.write_bytes(msgspec.json.format(msgspec.json.encode([asdict(number) for number in numbers])))
     with_versions = (
         table(numbers) + "\n" + ", ".join(f"{name} {value}" for name, value in versions().items()) + "\n"
     )
     TABLE.write_text(with_versions, encoding="utf-8")
     print(with_versions)
-    print(f"written to {OUT.relative_to(ROOT)} in {time.monotonic() - began:.0f} s")
-    return 0 if all(number.holds for number in numbers) else 1
+    print(f"measured in {time.monotonic() - began:.0f} s")
+    return keep("engine", numbers)
 
 
 if __name__ == "__main__":

@@ -13,20 +13,18 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
 import yaml
+from harness.numbers import Number, keep, show
 
 from squall.metrics.histogram import Histogram
 from squall.report.folder import read_summary
 from squall.report.model import Summary
 
 ROOT = Path(__file__).parent.parent
-OUT = ROOT / "build" / "bench" / "local.json"
 SQUALL = [sys.executable, "-m", "squall.cli.main"]
 BODY = json.dumps({"token": "t" * 20, "assetId": 1, "nftId": 1, "nfts": [{"id": 1}], "status": "ok"}).encode()
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
@@ -34,15 +32,6 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 
     BODY,
 )
 FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-
-
-@dataclass
-class Number:
-    name: str
-    value: float
-    unit: str
-    goal: str
-    holds: bool
 
 
 class Target(asyncio.Protocol):
@@ -248,14 +237,8 @@ async def measure() -> list[Number]:
 
 def main() -> int:
     numbers = asyncio.run(measure())
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_bytes(msgspec.json.format(msgspec.json.encode([asdict(number) for number in numbers])))
-    for number in numbers:
-        print(
-            f"{'ok  ' if number.holds else 'MISS'} {number.name}: {number.value:.4g} {number.unit} (goal {number.goal})"
-        )
-    print(f"written to {OUT.relative_to(ROOT)}")
-    return 0 if all(number.holds for number in numbers) else 1
+    show(numbers)
+    return keep("local", numbers)
 
 
 if __name__ == "__main__":

@@ -22,24 +22,22 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-
-import msgspec
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))  # processes that end with the bench are the tests' business as well
 
 from harness.generators import GENERATOR_CORE, TARGET_CORE  # noqa: E402
+from harness.numbers import OUT, Number, at_least, at_most, keep, show  # noqa: E402
 from harness.watch import runners, tree  # noqa: E402
 from support.processes import Process, free_ports  # noqa: E402
 
 from squall.report.folder import read_summary  # noqa: E402
 from squall.report.model import Summary  # noqa: E402
 
-OUT = ROOT / "build" / "bench" / "soak.json"
-SAMPLES = OUT.with_suffix(".csv")
+SAMPLES = OUT / "soak.csv"
 ENDLESS = ROOT / "bench" / "endless"
 GOAL = 0.2
 """MB a minute, of all processes together."""
@@ -51,17 +49,6 @@ _ERRORS = 8
 """The target and the manifest provoke at least so many classes of failures."""
 _READY_SECONDS = 60.0
 _END_SECONDS = 60.0
-
-
-@dataclass
-class Number:
-    """A measured number; without a goal it is there to be read beside the others."""
-
-    name: str
-    value: float
-    unit: str
-    goal: str = ""
-    holds: bool = True
 
 
 @dataclass
@@ -138,11 +125,7 @@ def numbers(samples: dict[str, Samples], summary: Summary, seconds: float) -> li
     warm = min(WARM_SECONDS, seconds / 2)
     whole = samples["all processes"]
     slope = whole.slope(warm)
-    found = [
-        Number(
-            "soak: slope of resident memory, all processes", slope, "MB/min", f"<= {GOAL:g}", slope <= GOAL
-        )
-    ]
+    found = [at_most("soak: slope of resident memory, all processes", slope, "MB/min", GOAL)]
     for name, each in samples.items():
         if name != "all processes":
             found.append(Number(f"soak: slope of resident memory, {name}", each.slope(warm), "MB/min"))
@@ -156,7 +139,7 @@ def numbers(samples: dict[str, Samples], summary: Summary, seconds: float) -> li
     found.append(Number("soak: requests", requests, ""))
     found.append(Number("soak: requests per second", requests / summary.timings.load_seconds, "1/s"))
     classes = float(len({error.error for error in summary.errors}))
-    found.append(Number("soak: classes of failures met", classes, "", f">= {_ERRORS}", classes >= _ERRORS))
+    found.append(at_least("soak: classes of failures met", classes, "", _ERRORS))
     minutes = (whole.at[-1] + 1.0) / 60
     found.append(
         Number("soak: time watched", minutes, "min", f">= {seconds / 60:g}", minutes >= seconds / 60 - 0.2)
@@ -205,15 +188,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Watch the memory of a long run at full rate.")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long it is watched (default: 10)")
     minutes = parser.parse_args().minutes
-    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.mkdir(parents=True, exist_ok=True)
     found = soak(minutes)
-    OUT.write_bytes(msgspec.json.format(msgspec.json.encode([asdict(number) for number in found])))
-    for number in found:
-        goal = f" (goal {number.goal})" if number.goal else ""
-        state = "ok  " if number.holds else "MISS"
-        print(f"{state} {number.name}: {number.value:,.4g} {number.unit}{goal}")
-    print(f"written to {OUT.relative_to(ROOT)}")
-    return 0 if all(number.holds for number in found) else 1
+    show(found)
+    return keep("soak", found)
 
 
 if __name__ == "__main__":
