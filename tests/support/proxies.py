@@ -53,23 +53,25 @@ class ProxyServer:
         self.connections += 1
         wrapped = writer.get_extra_info("ssl_object")
         self.resumed += bool(wrapped and wrapped.session_reused)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
-                self.heads.append(head)
-                if self.fault is not None:
-                    await self.fault(reader, writer)
-                    break
-                if not self._may(head):
-                    writer.write(
-                        b"HTTP/1.1 407 Proxy Authentication Required\r\n"
-                        b"Proxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
-                    )
-                    continue
-                if head.startswith("CONNECT "):
-                    await self._tunnel(head, reader, writer)
-                    break
-                await self._forward(head, reader, writer)
-        writer.close()
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
+                    self.heads.append(head)
+                    if self.fault is not None:
+                        await self.fault(reader, writer)
+                        break
+                    if not self._may(head):
+                        writer.write(
+                            b"HTTP/1.1 407 Proxy Authentication Required\r\n"
+                            b"Proxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+                        )
+                        continue
+                    if head.startswith("CONNECT "):
+                        await self._tunnel(head, reader, writer)
+                        break
+                    await self._forward(head, reader, writer)
+        finally:
+            writer.close()  # also when it is cancelled
         with suppress(OSError):
             await writer.wait_closed()
 
