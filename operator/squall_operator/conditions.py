@@ -14,6 +14,8 @@ from squall_operator.status import Condition, Status
 from squall_operator.times import stamp
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from squall_operator.model import Observed
 
 _UNDER_WAY: Final = frozenset({"Queued", "Launching", "Starting", "Running", "Stopping"})
@@ -35,31 +37,44 @@ def complete(status: Status, seen: Observed, reason: str = "") -> Status:
         "Reconciling": phase in _UNDER_WAY,
         "Stalled": phase in _BAD_ENDS,
     }
-    before = {each.type: each for each in seen.status.conditions}
-    conditions = tuple(
-        _condition(kind, "True" if holds else "False", word, status.message, before.get(kind), seen)
-        for kind, holds in wanted.items()
-    )
+    conditions = build(wanted, (word, status.message), seen.status.conditions, (seen.now, seen.generation))
     return msgspec.structs.replace(status, conditions=conditions, observed_generation=seen.generation)
 
 
-def _condition(  # noqa: PLR0917 - the parts of a condition
-    kind: str,
-    state: Literal["True", "False"],
-    reason: str,
-    message: str,
-    before: Condition | None,
-    seen: Observed,
-) -> Condition:
-    same = before is not None and before.status == state
-    return Condition(
-        type=kind,
-        status=state,
-        reason=reason,
-        message=message,
-        last_transition_time=before.last_transition_time if before and same else stamp(seen.now),
-        observed_generation=seen.generation,
+def build(
+    wanted: Mapping[str, bool],
+    words: tuple[str, str],
+    before: Iterable[Condition],
+    seen: tuple[float, int],
+) -> tuple[Condition, ...]:
+    """Conditions that share a reason.
+
+    Args:
+        wanted: Whether each holds.
+        words: The reason, one CamelCase word, and the message.
+        before: As they were: one that has not changed keeps its time.
+        seen: The moment, Unix time, and the generation that they are about.
+    """
+    known = {each.type: each for each in before}
+    now, generation = seen
+    return tuple(
+        Condition(
+            type=kind,
+            status=state,
+            reason=words[0],
+            message=words[1],
+            last_transition_time=old.last_transition_time if old and old.status == state else stamp(now),
+            observed_generation=generation,
+        )
+        for kind, state, old in _states(wanted, known)
     )
+
+
+def _states(
+    wanted: Mapping[str, bool], known: Mapping[str, Condition]
+) -> Iterator[tuple[str, Literal["True", "False"], Condition | None]]:
+    for kind, holds in wanted.items():
+        yield kind, "True" if holds else "False", known.get(kind)
 
 
 def reason_of(status: Status) -> str:

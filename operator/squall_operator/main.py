@@ -14,7 +14,7 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -32,9 +32,10 @@ from squall_operator.model import Deadlines
 from squall_operator.reconcile import Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
 from squall_operator.telemetry import Telemetry, configure_logs, serve
+from squall_operator.timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
 _SETTLE_SECONDS: Final = 3.0
 """What the watches may take to show what is there; before, a Job that is not known yet would seem to be missing."""
@@ -135,7 +136,8 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
             reconciler.heard(run)
 
     hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca, heard)
-    actor = Actor(kube, hubs, Events(kube, time.time), settings)
+    events = Events(kube, time.time)
+    actor = Actor(kube, hubs, events, settings)
     reconciler = Reconciler(
         settings,
         kube=kube,
@@ -146,6 +148,14 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
         clock=time.monotonic,
         wall=time.time,
     )
+    timetable = Timetable(
+        kube=kube, seen=seen, events=events, telemetry=telemetry, clock=time.monotonic, wall=time.time
+    )
+
+    def saw(plural: str, body: Mapping[str, Any], gone: bool) -> None:  # noqa: FBT001 - the watch's form
+        reconciler.saw(plural, body, gone=gone)
+        timetable.saw(plural, body)
+
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
     began = time.monotonic()
@@ -155,7 +165,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
 
     def read() -> None:
         telemetry.gauge(
-            waiting=reconciler.queue.waiting,
+            waiting=reconciler.queue.waiting + timetable.queue.waiting,
             phases=Counter(
                 (each.get("status") or {}).get("phase", "New") for each in seen.all(cache.LOAD_TESTS)
             ),
@@ -166,9 +176,9 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     hubs.start()
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
     works: list[Awaitable[None]] = [
-        watch(settings, lambda plural, body, gone: reconciler.saw(plural, body, gone=gone)),
+        watch(settings, saw),
         leadership.run(),
-        _lead(leadership, reconciler, telemetry),
+        _lead(leadership, (reconciler, timetable), telemetry),
         _until(told),
     ]
     tasks = [asyncio.ensure_future(work) for work in works]
@@ -190,14 +200,15 @@ async def _until(told: asyncio.Event) -> None:
     await told.wait()
 
 
-async def _lead(leadership: Leadership, reconciler: Reconciler, telemetry: Telemetry) -> None:
+async def _lead(leadership: Leadership, parts: tuple[Reconciler, Timetable], telemetry: Telemetry) -> None:
     """Work whenever this process leads, and only then."""
     while True:
         await leadership.leads.wait()
         await asyncio.sleep(_SETTLE_SECONDS)
         telemetry.leading(leads=True)
-        reconciler.look_at_all()
-        work = asyncio.create_task(reconciler.queue.run())
+        for part in parts:
+            part.look_at_all()
+        work = asyncio.create_task(_work(parts))
         try:
             while leadership.is_leader and not work.done():  # noqa: ASYNC110 - leadership also ends by time
                 await asyncio.sleep(0.2)
@@ -205,6 +216,12 @@ async def _lead(leadership: Leadership, reconciler: Reconciler, telemetry: Telem
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             telemetry.leading(leads=False)
+
+
+async def _work(parts: tuple[Reconciler, Timetable]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for part in parts:
+            group.create_task(part.queue.run())
 
 
 if __name__ == "__main__":
