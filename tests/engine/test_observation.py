@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +38,21 @@ async def observation(clocks: Clocks, notes: list[Any]) -> tuple[SelfObservation
         clock=lambda: clocks.now,
     )
     return watch, recorder, network
+
+
+async def test_a_tick_from_before_a_standstill_is_no_sign_that_the_loop_turns() -> None:
+    """A process can be frozen when the ticker has been woken and not yet run: a stop may still be waiting then."""
+    control = Control()
+    ticking = SelfObservation(Recorder(0, "a"), Network(), control)._tick()
+    woken = ticking.send(None)
+    control.beat = frozen = time.monotonic() - 2 * control.standstill
+    woken.set_result(None)
+    again = ticking.send(None)
+    assert control.beat == frozen
+    again.set_result(None)
+    ticking.send(None)
+    assert control.beat > frozen
+    ticking.close()
 
 
 @pytest.mark.parametrize(

@@ -125,13 +125,17 @@ class SelfObservation:
         self._steps.value += 1
 
     async def _tick(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop, control = asyncio.get_running_loop(), self._control
         clock = time.monotonic
         while True:
             due = clock() + _TICK
             await asyncio.sleep(_TICK)
+            now = clock()
+            if now - control.beat > control.standstill:
+                # Perhaps woken before the standstill and only run after it: the turn that began before it still goes on.
+                await asyncio.sleep(_RESOLUTION)
+            control.beat = clock()
             # A late answer stands for all the ticks that it swallowed, as each of them would have been late.
-            self._control.beat = now = clock()
             lag = max(0.0, now - due - _RESOLUTION)
             self._lag.add(lag)
             while lag > _TICK and loop.is_running():
