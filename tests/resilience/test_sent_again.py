@@ -28,14 +28,15 @@ def get(name: str = "get", **http: Any) -> dict[str, Any]:
     return {"name": name, "http": {"url": f"/{name}", **http}, "onError": "continue"}
 
 
-def failing(times: int, status: int = 503, headers: dict[str, str] | None = None) -> Any:
-    """Fails so often, then works."""
+def failing(times: int, status: int = 503, asks_to_wait: Callable[[], str] | None = None) -> Any:
+    """Fails so often, then works; a failure may come with a `Retry-After`."""
     left = times
 
     async def handle(_: web.Request) -> web.Response:
         nonlocal left
         left -= 1
         if left >= 0:
+            headers = {"Retry-After": asks_to_wait()} if asks_to_wait is not None else {}
             return web.json_response({}, status=status, headers=headers)
         return web.json_response({"token": "t"})
 
@@ -100,7 +101,7 @@ def in_a_second() -> str:
 @pytest.mark.parametrize(("asked", "least"), [(lambda: "1", 0.99), (in_a_second, 0.9)])
 async def test_a_longer_retry_after_is_respected(asked: Callable[[], str], least: float):
     async with target() as server:
-        server.answers["/get"] = failing(1, 429, {"Retry-After": asked()})
+        server.answers["/get"] = failing(1, 429, asked)
         measured = await drive(with_retry(server.url, [get()]))
     first, second = server.seen
     assert least <= second.at - first.at < 5
@@ -285,7 +286,7 @@ async def test_a_poll_that_fails_is_sent_again():
 
 async def test_a_poll_told_to_come_back_is_no_retry():
     async with target() as server:
-        server.answers["/job"] = failing(5, 429, {"Retry-After": "0"})
+        server.answers["/job"] = failing(5, 429, lambda: "0")
         measured = await drive(with_retry(server.url, [polling()]))
     assert measured.count("http_retries") == 0
     assert measured.trend("poll_count").max == 6

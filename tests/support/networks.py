@@ -31,7 +31,7 @@ async def watched_network(
     before = _sockets()
     options = NetworkOptions(
         limits=Limits(max_head_bytes=65536, max_body_bytes=100_000),
-        connect_timeout=0.3,
+        connect_timeout=1.0,
         tls=tls or TlsOptions(),
         proxy=proxy,
         shared_connections=shared,
