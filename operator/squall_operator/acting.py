@@ -76,8 +76,8 @@ class Actor:
             case Mark(text):
                 path = named("loadtests", namespace, body["metadata"]["name"])
                 return await self._kube.merge(path, {"metadata": {"annotations": {DONE: text}}})
-            case Launch(run, hub):
-                await self._launch(body, checked, run, hub)
+            case Launch():
+                await self._launch(body, checked, action)
             case TellHub(run, hub):
                 await self._hubs.add(hub, self._run_spec(checked, run))
             case TellLost(run, hub, runner, message):
@@ -101,11 +101,13 @@ class Actor:
         whole = {
             "apiVersion": API_VERSION,
             "kind": "LoadTest",
-            # With the UID, a LoadTest that was deleted and made anew meanwhile does not get the status of the old one.
+            # With the UID, a LoadTest that was deleted and made anew meanwhile does not get the status of the old one. With the
+            # version, nobody writes what was decided from an older state: neither a watch that is behind, nor a former leader.
             "metadata": {
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
                 "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
             },
             "status": status,
         }
@@ -113,11 +115,11 @@ class Actor:
 
     # -- making and unmaking runs -----------------------------------------------------------------------------
 
-    async def _launch(self, body: Mapping[str, Any], checked: Checked, run: str, hub: str) -> None:
+    async def _launch(self, body: Mapping[str, Any], checked: Checked, launch: Launch) -> None:
         """Make everything that pods need, then the pods: none may come before what it waits for."""
         assert checked.test is not None, "only what is right is launched"
         assert checked.plan is not None, "only what is right is launched"
-        owner, test = _owner(body), checked.test
+        owner, test, run, hub = _owner(body), checked.test, launch.run, launch.hub
         given = RunInputs(
             run=run,
             hub=hub,
@@ -127,6 +129,7 @@ class Actor:
             spec=test.model.spec,
             variables=test.variables,
             processes=checked.processes,
+            allowed_hosts=launch.hosts,
         )
         inputs = build_inputs(owner, given)
         job = build_job(
@@ -138,12 +141,19 @@ class Actor:
         await self._make(owner.namespace, job)
 
     async def _make(self, namespace: str, body: Json) -> None:
-        """Create an object; one of that name is there because this was done before."""
+        """Create an object; one of that name is there because this was done before.
+
+        Raises:
+            KubeError: It was refused, or one of an earlier run is still going.
+        """
         plural = {"PodDisruptionBudget": "poddisruptionbudgets"}.get(body["kind"], f"{body['kind'].lower()}s")
         try:
             await self._kube.create(collection(plural, namespace), body)
         except KubeError as error:
             if error.reason != "AlreadyExists":
+                raise
+            there = await self._kube.get(named(plural, namespace, body["metadata"]["name"]))
+            if "deletionTimestamp" in there["metadata"]:
                 raise
 
     def _run_spec(self, checked: Checked, run: str) -> RunSpec:

@@ -38,8 +38,14 @@ class Cache:
         """Pods by namespace and run, then by name."""
 
     def put(self, kind: str, body: Object) -> None:
-        """Take in what a watch has shown."""
+        """Take in what a watch has shown, or what an own write has brought about.
+
+        Watches tell of a write a little later than its answer does, and then first of what was before it: such old news are left.
+        """
         place = place_of(body)
+        known = self.get(kind, place)
+        if known is not None and _version(body) < _version(known):
+            return
         self._objects.setdefault(kind, {})[place] = body
         if kind == PODS:
             self._pods.setdefault(self._run_of(body), {})[place[1]] = body
@@ -47,6 +53,9 @@ class Cache:
     def drop(self, kind: str, body: Object) -> None:
         """Forget what is gone."""
         place = place_of(body)
+        known = self.get(kind, place)
+        if known is not None and known["metadata"].get("uid") != body["metadata"].get("uid"):
+            return  # another one of that name has come since
         self._objects.get(kind, {}).pop(place, None)
         if kind == PODS:
             run = self._run_of(body)
@@ -70,3 +79,9 @@ class Cache:
         return str(body["metadata"].get("namespace", "")), str(
             body["metadata"].get("labels", {}).get(RUN, "")
         )
+
+
+def _version(body: Object) -> int:
+    """The resource version, which grows with each write to the API server's store."""
+    text = str(body["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0

@@ -191,7 +191,7 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
         run=started,
         history=seen.status.history,
     )
-    return Decision((Launch(run.id, run.hub), _written(seen, status)), again=SOON)
+    return Decision((Launch(run.id, run.hub, seen.allowance.hosts), _written(seen, status)), again=SOON)
 
 
 def _follow(seen: Observed, run: RunStatus) -> Decision:

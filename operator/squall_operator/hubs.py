@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 SECONDS: Final = 5.0
 """How long a hub may take to answer."""
 EVERY: Final = 1.0
+KEPT: Final = 60.0
+"""Seconds for which an outcome is kept that its hub no longer has."""
 
 
 class HubError(SquallError):
@@ -41,17 +44,27 @@ class Hubs:
         key: The installation's.
         ca: Certificates in PEM that vouch for them; empty for those that are trusted anyway.
         changed: Called with a run's id when something new is known of it.
+        clock: Seconds, monotonic.
     """
 
-    def __init__(self, urls: tuple[str, ...], key: bytes, ca: str, changed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        key: bytes,
+        ca: str,
+        changed: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._urls = urls
         self._headers = {"Authorization": f"Bearer {key.decode()}"}
         self._context = ssl.create_default_context(cadata=ca) if ca else ssl.create_default_context()
         self._changed = changed
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._known: dict[str, dict[str, LiveState]] = {}
         """By hub that has answered last time: its runs."""
-        self._summaries: dict[str, Summary] = {}
+        self._summaries: dict[tuple[str, str], tuple[Summary, float]] = {}
+        """By hub and run, with when the hub last spoke of that run."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -71,9 +84,10 @@ class Hubs:
     def view(self, hub: str, run: str) -> HubView:
         """What a hub said last of a run."""
         runs = self._known.get(hub)
+        summary, _ = self._summaries.get((hub, run), (None, 0.0))
         if runs is None:
-            return HubView()
-        return HubView(reachable=True, live=runs.get(run), summary=self._summaries.get(run))
+            return HubView(summary=summary)  # an outcome that is known stays true when the hub is gone
+        return HubView(reachable=True, live=runs.get(run), summary=summary)
 
     @property
     def runs(self) -> dict[str, tuple[str, ...]]:
@@ -113,7 +127,7 @@ class Hubs:
             HubError: The hub does not answer, or the run is not over.
         """
         await self._ask("DELETE", hub, f"/v1/runs/{run}", missing_ok=True)
-        self._summaries.pop(run, None)
+        self._summaries.pop((hub, run), None)
 
     async def _follow(self, hub: str) -> None:
         while True:
@@ -128,13 +142,31 @@ class Hubs:
         listed = msgspec.json.decode(await self._ask("GET", hub, "/v1/runs"), type=RunList)
         before, now = self._known.get(hub, {}), {live.run: live for live in listed.runs}
         for run, live in now.items():
-            if live.phase == "finished" and run not in self._summaries:
-                answer = await self._ask("GET", hub, f"/v1/runs/{run}/summary")
-                self._summaries[run] = msgspec.json.decode(answer, type=Summary)
+            if live.phase == "finished":
+                await self._fetch(hub, run)
+        self._forget_old(hub)
         self._known[hub] = now
         for run in before.keys() | now.keys():
             if before.get(run) != now.get(run):
                 self._changed(run)
+
+    async def _fetch(self, hub: str, run: str) -> None:
+        """Get the outcome of a run, once; one that cannot be read must not hide how all others are."""
+        known = self._summaries.get((hub, run))
+        if known is not None:
+            self._summaries[hub, run] = (known[0], self._clock())
+            return
+        answer = await self._ask("GET", hub, f"/v1/runs/{run}/summary", missing_ok=True)
+        try:
+            self._summaries[hub, run] = (msgspec.json.decode(answer, type=Summary), self._clock())
+        except msgspec.DecodeError:
+            return  # it was forgotten just now, or is of another version; the operator's deadline ends the run
+
+    def _forget_old(self, hub: str) -> None:
+        """Let go of outcomes of runs that the hub no longer has: whoever leads has had the time to write them down."""
+        limit = self._clock() - KEPT
+        for key in [key for key, (_, seen) in self._summaries.items() if key[0] == hub and seen < limit]:
+            del self._summaries[key]
 
     async def _ask(
         self, method: str, hub: str, path: str, body: bytes | None = None, *, missing_ok: bool = False

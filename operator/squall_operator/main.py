@@ -29,6 +29,7 @@ from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
 from squall_operator.leader import Leadership
 from squall_operator.model import Deadlines
+from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
 from squall_operator.telemetry import Telemetry, configure_logs, serve
@@ -175,10 +176,12 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     web = await serve(telemetry, address, read=read, ready=lambda: settled() and bool(hubs.runs))
     hubs.start()
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
+    # One that sees some namespaces only cannot tell what nobody knows from what is another's.
+    orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
     works: list[Awaitable[None]] = [
         watch(settings, saw),
         leadership.run(),
-        _lead(leadership, (reconciler, timetable), telemetry),
+        _lead(leadership, (reconciler, timetable), orphans, telemetry),
         _until(told),
     ]
     tasks = [asyncio.ensure_future(work) for work in works]
@@ -200,28 +203,39 @@ async def _until(told: asyncio.Event) -> None:
     await told.wait()
 
 
-async def _lead(leadership: Leadership, parts: tuple[Reconciler, Timetable], telemetry: Telemetry) -> None:
+async def _lead(
+    leadership: Leadership,
+    parts: tuple[Reconciler, Timetable],
+    orphans: Orphans | None,
+    telemetry: Telemetry,
+) -> None:
     """Work whenever this process leads, and only then."""
     while True:
         await leadership.leads.wait()
         await asyncio.sleep(_SETTLE_SECONDS)
+        if not leadership.is_leader:
+            continue
         telemetry.leading(leads=True)
         for part in parts:
             part.look_at_all()
-        work = asyncio.create_task(_work(parts))
+        work = asyncio.create_task(_work(parts, orphans))
         try:
             while leadership.is_leader and not work.done():  # noqa: ASYNC110 - leadership also ends by time
                 await asyncio.sleep(0.2)
         finally:
             work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            (ended,) = await asyncio.gather(work, return_exceptions=True)
+            if isinstance(ended, Exception):
+                telemetry.note("work_failed", error=repr(ended))  # it is begun again
             telemetry.leading(leads=False)
 
 
-async def _work(parts: tuple[Reconciler, Timetable]) -> None:
+async def _work(parts: tuple[Reconciler, Timetable], orphans: Orphans | None) -> None:
     async with asyncio.TaskGroup() as group:
         for part in parts:
             group.create_task(part.queue.run())
+        if orphans is not None:
+            group.create_task(orphans.run())
 
 
 if __name__ == "__main__":

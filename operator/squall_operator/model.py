@@ -79,11 +79,13 @@ class Allowance:
         violations: Each a sentence; any of them forbids the run.
         halted: The policy that stops everything; empty without one.
         ahead: How many runs have to end before this one may begin.
+        hosts: For each policy that says where load may go, its patterns; runners keep them when they connect.
     """
 
     violations: tuple[str, ...] = ()
     halted: str = ""
     ahead: int = 0
+    hosts: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,10 +175,15 @@ class WriteStatus:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Make the run's Secret and ConfigMaps, tell the hub, then make the Job. Done again, it changes nothing."""
+    """Make the run's Secret and ConfigMaps, tell the hub, then make the Job. Done again, it changes nothing.
+
+    Attributes:
+        hosts: See `Allowance.hosts`.
+    """
 
     run: str
     hub: str
+    hosts: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ names them; where a connection really goes is looked at again by the runner, aft
 from __future__ import annotations
 
 import fnmatch
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,12 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from squall.spec.base import nanoseconds
+from squall.spec.hosts import HostRules
 from squall.spec.policy import LoadTestPolicySpec
 from squall_operator.model import Allowance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from squall.plan.model import TestPlan
     from squall.spec.loadtest import LoadTestSpec
@@ -35,11 +35,11 @@ class Facts:
     """What policies ask about a LoadTest.
 
     Attributes:
-        hosts: That the manifest names, without ports.
+        hosts: That the manifest names, without ports; whatever its template does to what names lead to is among them.
         max_vus: At any moment.
         max_rate: Iterations per second at any moment.
         duration_ns: Of the plan.
-        image: Of its runners.
+        images: Of its runners, and of what else its template puts into their pods.
         python: Whether it has `python` steps.
     """
 
@@ -48,26 +48,40 @@ class Facts:
     max_vus: int
     max_rate: float
     duration_ns: int
-    image: str
+    images: tuple[str, ...]
     python: bool
 
 
 def facts_of(spec: LoadTestSpec, plan: TestPlan, default_image: str) -> Facts:
     """What policies ask about, of a manifest that is right."""
     plain = spec.model_dump(by_alias=True, exclude_none=True)
+    pod = ((spec.runner.template if spec.runner else None) or {}).get("spec") or {}
     return Facts(
-        hosts=tuple(sorted(set(_hosts(plain)))),
+        hosts=tuple(sorted({*_hosts(plain), *_addresses(pod)})),
         shards=plan.shards,
         max_vus=plan.max_vus,
         max_rate=sum(each.peak for each in plan.scenarios if each.is_open),
         duration_ns=plan.duration_ns,
-        image=(spec.runner.image if spec.runner else None) or default_image,
+        images=((spec.runner.image if spec.runner else None) or default_image, *_images(pod)),
         python=any(key == "python" for key, _ in _walk(plain.get("scenarios")))
         or any(key == "python" for part in ("setup", "teardown") for key, _ in _walk(plain.get(part))),
     )
 
 
-def selects(policy: LoadTestPolicySpec, namespace: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A policy that this operator does not understand. What it allows nobody knows, so it allows nothing.
+
+    Attributes:
+        namespaces: That it selects; None for all, also when that cannot be read.
+        why: For people.
+    """
+
+    namespaces: list[str] | None
+    why: str
+
+
+def selects(policy: LoadTestPolicySpec | Unreadable, namespace: str) -> bool:
     """Whether a policy is about a namespace."""
     return policy.namespaces is None or any(
         fnmatch.fnmatchcase(namespace, each) for each in policy.namespaces
@@ -75,7 +89,7 @@ def selects(policy: LoadTestPolicySpec, namespace: str) -> bool:
 
 
 def allow(
-    policies: Mapping[str, LoadTestPolicySpec],
+    policies: Mapping[str, LoadTestPolicySpec | Unreadable],
     namespace: str,
     labels: Mapping[str, str],
     facts: Facts | None,
@@ -93,8 +107,14 @@ def allow(
         active: The namespace of each run that is active, its own excepted.
         before: The namespace of each LoadTest that waits and came before this one.
     """
-    own = {name: policy for name, policy in sorted(policies.items()) if selects(policy, namespace)}
-    violations = tuple(
+    selected = {name: policy for name, policy in sorted(policies.items()) if selects(policy, namespace)}
+    own = {name: policy for name, policy in selected.items() if not isinstance(policy, Unreadable)}
+    unknown = tuple(
+        f"LoadTestPolicy {name} is not understood, so nothing is allowed: {policy.why}"
+        for name, policy in selected.items()
+        if isinstance(policy, Unreadable)
+    )
+    violations = unknown + tuple(
         f"{text} (LoadTestPolicy {name})"
         for name, policy in own.items()
         if facts is not None
@@ -106,7 +126,8 @@ def allow(
             there = sum(selects(policy, each) for each in (*active, *before))
             ahead = max(ahead, there - policy.max_concurrent_runs + 1)
     halted = next((name for name, policy in own.items() if policy.halt), "")
-    return Allowance(violations=violations, halted=halted, ahead=ahead)
+    hosts = tuple(tuple(policy.allowed_hosts) for policy in own.values() if policy.allowed_hosts is not None)
+    return Allowance(violations=violations, halted=halted, ahead=ahead, hosts=hosts)
 
 
 def _violations(policy: LoadTestPolicySpec, labels: Mapping[str, str], facts: Facts) -> Iterator[str]:
@@ -121,35 +142,17 @@ def _violations(policy: LoadTestPolicySpec, labels: Mapping[str, str], facts: Fa
     if policy.max_duration is not None and facts.duration_ns > nanoseconds(policy.max_duration):
         yield f"{facts.duration_ns / _SECOND:g} s are longer than the {policy.max_duration} that are allowed"
     for host in facts.hosts:
-        if policy.allowed_hosts is not None and not host_allowed(host, policy.allowed_hosts):
+        # A name that may lead to an allowed network is left to the runner, who knows where it leads.
+        if policy.allowed_hosts is not None and not HostRules.of(policy.allowed_hosts).may_cover(host):
             yield f"load may not go to {host}: allowed are {', '.join(policy.allowed_hosts) or 'no hosts'}"
-    if policy.images is not None and not any(
-        fnmatch.fnmatchcase(facts.image, each) for each in policy.images
-    ):
-        yield f"the runner image {facts.image} is not allowed"
+    for image in facts.images:
+        if policy.images is not None and not any(fnmatch.fnmatchcase(image, each) for each in policy.images):
+            yield f"the runner image {image} is not allowed"
     for label in policy.required_labels or ():
         if label not in labels:
             yield f"the label {label} is required"
     if facts.python and not policy.allow_python:
         yield "python steps are not allowed"
-
-
-def host_allowed(host: str, patterns: Iterable[str]) -> bool:
-    """Whether a host, by name or address, is covered by a name, a wildcard (`*.test.example`) or a network."""
-    try:
-        address = ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return any(fnmatch.fnmatchcase(host.lower(), each.lower()) for each in patterns)
-    return any(_in_network(address, each) for each in patterns)
-
-
-def _in_network(address: ipaddress.IPv4Address | ipaddress.IPv6Address, pattern: str) -> bool:
-    if pattern == "*":
-        return True
-    try:
-        return address in ipaddress.ip_network(pattern, strict=False)
-    except ValueError:
-        return False
 
 
 def _hosts(plain: Mapping[str, Any]) -> Iterator[str]:
@@ -177,12 +180,33 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _walk(inner)
 
 
-def read(body: Mapping[str, Any]) -> LoadTestPolicySpec | None:
-    """The spec of a LoadTestPolicy from the API; None for one that is no longer understood, which then limits nothing.
+def _images(pod: Mapping[str, Any]) -> Iterator[str]:
+    """Images that a template adds."""
+    for kind in ("containers", "initContainers"):
+        for container in pod.get(kind) or ():
+            if "image" in container:
+                yield str(container["image"])
 
-    The CRD refuses such a policy; only an older operator than its CRD can meet one.
+
+def _addresses(pod: Mapping[str, Any]) -> Iterator[str]:
+    """Addresses that a template gives to names, or has names asked of: who may choose them could lead any name anywhere."""
+    for alias in pod.get("hostAliases") or ():
+        yield str(alias.get("ip", ""))
+    for server in (pod.get("dnsConfig") or {}).get("nameservers") or ():
+        yield str(server)
+
+
+def read(body: Mapping[str, Any]) -> LoadTestPolicySpec | Unreadable:
+    """The spec of a LoadTestPolicy from the API.
+
+    The CRD refuses what is wrong, so only an operator that is older than its CRD meets one that it does not understand.
     """
+    spec = body.get("spec")
     try:
-        return LoadTestPolicySpec.model_validate(body["spec"])
-    except ValidationError:
-        return None
+        return LoadTestPolicySpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        found = spec.get("namespaces") if isinstance(spec, dict) else None
+        known = isinstance(found, list) and all(isinstance(each, str) for each in found)
+        place = ".".join(str(part) for part in ("spec", *first["loc"]))
+        return Unreadable(found if known else None, f"{place}: {first['msg']}")

@@ -81,6 +81,11 @@ class WorkQueue(Generic[_K]):
             try:
                 after = await self._work(key)
                 self._retries.pop(key, None)
+            except asyncio.CancelledError:
+                self._busy.discard(key)
+                self._again.pop(key, None)
+                self.add(key)  # whoever works next begins with what was broken off
+                raise
             except Exception as error:  # noqa: BLE001 - one key's trouble must not end the work on all others
                 after = self._retries.get(key, FIRST_RETRY)
                 self._retries[key] = min(LAST_RETRY, after * 2)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.kube.api import KubeError
 from squall.kube.paths import collection
 from squall_operator import cache, policies
 from squall_operator.checked import Checked, check
 from squall_operator.decide import decide
-from squall_operator.model import Observed, Pods, WriteStatus
+from squall_operator.model import CleanUp, Mark, Observed, Pods, WriteStatus
 from squall_operator.pods import look
 from squall_operator.queue import WorkQueue
 from squall_operator.status import read
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 FIGURES_SECONDS: Final = 5.0
 """Figures of a run are written at most this often."""
+EVENTS_SECONDS: Final = 5.0
+"""A Job's Events are asked for at most this often: only they tell why it has no pods, and nobody waits for them but people."""
+GONE_SECONDS: Final = 120.0
+"""A process that does not lead remembers for this long what was deleted: whoever led may not have been able to act on it."""
 _WAITING: Final = ("Queued",)
 
 
@@ -73,8 +78,10 @@ class Reconciler:
         self._clock = clock
         self._wall = wall
         self._checked: dict[str, tuple[int, Checked]] = {}
-        self._gone: dict[Place, Object] = {}
-        """LoadTests that were deleted and have not been looked at since."""
+        self._gone: dict[Place, tuple[Object, float]] = {}
+        """LoadTests that were deleted during a run and have not been looked at since, and when that was seen."""
+        self._events_of: dict[Place, tuple[float, tuple[Object, ...]]] = {}
+        """By namespace and run: when its Job's Events were last asked for, and what they were."""
         self._failures: dict[Place, str] = {}
         self._written: dict[Place, float] = {}
         self._admission = asyncio.Lock()
@@ -86,13 +93,16 @@ class Reconciler:
     def saw(self, plural: str, body: Object, *, gone: bool) -> None:
         """A watch has shown something."""
         place = cache.place_of(body)
+        known = self._seen.get(plural, place)
         if gone:
             self._seen.drop(plural, body)
         else:
             self._seen.put(plural, body)
         if plural == cache.LOAD_TESTS:
             if gone:
-                self._gone[place] = body
+                self._lost_sight(place, body)
+            elif known is not None and known["metadata"]["uid"] != body["metadata"]["uid"]:
+                self._lost_sight(place, known)  # deleted and made anew while the watch was interrupted
             self.queue.add(place)
         elif plural in (cache.JOBS, cache.PODS):
             self._look_at_owner(body)
@@ -103,11 +113,22 @@ class Reconciler:
         """Have every LoadTest looked at: something has changed that concerns all of them."""
         for each in self._seen.all(cache.LOAD_TESTS):
             self.queue.add(cache.place_of(each))
+        for place in self._gone:
+            self.queue.add(place)
+
+    def _lost_sight(self, place: Place, body: Object) -> None:
+        """A LoadTest is gone; its run, if it has one, has to be ended."""
+        now = self._clock()
+        self._checked.pop(str(body["metadata"]["uid"]), None)
+        self._gone = {each: found for each, found in self._gone.items() if found[1] > now - GONE_SECONDS}
+        run = read(body.get("status")).run
+        if run is not None and run.phase != "Finished":
+            self._gone[place] = (body, now)
 
     def heard(self, run: str) -> None:
         """A hub has said something new of a run."""
         for each in self._seen.all(cache.LOAD_TESTS):
-            if each.get("status", {}).get("run", {}).get("id") == run:
+            if ((each.get("status") or {}).get("run") or {}).get("id") == run:
                 self.queue.add(cache.place_of(each))
 
     def _look_at_owner(self, body: Object) -> None:
@@ -126,9 +147,10 @@ class Reconciler:
     async def look(self, place: Place) -> float | None:
         """Look at a LoadTest and do what is to be done; returns when to look again."""
         body = self._seen.get(cache.LOAD_TESTS, place)
-        gone = self._gone.get(place)
-        if gone is not None and (body is None or body["metadata"]["uid"] != gone["metadata"]["uid"]):
+        gone, _ = self._gone.get(place, (None, 0.0))
+        if gone is not None:
             await self._round(place, gone, deleting=True)
+            self._checked.pop(str(gone["metadata"]["uid"]), None)
             self._gone.pop(place, None)
         if body is None:
             self._failures.pop(place, None)
@@ -157,8 +179,16 @@ class Reconciler:
                     again = rest if again is None else min(again, rest)
                     continue
                 self._written[place] = self._clock()
-            with self._telemetry.acting(type(action).__name__):
-                changed = await self._actor.act(body, checked, action)
+            try:
+                with self._telemetry.acting(type(action).__name__):
+                    changed = await self._actor.act(body, checked, action)
+            except KubeError as error:
+                if error.status == 404 and isinstance(action, WriteStatus | Mark):
+                    self.saw(cache.LOAD_TESTS, body, gone=True)  # the watch has missed it
+                    return None
+                raise
+            if isinstance(action, CleanUp):
+                self._events_of.pop((place[0], action.run), None)
             if changed is not None:
                 body = changed
                 if self._seen.get(cache.LOAD_TESTS, place) is not None:
@@ -211,9 +241,20 @@ class Reconciler:
         return look(job, pods, events, processes=processes)
 
     async def _events(self, namespace: str, run: str) -> tuple[Object, ...]:
+        """What the Job's Events say; what they said last when they cannot be had: no decision waits for them."""
+        asked, known = self._events_of.get((namespace, run), (-EVENTS_SECONDS, ()))
+        now = self._clock()
+        if now - asked < EVENTS_SECONDS:
+            return known
+        self._events_of[namespace, run] = (now, known)
         query = f"fieldSelector=involvedObject.kind%3DJob,involvedObject.name%3D{run},type%3DWarning"
-        found = await self._kube.get(f"{collection('events', namespace)}?{query}")
-        return tuple(sorted(found.get("items", ()), key=lambda event: str(event.get("lastTimestamp") or "")))
+        try:
+            found = await self._kube.get(f"{collection('events', namespace)}?{query}")
+        except KubeError:
+            return known
+        events = sorted(found.get("items", ()), key=lambda event: str(event.get("lastTimestamp") or ""))
+        self._events_of[namespace, run] = (now, tuple(events))
+        return tuple(events)
 
     def _check(self, body: Object) -> Checked:
         uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation", 0))
@@ -222,13 +263,8 @@ class Reconciler:
             known = self._checked[uid] = (generation, check(body, self._settings.runner))
         return known[1]
 
-    def _policies(self) -> dict[str, LoadTestPolicySpec]:
-        found: dict[str, LoadTestPolicySpec] = {}
-        for body in self._seen.all(cache.POLICIES):
-            policy = policies.read(body)
-            if policy is not None:
-                found[str(body["metadata"]["name"])] = policy
-        return found
+    def _policies(self) -> dict[str, LoadTestPolicySpec | policies.Unreadable]:
+        return {str(body["metadata"]["name"]): policies.read(body) for body in self._seen.all(cache.POLICIES)}
 
     def _others(self, body: Object, *, active: bool) -> tuple[str, ...]:
         """The namespaces of the LoadTests that run, or that wait and came before this one."""

@@ -46,5 +46,5 @@ async def test_steps_that_lead_elsewhere_are_counted_as_forbidden() -> None:
         steps = [*GET, {"http": {"url": f"{server.url}/away"}}]
         measured = await drive(manifest(f"http://localhost:{server.port}", steps), allowed_hosts=BY_NAME)
         assert server.paths() == ["/"]
-    assert measured.count("http_errors", error="forbidden") == 1
+    assert measured.count("http_reqs", error="forbidden") == 1
     assert measured.rate("http_req_failed") == (1, 2)

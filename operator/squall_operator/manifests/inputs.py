@@ -55,6 +55,7 @@ class RunInputs:
         variables: Values of the variables that are no secrets.
         processes: Runner processes in each pod.
         token: Of the run.
+        allowed_hosts: For each policy that says where load may go, its patterns.
     """
 
     run: str
@@ -65,6 +66,7 @@ class RunInputs:
     spec: LoadTestSpec
     variables: Mapping[str, Any]
     processes: int
+    allowed_hosts: tuple[tuple[str, ...], ...] = ()
 
 
 def build_inputs(owner: Owner, given: RunInputs) -> Inputs:
@@ -88,6 +90,7 @@ def build_inputs(owner: Owner, given: RunInputs) -> Inputs:
         secrets=secrets,
         files=files,
         scratch=SCRATCH,
+        allowed_hosts=given.allowed_hosts,
     )
     parts.whole(assignment.RUN, msgspec.json.encode(common))
     maps = _config_maps(owner, given.run, parts.contents)

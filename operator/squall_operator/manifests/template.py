@@ -74,6 +74,11 @@ VOLUMES: Final = frozenset(
 """Restricted Pod Security's list; above all no hostPath."""
 _RESERVED: Final = "squall.dev/"
 _LABELS: Final = "app.kubernetes.io/"
+_APPARMOR: Final = "container.apparmor.security.beta.kubernetes.io/"
+_PROJECTED: Final = frozenset({"clusterTrustBundle", "configMap", "downwardAPI", "secret"})
+"""What may be projected; no tokens of service accounts: whoever may write a LoadTest must not thereby act as one."""
+_OWN_VOLUMES: Final = frozenset({"run", "scratch"})
+_PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class TemplateError(SquallError):
@@ -93,14 +98,19 @@ def apply_template(
     Raises:
         TemplateError: It asks for what it must not.
     """
-    problems = list(_problems(template, host_network=host_network))
+    try:
+        problems = list(_problems(template, host_network=host_network))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TemplateError("runner.template: it does not have the shape of a pod template") from error
     if problems:
         raise TemplateError("runner.template: " + "; ".join(problems))
     result = copy.deepcopy(dict(base))
-    for key, value in template.get("metadata", {}).items():
-        result["metadata"][key] = {**value, **result["metadata"].get(key, {})}
+    for key, value in (template.get("metadata") or {}).items():
+        result["metadata"][key] = {**(value or {}), **result["metadata"].get(key, {})}
     pod = result["spec"]
-    for key, value in template.get("spec", {}).items():
+    for key, value in (template.get("spec") or {}).items():
+        if value is None:
+            continue
         if key == "containers":
             _merge_containers(pod, value)
         elif key == "initContainers":
@@ -121,41 +131,52 @@ def _merge_containers(pod: dict[str, Any], containers: list[dict[str, Any]]) -> 
             continue
         own = pod["containers"][0]
         for key in ("env", "envFrom", "volumeMounts"):
-            if key in each:
+            if each.get(key):
                 own[key] = [*own.get(key, []), *each[key]]
 
 
 def _restricted(container: Mapping[str, Any]) -> dict[str, Any]:
     """A container of the LoadTest's own, with the restrictions that it did not write."""
-    context = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        **container.get("securityContext", {}),
+    # What is given as null or empty is not given: it must not take a restriction away.
+    given = {key: value for key, value in (container.get("securityContext") or {}).items() if value}
+    return {
+        **container,
+        "securityContext": {
+            **given,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {**given.get("capabilities", {}), "drop": ["ALL"]},
+        },
     }
-    return {**container, "securityContext": context}
 
 
 def _problems(template: Mapping[str, Any], *, host_network: bool) -> Iterator[str]:
-    spec = template.get("spec", {})
+    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
     yield from _unknown("", template, frozenset({"metadata", "spec"}))
-    yield from _unknown("metadata.", template.get("metadata", {}), METADATA)
+    yield from _unknown("metadata.", metadata, METADATA)
     yield from _unknown("spec.", spec, POD)
     for key in ("labels", "annotations"):
-        for name in template.get("metadata", {}).get(key, {}):
+        for name in metadata.get(key) or {}:
             if name.startswith((_RESERVED, _LABELS)):
                 yield f"metadata.{key}.{name} is Squall's own"
+            if name.startswith(_APPARMOR):
+                yield f"metadata.{key}.{name} may not be set"
     if spec.get("hostNetwork") and not host_network:
         yield "spec.hostNetwork: this installation does not let runners use the node's network"
-    for number, volume in enumerate(spec.get("volumes", [])):
+    for number, volume in enumerate(spec.get("volumes") or []):
         yield from _unknown(f"spec.volumes[{number}].", volume, VOLUMES)
+        if volume.get("name") in _OWN_VOLUMES:
+            yield f"spec.volumes[{number}].name: {volume['name']} is Squall's own"
+        for source in (volume.get("projected") or {}).get("sources") or []:
+            yield from _unknown(f"spec.volumes[{number}].projected.sources.", source, _PROJECTED)
     for kind in ("containers", "initContainers"):
-        for number, container in enumerate(spec.get(kind, [])):
+        for number, container in enumerate(spec.get(kind) or []):
             own = container.get("name") == RUNNER
             place = f"spec.{kind}[{number}]."
             if own and kind == "initContainers":
                 yield f"{place}name: {RUNNER} is the runner's own name"
             yield from _unknown(place, container, OWN_CONTAINER if own else CONTAINER)
-            yield from _privileges(f"{place}securityContext.", container.get("securityContext", {}))
+            yield from _privileges(f"{place}securityContext.", container.get("securityContext") or {})
+            yield from _host(place, container, host_network=host_network)
 
 
 def _unknown(place: str, given: Mapping[str, Any], allowed: frozenset[str]) -> Iterator[str]:
@@ -172,12 +193,25 @@ def _privileges(place: str, context: Mapping[str, Any]) -> Iterator[str]:
         yield f"{place}allowPrivilegeEscalation may not be true"
     if context.get("runAsNonRoot") is False or context.get("runAsUser") == 0:
         yield f"{place}runAsUser: nothing may run as root"
-    if set(context.get("capabilities", {}).get("add", [])) - {"NET_BIND_SERVICE"}:
+    capabilities = context.get("capabilities") or {}
+    if set(capabilities.get("add") or []) - {"NET_BIND_SERVICE"}:
         yield f"{place}capabilities.add: only NET_BIND_SERVICE may be added"
-    if context.get("capabilities") and "ALL" not in context["capabilities"].get("drop", []):
+    if capabilities and "ALL" not in (capabilities.get("drop") or []):
         yield f"{place}capabilities.drop must hold ALL"
     for key in ("procMount", "seLinuxOptions", "windowsOptions"):
         if key in context:
             yield f"{place}{key} may not be set"
-    if context.get("seccompProfile", {}).get("type") == "Unconfined":
-        yield f"{place}seccompProfile.type may not be Unconfined"
+    for key in ("seccompProfile", "appArmorProfile"):
+        if (context.get(key) or {}).get("type") == "Unconfined":
+            yield f"{place}{key}.type may not be Unconfined"
+
+
+def _host(place: str, container: Mapping[str, Any], *, host_network: bool) -> Iterator[str]:
+    """What restricted Pod Security forbids because it reaches the node, or others from the node."""
+    for port in container.get("ports") or []:
+        if port.get("hostPort") and not host_network:
+            yield f"{place}ports.hostPort may not be set"
+    for probe in _PROBES:
+        for way in ("httpGet", "tcpSocket"):
+            if ((container.get(probe) or {}).get(way) or {}).get("host"):
+                yield f"{place}{probe}.{way}.host may not be set"
