@@ -213,7 +213,7 @@ async def _lead(
     while True:
         await leadership.leads.wait()
         await asyncio.sleep(_SETTLE_SECONDS)
-        if not leadership.is_leader:
+        if not leadership.leads.is_set():
             continue
         telemetry.leading(leads=True)
         for part in parts:
