@@ -7,6 +7,7 @@ and far below what it took, or would take, without the bound.
 from __future__ import annotations
 
 import encodings
+import gc
 import gzip
 import time
 import tracemalloc
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 
 import pytest
 from support.hostile import OK, Peer, answers, hostile
+from support.processes import free_ports
 
 from squall_runner.http import (
     BodyError,
@@ -166,3 +168,20 @@ async def test_redirect_to_an_address_with_an_odd_zone(client: HttpClient) -> No
     with hostile(answers(moved)) as server:
         response = await client.send(build("GET", server.url), timeout=5.0)
     assert (response.error, response.status) == ("protocol", 302)
+
+
+async def test_failed_connects_leave_nothing_for_the_garbage_collector(client: HttpClient) -> None:
+    """A target that is down fails thousands of times a second: collecting what that leaves would hold up everything."""
+    (nowhere,) = free_ports(1)
+    too_long = "x" * 70  # no name has such a label: nobody needs to be asked
+    for url in (f"http://127.0.0.1:{nowhere}/", f"http://{too_long}.example/"):
+        requests = [build("GET", url) for _ in range(21)]
+        assert (await client.send(requests.pop(), timeout=5.0)).error in {"connect_refused", "dns"}
+        gc.collect()
+        gc.disable()
+        try:
+            while requests:
+                await client.send(requests.pop(), timeout=5.0)
+            assert gc.collect() < 20
+        finally:
+            gc.enable()
