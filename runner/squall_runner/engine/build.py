@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from squall.expr import ExpressionError, Scope, compile_template
 from squall.plan.compile import compile_plan
 from squall.plan.data import data_share, uses_data
-from squall.plan.share import Share
 from squall.spec import LoadTest
-from squall.spec.base import seconds, size_bytes, whole
+from squall.spec.base import seconds, size_bytes
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
+from squall_runner.engine.limits import shared_connections
 from squall_runner.http import Limits, Network, NetworkOptions, Proxy, TlsOptions, parse_url
 from squall_runner.load import LoadError
 from squall_runner.resilience.hosts import Resilience
@@ -141,7 +141,7 @@ def make_network(manifest: Manifest, clock: Callable[[], float], assignment: Ass
         tls=tls,
         max_redirects=http.max_redirects,
         proxy=_proxy(manifest),
-        shared_connections=_shared_connections(manifest, assignment.shards),
+        shared_connections=shared_connections(http, manifest.plan, assignment.shards),
         allowed_hosts=assignment.allowed_hosts,
     )
     network = Network(options, clock=clock)
@@ -151,15 +151,6 @@ def make_network(manifest: Manifest, clock: Callable[[], float], assignment: Ass
     if tls != TlsOptions() or any(origin.tls for origin in origins):
         network.prepare_tls()
     return network
-
-
-def _shared_connections(manifest: Manifest, shards: Sequence[int]) -> int | None:
-    """How many of `http.sharedConnections` these shards have; over all shards the sum is exact."""
-    given = manifest.spec.http.shared_connections
-    if given is None:
-        return None
-    limit = whole(given)
-    return max(1, sum(Share(shard, manifest.plan.shards).of(limit) for shard in shards))
 
 
 def _proxy(manifest: Manifest) -> Proxy | None:

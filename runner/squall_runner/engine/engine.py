@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from squall.expr import CLOCK, RNG, compile_template
+from squall.expr import CLOCK, RNG
 from squall.spec.base import seconds
 from squall.spec.secrets import Secrets
 from squall_runner.auth import Tokens
-from squall_runner.engine.build import Builder, base_scope, make_network, read_manifest
+from squall_runner.engine.build import Builder, make_network, read_manifest
 from squall_runner.engine.control import Control, Timeline
+from squall_runner.engine.ending import until_done
 from squall_runner.engine.examples import Examples
 from squall_runner.engine.limits import make_room
 from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
-from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable
+from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable, make_connectivity
 from squall_runner.engine.scenario import ScenarioLoad, Shared
 from squall_runner.executors import Executor, make_executor
 from squall_runner.executors.base import OutOfData
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from squall_runner.steps.context import Observer
     from squall_runner.steps.program import Program
 
-_MARGIN_SECONDS = 0.5
-"""After the grace of a stop, tasks have this long to notice it; twice."""
 _PROBE_SECONDS = 1.0
 
 
@@ -214,31 +213,14 @@ class Engine:
         )
 
     async def _preflight(self) -> None:
-        manifest = self._manifest
-        spec = manifest.spec.safety.connectivity
+        network, manifest = self._need_network(), self._manifest
         origins = {target.origin.key: target.origin for target in manifest.targets}
-        await check_permitted(self._need_network(), origins.values())
-        if spec is None:
-            await check_reachable(self._need_network(), origins.values())
-            return
-        scope = base_scope(manifest.base, manifest.secrets).with_secrets()
-        url = compile_template(spec.url, scope).render(manifest.base)
-        if not url.startswith(("http://", "https://")):
-            if not manifest.targets:
-                raise LoadError(
-                    "NoBaseUrl", "safety.connectivity.url is only a path", "set spec.http.baseUrl"
-                )
-            target = manifest.targets[0]
-            url = f"{target.origin.key}{target.prefix}{url if url.startswith('/') else '/' + url}"
-        self._connectivity = Connectivity(
-            self._need_network(),
-            url,
-            timeout=seconds(spec.timeout),
-            interval=seconds(spec.interval),
-            probe=self._hooks.probe,
-            mask=self.mask,
-        )
-        await self._connectivity.require()
+        await check_permitted(network, origins.values())
+        self._connectivity = make_connectivity(manifest, network, probe=self._hooks.probe, mask=self.mask)
+        if self._connectivity is None:
+            await check_reachable(network, origins.values())
+        else:
+            await self._connectivity.require()
 
     async def setup(self) -> dict[str, Any]:
         """Run the setup steps; returns what they extracted. See `Load.setup`."""
@@ -298,7 +280,7 @@ class Engine:
         watch = self._watch()
         runs = {asyncio.create_task(executor.run()) for executor in self._executors}
         try:
-            await self._until_done(runs)
+            await until_done(runs, self._control, self.stop, lambda: self._grace, self._hooks.note)
         finally:
             for end in unfollow:
                 end()
@@ -313,28 +295,6 @@ class Engine:
         if self._connectivity is None or 0 not in self._assignment.shards:
             return None
         return asyncio.create_task(self._connectivity.watch())
-
-    async def _until_done(self, runs: set[asyncio.Task[None]]) -> None:
-        """Wait for all executors; after a stop only as long as a stop may take."""
-        stop = asyncio.create_task(self._control.on_stop.wait())
-        pending = set(runs)
-        try:
-            while pending and not self._control.stopped:
-                await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
-                pending = {run for run in pending if not run.done()}
-                if any(not run.cancelled() and run.exception() for run in runs if run.done()):
-                    self.stop(0)
-            if pending:
-                _, pending = await asyncio.wait(pending, timeout=self._grace + _MARGIN_SECONDS)
-        finally:
-            stop.cancel()
-            for run in pending:
-                run.cancel()
-        if pending:
-            _, pending = await asyncio.wait(pending, timeout=_MARGIN_SECONDS)
-        if pending:
-            message = "a step did not end when it was told to; python steps must let cancellation pass"
-            self._hooks.note("warning", "steps_did_not_stop", message=message)
 
     async def _last_probe(self) -> None:
         """After a stop: is the target still there?"""

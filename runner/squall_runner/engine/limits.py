@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from squall.plan.model import ScenarioPlan, TestPlan
+    from squall.spec.http import HttpDefaults
     from squall.spec.loadtest import LoadTestSpec
     from squall.spec.steps import Step
     from squall_runner.steps.context import Target
@@ -51,14 +52,23 @@ class Needs:
     closing: int = 0
 
 
+def shared_connections(http: HttpDefaults, plan: TestPlan, shards: Iterable[int]) -> int | None:
+    """How many of `http.sharedConnections` these shards have, one each at least; None without it.
+
+    Over all shards the sum is exact, as there are never fewer of them than shards.
+    """
+    if http.shared_connections is None:
+        return None
+    limit = whole(http.shared_connections)
+    return sum(max(1, Share(shard, plan.shards).of(limit)) for shard in shards)
+
+
 def needs_of(spec: LoadTestSpec, plan: TestPlan, shards: Iterable[int], targets: Sequence[Target]) -> Needs:
     """What these shards of the plan take, with the base URLs that paths lead to."""
     http, shards = spec.http, tuple(shards)
     kept = http.keep_alive and not http.reset_between_iterations
-    cap = math.inf
-    if http.shared_connections is not None:
-        shared = whole(http.shared_connections)
-        cap = sum(max(1, Share(shard, plan.shards).of(shared)) for shard in shards)
+    shared = shared_connections(http, plan, shards)
+    cap = math.inf if shared is None else shared
     pairs = list(zip(spec.scenarios, plan.scenarios, strict=True))
     asking = [each for scenario, each in pairs if _asks(scenario.steps, paths=False)]
     at_home = [each for scenario, each in pairs if _asks(scenario.steps, paths=True)]

@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from squall.expr import compile_template
+from squall.spec.base import seconds
+from squall_runner.engine.build import base_scope
 from squall_runner.http import HttpClient, build
 from squall_runner.http.errors import FORBIDDEN, RequestError
 from squall_runner.load import LoadError
@@ -15,6 +18,7 @@ from squall_runner.load import LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from squall_runner.engine.build import Manifest
     from squall_runner.http import Network, Origin, Request
 
 _CONNECT_SECONDS = 5.0
@@ -131,3 +135,26 @@ class Connectivity:
         """Check once and tell the outcome."""
         wrong = await self.check()
         self._probe(not wrong, wrong)
+
+
+def make_connectivity(
+    manifest: Manifest, network: Network, *, probe: Callable[[bool, str], None], mask: Callable[[str], str]
+) -> Connectivity | None:
+    """The manifest's `safety.connectivity`; None without one. For `probe` and `mask` see `Connectivity`.
+
+    Raises:
+        LoadError: Its URL leads nowhere.
+    """
+    spec = manifest.spec.safety.connectivity
+    if spec is None:
+        return None
+    scope = base_scope(manifest.base, manifest.secrets).with_secrets()
+    url = compile_template(spec.url, scope).render(manifest.base)
+    if not url.startswith(("http://", "https://")):
+        if not manifest.targets:
+            raise LoadError("NoBaseUrl", "safety.connectivity.url is only a path", "set spec.http.baseUrl")
+        target = manifest.targets[0]
+        url = f"{target.origin.key}{target.prefix}{url if url.startswith('/') else '/' + url}"
+    return Connectivity(
+        network, url, timeout=seconds(spec.timeout), interval=seconds(spec.interval), probe=probe, mask=mask
+    )
