@@ -16,7 +16,7 @@ from squall import __version__
 from squall.errors import ExitCode, SquallError
 
 COMMANDS: Final = {
-    "run": ("squall.cli.run:run", "Run a load test on this machine."),
+    "run": ("squall.cli.run:run", "Run a load test, on this machine or with --cluster on a cluster."),
     "try": ("squall.cli.try_:try_", "Run one iteration of each scenario and show everything."),
     "validate": ("squall.cli.validate:validate", "Report every problem of manifests."),
     "show": ("squall.cli.show:show", "Print the effective manifest."),
@@ -24,6 +24,10 @@ COMMANDS: Final = {
     "report": ("squall.cli.report:report", "Show the report of a finished run again."),
     "runs": ("squall.cli.runs:runs", "List finished runs."),
     "compare": ("squall.cli.compare:compare", "Compare two runs and fail on regressions."),
+    "get": ("squall.cli.get:get", "List the load tests of a cluster."),
+    "watch": ("squall.cli.watch:watch", "Follow a run on a cluster."),
+    "stop": ("squall.cli.watch:stop", "Stop a run on a cluster and wait for its verdict."),
+    "logs": ("squall.cli.logs:logs", "Print what runner pods print."),
 }
 
 

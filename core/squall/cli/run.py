@@ -1,4 +1,4 @@
-"""`squall run`: a load test on this machine. The exit code is the verdict."""
+"""`squall run`: a load test on this machine or on a cluster. The exit code is the verdict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from squall.cli.cluster import Where, timeout_option, where_options
 from squall.cli.options import ManifestChanges, manifest_options
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from squall.local.launcher import Launcher
+    from squall.report.folder import ResultsFolder
+    from squall.report.model import Summary
+    from squall.verdict.baseline import RegressionLimit
 
 
 @click.command()
@@ -40,10 +46,20 @@ if TYPE_CHECKING:
     metavar="[METRIC:]FIGURE=PERCENT",
     help="With --baseline: fail when a figure got worse by more, such as p95=10%. Repeatable.",
 )
+@click.option("--cluster", "on_a_cluster", is_flag=True, help="Run it on a Kubernetes cluster instead.")
+@timeout_option("With --cluster: give up waiting after this long; the run goes on.")
+@click.option(
+    "--force-conflicts", "force", is_flag=True, help="With --cluster: take over fields that others manage."
+)
+@where_options
 @manifest_options
 def run(
     file: str,
     *,
+    on_a_cluster: bool,
+    limit: float | None,
+    force: bool,
+    where: Where,
     results: Path,
     processes: int | None,
     prometheus_url: str,
@@ -51,18 +67,30 @@ def run(
     limits: tuple[str, ...],
     changes: ManifestChanges,
 ) -> int:
-    """Run the load test in FILE (- for standard input) on all cores of this machine.
+    """Run the load test in FILE (- for standard input) on all cores of this machine, or with --cluster on a cluster.
 
-    Ctrl-C once stops, tears down and reports; twice ends at once, and still reports.
+    Ctrl-C once stops, tears down and reports; twice ends at once, and still reports. With --cluster, twice leaves the
+    run to the operator.
     """
-    import uvloop
-
-    from squall.local.packing import cores
-
     if limits and baseline is None:
         raise click.UsageError(
             "--max-regression needs --baseline: name the folder of the run to compare with"
         )
+    if on_a_cluster:
+        if processes or prometheus_url:
+            raise click.UsageError(
+                "--processes and --prometheus-url are for this machine; on a cluster the installation decides"
+            )
+        from squall.cli.run_cluster import Asked, run_there
+
+        asked = Asked(file, results, changes, limit, force, baseline, limits)
+        return run_there(where, asked)
+    if limit is not None or force or where.given:
+        raise click.UsageError("--timeout, --force-conflicts, --namespace and --context go with --cluster")
+    import uvloop
+
+    from squall.local.packing import cores
+
     settings = Settings(file, results, processes or cores(), prometheus_url, baseline, limits, changes)
     return uvloop.run(_beside_waiting_runners(settings))
 
@@ -111,8 +139,7 @@ def _scratch_file() -> IO[bytes]:
 
 async def _run(settings: Settings, launcher: Launcher) -> int:
     from squall.local.run import LocalRun, run_local
-    from squall.report import console as closing
-    from squall.report.comparison import check_limits, judged, parse_limits, show
+    from squall.report.comparison import check_limits, judged, parse_limits
     from squall.report.folder import RUNNER_LOG, read_summary
     from squall.report.live import view_for
     from squall.report.terminal import terminal
@@ -137,24 +164,40 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
         files=test.files,
         results=settings.results,
         processes=settings.processes,
-        options=_options(settings.changes),
+        options=options_of(settings.changes),
         prometheus_url=settings.prometheus_url,
         mask=test.secrets.mask,
         judge=(lambda after: judged(before, after, limits)) if before is not None else (lambda after: after),
     )
     summary, folder, problems = await run_local(request, launcher, view_for(console))
+    show_end(summary, folder, problems, console, before=before, limits=limits)
+    if (folder.path / RUNNER_LOG).exists():
+        console.print(f"what runners printed: {folder.path / RUNNER_LOG}", markup=False, soft_wrap=True)
+    return summary.verdict.exit_code
+
+
+def show_end(
+    summary: Summary,
+    folder: ResultsFolder,
+    problems: list[str],
+    console: Console,
+    *,
+    before: Summary | None,
+    limits: list[RegressionLimit],
+) -> None:
+    """Print how a run has ended: its summary, how it compares with the baseline, and where its results are."""
+    from squall.report import console as closing
+    from squall.report.comparison import show
+
     closing.show(summary, console)
     if before is not None:
         show(before, summary, limits, console)
     for problem in problems:
         console.print(f"warning: {problem}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"results: {folder.path}", markup=False, soft_wrap=True)
-    if (folder.path / RUNNER_LOG).exists():
-        console.print(f"what runners printed: {folder.path / RUNNER_LOG}", markup=False, soft_wrap=True)
-    return summary.verdict.exit_code
 
 
-def _options(changes: ManifestChanges) -> dict[str, Any]:
+def options_of(changes: ManifestChanges) -> dict[str, Any]:
     """What the command line changed, for the report; values of variables may be secret and stay out."""
     named = {
         "variants": changes.variants,

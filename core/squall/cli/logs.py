@@ -1,0 +1,28 @@
+"""`squall logs`: what the runners of a run on a cluster print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from squall.cli.cluster import Where, on_cluster, where_options
+
+if TYPE_CHECKING:
+    from squall.remote.cluster import Cluster
+
+
+@click.command()
+@click.argument("name")
+@click.option("--shard", type=click.IntRange(0), metavar="I", help="Only the pod that carries this shard.")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the pods end.")
+@where_options
+def logs(name: str, *, shard: int | None, follow: bool, where: Where) -> None:
+    """Print what the runner pods of the LoadTest NAME print, each line with the pod's index in front."""
+
+    async def show(cluster: Cluster) -> None:
+        from squall.remote.logs import show_logs
+
+        await show_logs(cluster, name, shard=shard, follow=follow, write=click.echo)
+
+    on_cluster(where, show)
