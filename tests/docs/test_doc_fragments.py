@@ -40,6 +40,8 @@ def test_a_manifest_in_the_documentation_is_valid(block: Block) -> None:
         )
     except ManifestError as error:
         pytest.fail(error.message)
+    if resource.kind != "LoadTest":
+        return  # it is right, and no plan belongs to it that could be warned about
     assert resource.test is not None
     assert [warning for warning in resource.test.warnings if "has no value here" not in warning] == []
 
