@@ -5,14 +5,15 @@ that second: `v` for what a counter grew by, `h` and `n` for a rate's hits and t
 for a trend `n`, `sum`, `min`, `max`, `p50`, `p90`, `p95`, `p99`. All in base units.
 
 Rows are written some seconds at a time, each time as a gzip member of its own: what was written stays readable however the
-process ends, and gzip readers read members one after the other as one stream. A disk that is full costs rows, never the run.
+process ends, and gzip readers read members one after the other as one stream. Until then they are kept compressed: thousands of series
+are megabytes a second. A disk that is full costs rows, never the run.
 """
 
 from __future__ import annotations
 
 import errno
-import gzip
 import os
+import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,8 @@ SLOTS_PER_WRITE: Final = 10
 _QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
 _LEVEL: Final = 3
 """Of compression: twice as fast as the default for a tenth more bytes."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+"""Asks zlib for the format of gzip."""
 
 
 class SeriesFile:
@@ -48,7 +51,9 @@ class SeriesFile:
         self.problem = ""
         """Why rows are missing; empty while none are."""
         self._encoder = msgspec.json.Encoder()
-        self._rows = bytearray()
+        self._member = _gzip_member()
+        self._data = bytearray()
+        self._rows = 0
         self._slot = written
 
     def add(self, slot: int, series: Iterable[tuple[SeriesKey, Aggregate]]) -> None:
@@ -57,22 +62,26 @@ class SeriesFile:
             return
         self._slot = slot
         for key, aggregate in series:
-            self._rows += self._encoder.encode(row(slot, key, aggregate))
-            self._rows += b"\n"
+            self._data += self._member.compress(self._encoder.encode(row(slot, key, aggregate)) + b"\n")
+            self._rows += 1
         if slot - self.written >= SLOTS_PER_WRITE:
             self.flush()
 
     def flush(self) -> None:
         """Write what has been taken in. What cannot be written is dropped, see `problem`."""
         if self._rows:
-            data = gzip.compress(self._rows, _LEVEL)
-            self._rows.clear()
+            data = bytes(self._data) + self._member.flush()
+            self._member, self._data, self._rows = _gzip_member(), bytearray(), 0
             try:
                 _append(self.path, data)
             except OSError as error:
                 self.problem = f"{self.path} could not be written: {error.strerror}; its rows have gaps"
                 return
         self.written = self._slot
+
+
+def _gzip_member() -> zlib._Compress:
+    return zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
 
 
 def _append(path: Path, data: bytes) -> None:
