@@ -52,4 +52,4 @@ async def until_done(
         _, pending = await asyncio.wait(pending, timeout=_MARGIN_SECONDS)
     if pending:
         message = "a step did not end when it was told to; python steps must let cancellation pass"
-        note("warning", "steps_did_not_stop", message=message)
+        note("warning", "StepsDidNotStop", message=message)
