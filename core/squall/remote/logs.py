@@ -48,7 +48,7 @@ async def show_logs(
     )
     found: list[Json] = listed["items"]
     if shard is not None:
-        wanted = str(_pod_of(body, shard))
+        wanted = str(pod_of(body, shard))
         found = [pod for pod in found if _index(pod) == wanted]
     if not found:
         raise UsageError(
@@ -96,7 +96,7 @@ def _index(pod: Json) -> str:
     return "0"
 
 
-def _pod_of(body: Json, shard: int) -> int:
+def pod_of(body: Json, shard: int) -> int:
     """The index of the pod that carries a shard."""
     spec = body["spec"]
     per_pod = int((spec.get("runner") or {}).get("shardsPerPod") or 1)
