@@ -312,8 +312,10 @@ def test_a_clock_that_was_a_year_ahead_holds_up_nothing() -> None:
 
 
 def test_an_emptied_status_starts_nothing_again() -> None:
-    there = (made("2026-06-02T02:30:00", "Passed"),)
-    assert not of(decide(seen("2026-06-02T12:00:00", made=there)), Make)
+    there = (made("2026-06-02T02:30:00", "Passed"), made("2026-06-05T02:30:00", "Passed"))
+    decision = decide(seen("2026-06-05T12:00:00", made=there))
+    assert not of(decision, Make)
+    assert written(decision).missed == 0
 
 
 @pytest.mark.parametrize("found", [None, {}, {"missed": "many"}, [], {"settledUntil": "yesterday"}])
