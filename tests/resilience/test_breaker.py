@@ -115,6 +115,20 @@ def test_results_from_before_a_transition_decide_nothing():
     assert told.breaker.state is State.CLOSED
 
 
+def test_something_is_known_of_a_host_until_its_failures_are_forgotten():
+    told = Told()
+    assert told.breaker.idle(told.now)
+    told.ask(False)
+    assert told.breaker.idle(told.now)
+    told.ask(True)
+    assert not told.breaker.idle(told.now)
+    told.now += 100
+    assert told.breaker.idle(told.now)
+    told.ask(True, True, True, True)
+    told.now += 100
+    assert not told.breaker.idle(told.now)
+
+
 class Model(RuleBasedStateMachine):
     """Any order of requests, results and time; the model keeps every result it has seen."""
 

@@ -134,8 +134,16 @@ class Breaker:
         """How long the circuit was open or half open until now, in seconds."""
         return self._past + (0.0 if self.state is State.CLOSED else now - self._opened)
 
+    def idle(self, now: float) -> bool:
+        """Whether nothing is held against the host: a new circuit would decide no sooner."""
+        self._forget(self._bucket(now))
+        return self.state is State.CLOSED and not self._failed
+
+    def _bucket(self, now: float) -> int:
+        return int(now / self._rules.window * _BUCKETS)
+
     def _count(self, now: float, *, failed: bool) -> None:
-        self._forget(int(now / self._rules.window * _BUCKETS))
+        self._forget(self._bucket(now))
         total, bad = self._window[-1]
         self._window[-1] = (total + 1, bad + failed)
         self._total += 1

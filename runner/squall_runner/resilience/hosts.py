@@ -172,7 +172,7 @@ class Resilience:
 
         self._names: Known[Origin, str] = Known(lambda origin: limits.name(origin) or "", lambda _: True)
         self._lines = Known(line, lambda line: line.queue.idle)
-        self._circuits = Known(circuit, lambda circuit: circuit.breaker.state is State.CLOSED)
+        self._circuits = Known(circuit, lambda circuit: circuit.breaker.idle(clock()))
         self._budgets: Known[str, RetryBudget] = Known(lambda _: RetryBudget(), lambda budget: budget.full)
 
     def line(self, origin: Origin, shard: int) -> Line | None:
