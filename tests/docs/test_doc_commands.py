@@ -11,6 +11,8 @@ from support.manifests import ROOT
 
 from squall.cli.main import cli
 from squall.errors import ExitCode
+from squall.hub.__main__ import main as hub
+from squall_operator.main import main as operator
 
 _SETTING = re.compile(r"^(?:[A-Z_]+=\S+\s+)+")
 _EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
@@ -88,10 +90,14 @@ def test_an_option_that_does_not_exist_would_be_found() -> None:
         command.make_context("plan", arguments, parent=context)
 
 
-def test_all_options_that_are_told_in_prose_exist() -> None:
-    """`--like this`, wherever it stands by itself: an option of some command, or of one of the bundled tools."""
+def test_all_options_that_are_told_in_prose_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--like this`, wherever it stands by itself: an option of some command, of the hub, the operator or a bundled tool."""
     known = {option for name in cli.list_commands(click.Context(cli)) for option in _options(name)}
-    known |= {"--help", "--validate", "--check"}  # the last two: kubectl's, and the generator's
+    known |= {option for parameter in operator.params for option in parameter.opts}
+    with pytest.raises(SystemExit):
+        hub(["--help"])
+    known |= set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    known |= {"--validate", "--force-conflicts", "--check"}  # kubectl's, and the generator's
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for span in re.findall(r"(?<!`)`(--[a-z][a-z-]*)[^`]*`(?!`)", text):
