@@ -148,7 +148,7 @@ def test_a_run_that_is_already_on_is_followed(stage: Stage) -> None:
     second.says("is applied")
     stage.ends("shop", run, None, **PASSED)
     assert (first.end(), second.end()) == (0, 0)
-    assert "no report" in first.output
+    assert "there is no report" in first.output
 
 
 def test_interrupting_once_stops_the_run_and_twice_leaves_it(stage: Stage) -> None:
@@ -265,6 +265,20 @@ def test_watching_and_stopping_from_another_terminal(stage: Stage) -> None:
     again = stage.squall("stop", "shop")
     assert again.end() == 0
     assert "is not running" in again.output
+
+
+def test_a_verdict_stands_without_its_report(stage: Stage) -> None:
+    command = stage.squall("run", "--cluster", stage.write(manifest()))
+    stage.applied("shop")
+    run = stage.runs("shop")
+    path = stage.core("configmaps", f"{run['id']}-report")
+    broken: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": path.rpartition("/")[2]}}
+    stage.kube.create(stage.core("configmaps"), broken)
+    past = {"id": run["id"], "key": run["key"], "result": "Failed", "report": broken["metadata"]["name"]}
+    verdict = {"result": "Failed", "exitCode": 99}
+    stage.status("shop", phase="Failed", run={**run, "phase": "Finished"}, verdict=verdict, history=[past])
+    assert command.end() == ExitCode.THRESHOLDS
+    assert "holds no report" in command.output
 
 
 def test_reports_of_past_runs(stage: Stage) -> None:

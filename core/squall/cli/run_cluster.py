@@ -90,14 +90,13 @@ async def _run(cluster: Cluster, test: EffectiveManifest, asked: Asked) -> int:
         limit=asked.limit,
         force=asked.force,
     )
-    outcome, folder = await run_on_cluster(cluster, request, view_for(console))
-    if not outcome.report:
+    view = view_for(console)
+    outcome, folder = await run_on_cluster(cluster, request, view)
+    summary = await cluster.final(outcome.report, view.tell) if outcome.report else None
+    if summary is None:
         console.print(f"{test.name}: {outcome.message}", markup=False, soft_wrap=True)
-        console.print(
-            f"there is no report of it; its manifest is in {folder.path}", markup=False, soft_wrap=True
-        )
+        console.print(f"there is no report; the manifest is in {folder.path}", markup=False, soft_wrap=True)
         return outcome.exit_code
-    summary = await cluster.summary(outcome.report)
     summary = msgspec.structs.replace(summary, options=options_of(asked.changes))
     if before is not None:
         summary = judged(before, summary, limits)

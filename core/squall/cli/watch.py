@@ -67,10 +67,12 @@ async def _attended(cluster: Cluster, name: str, key: str, limit: float | None) 
     from squall.report.terminal import terminal
 
     console = terminal(sys.stdout)
+    view = view_for(console)
     with Signals() as signals:
-        outcome = await attend(cluster, name, key, view_for(console), signals, limit=limit, stop=False)
-    if outcome.report:
-        closing.show(await cluster.summary(outcome.report), console)
+        outcome = await attend(cluster, name, key, view, signals, limit=limit, stop=False)
+    summary = await cluster.final(outcome.report, view.tell) if outcome.report else None
+    if summary is not None:
+        closing.show(summary, console)
     else:
         console.print(f"{name}: {outcome.message}", markup=False, soft_wrap=True)
     return outcome.exit_code

@@ -6,6 +6,7 @@ aside: objects here are plain data, as they come from watches and go into manife
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from kubernetes.aio.config import (
     list_kube_config_contexts,
     load_incluster_config,
     load_kube_config,
+    refresh_token,
 )
 
 from squall.errors import SquallError
@@ -32,6 +34,7 @@ SECONDS: Final = 15.0
 """How long one call may take."""
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
+_RENEWED_SECONDS: Final = 30.0
 _POD_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -55,11 +58,13 @@ class Kube:
     Args:
         client: The official client.
         manager: In whose name fields are changed.
+        renewing: Keeps its credentials fresh; ended with it.
     """
 
-    def __init__(self, client: ApiClient, manager: str) -> None:
+    def __init__(self, client: ApiClient, manager: str, renewing: asyncio.Task[None] | None = None) -> None:
         self._client = client
         self._manager = manager
+        self._renewing = renewing
 
     @classmethod
     async def connect(cls, manager: str) -> Kube:
@@ -103,7 +108,7 @@ class Kube:
             )
             if chosen is None:
                 raise KubeError(0, f"the kubeconfig has no context {context!r}")
-            await load_kube_config(
+            loader = await load_kube_config(
                 config_file=place,
                 context=chosen["name"],
                 client_configuration=configuration,
@@ -113,10 +118,16 @@ class Kube:
             raise KubeError(
                 0, f"there is no way to a cluster: {error}", hint="set KUBECONFIG, or give --context"
             ) from error
-        return cls(ApiClient(configuration), manager), str(chosen["context"].get("namespace") or "default")
+        # What a credential plugin gives lasts for minutes, and whoever follows a run stays for hours.
+        renewing = asyncio.create_task(refresh_token(loader, configuration, interval=_RENEWED_SECONDS))
+        namespace = str(chosen["context"].get("namespace") or "default")
+        return cls(ApiClient(configuration), manager, renewing), namespace
 
     async def close(self) -> None:
         """Let go of the connections."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait({self._renewing})
         await self._client.close()
 
     async def get(self, path: str) -> Json:

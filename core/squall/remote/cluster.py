@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from squall.errors import UsageError
+from squall.errors import SquallError, UsageError
 from squall.kube.api import Kube, KubeError
 from squall.kube.paths import collection, named
 from squall.remote.seen import status_of
@@ -28,6 +28,7 @@ REPORT_KEY: Final = "summary.json.gz"
 _WATCH_SECONDS: Final = 60
 """How long one watch lasts; whoever sits between may forget longer ones."""
 _RETRY_SECONDS: Final = 1.0
+_REPORT_TRIES: Final = 30
 _FINAL: Final = frozenset({400, 401, 403, 404, 405, 422})
 """Answers that do not get better by asking again."""
 
@@ -87,6 +88,19 @@ class Cluster:
                 f"ConfigMap {report} has schema {summary.schema!r}; this version reads {SCHEMA!r}"
             )
         return summary
+
+    async def final(self, report: str, tell: Callable[[str], None]) -> Summary | None:
+        """The summary of a run that has just ended; None, and a word about it, when it cannot be had: the verdict stands without."""
+        for attempt in range(_REPORT_TRIES):
+            try:
+                return await self.summary(report)
+            except SquallError as error:
+                passing = isinstance(error, KubeError) and error.status not in _FINAL
+                if not passing or attempt == _REPORT_TRIES - 1:
+                    tell(f"warning: the report cannot be shown: {error.message}")
+                    return None
+            await asyncio.sleep(_RETRY_SECONDS)
+        return None
 
     async def report_of(self, name: str, run: str = "") -> Summary:
         """The summary of a finished run of a LoadTest; of the last one when no run is named.
