@@ -1,0 +1,77 @@
+"""The command `squall-operator` and what it serves about itself."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from squall_operator.main import main
+from squall_operator.telemetry import Telemetry, serve
+
+GIVEN = ["--hub", "http://hub:1", "--runner-image", "i"]
+
+
+def test_help_tells_every_option() -> None:
+    told = CliRunner().invoke(main, ["--help"])
+    assert told.exit_code == 0
+    assert all(option.help for option in main.params if getattr(option, "help", "") is not None)
+    for option in ("--hub", "--key-file", "--runner-image", "--watch-namespace", "--listen"):
+        assert option in told.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--hub"),
+        ([*GIVEN], "--key-file"),
+        ([*GIVEN, "--key-file", "/nowhere/key"], "No such file"),
+        ([*GIVEN, "--key-file", "{key}", "--listen", "8080x"], "HOST:PORT"),
+        ([*GIVEN, "--key-file", "{key}", "--runner-cpu", "0"], "--runner-cpu"),
+        ([*GIVEN, "--key-file", "{key}", "--hub-ca-file", "/nowhere/ca"], "No such file"),
+        ([*GIVEN, "--key-file", "{key}", "--log-level", "loud"], "--log-level"),
+        ([*GIVEN, "--key-file", "{key}", "--what"], "--what"),
+    ],
+)
+def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path) -> None:
+    key = tmp_path / "key"
+    key.write_text("k\n")
+    told = CliRunner().invoke(main, [each.format(key=key) for each in arguments])
+    assert told.exit_code not in (0, None)
+    assert says in told.output
+    assert "Traceback" not in told.output
+
+
+async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
+    telemetry, ready = Telemetry(), False
+    phases = {"Running": 2}
+
+    def read() -> None:
+        telemetry.gauge(waiting=3, phases=phases, hubs={"http://hub:1": True})
+
+    web = await serve(telemetry, ("127.0.0.1", unused_tcp_port), read=read, ready=lambda: ready)
+    url = f"http://127.0.0.1:{unused_tcp_port}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            assert (await session.get(f"{url}/healthz")).status == 200
+            assert (await session.get(f"{url}/readyz")).status == 503
+            ready = True
+            assert (await session.get(f"{url}/readyz")).status == 200
+            telemetry.leading(leads=True)
+            telemetry.failed(("default", "shop"), RuntimeError("x"))
+            with telemetry.acting("Launch"):
+                pass
+            text = await (await session.get(f"{url}/metrics")).text()
+            for line in (
+                "squall_operator_leader 1.0",
+                "squall_operator_queue_waiting 3.0",
+                'squall_operator_runs{phase="Running"} 2.0',
+                'squall_operator_hub_up{hub="http://hub:1"} 1.0',
+                'squall_operator_failures_total{error="RuntimeError"} 1.0',
+                'squall_operator_action_seconds_count{action="Launch"} 1.0',
+            ):
+                assert line in text
+            phases.clear()
+            assert 'phase="Running"' not in await (await session.get(f"{url}/metrics")).text()
+    finally:
+        await web.cleanup()

@@ -1,0 +1,153 @@
+"""What policies allow: each limit, the queue, and that whatever is not understood allows nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from squall_operator.checked import check
+from squall_operator.model import Allowance
+from squall_operator.policies import Facts, Unreadable, allow, read
+from squall_operator.settings import RunnerDefaults
+
+STEPS = [{"http": {"url": "/"}}, {"http": {"url": "https://pay.test.example:8443/x"}}]
+
+
+def load_test(**spec: Any) -> dict[str, Any]:
+    scenario = {"name": "s", "executor": "constant-vus", "vus": 10, "duration": "1m", "steps": STEPS}
+    base = {"http": {"baseUrl": "http://shop.test.example"}, "scenarios": [scenario]}
+    return {
+        "apiVersion": "squall.dev/v1alpha1",
+        "kind": "LoadTest",
+        "metadata": {"name": "shop", "namespace": "team-a"},
+        "spec": {**base, **spec},
+    }
+
+
+def facts(**spec: Any) -> Facts:
+    checked = check(load_test(**spec), RunnerDefaults(image="registry.example/runner:1"))
+    assert checked.problems == ()
+    assert checked.facts is not None
+    return checked.facts
+
+
+def allowed(policy: dict[str, Any], of: Facts | None = None, **labels: str) -> Allowance:
+    policies = {"p": read({"spec": policy})}
+    return allow(policies, "team-a", labels, of or facts(), active=(), before=())
+
+
+TEMPLATE = {
+    "spec": {
+        "hostAliases": [{"ip": "10.9.9.9", "hostnames": ["shop.test.example"]}],
+        "dnsConfig": {"nameservers": ["10.8.8.8"]},
+        "containers": [{"name": "side", "image": "evil/side"}],
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ({"maxShards": 0}, "1 shards"),
+        ({"maxVUs": 9}, "10 VUs are more than the 9"),
+        ({"maxDuration": "59s"}, "60 s are longer"),
+        ({"allowedHosts": ["shop.test.example"]}, "pay.test.example"),
+        ({"allowedHosts": []}, "no hosts"),
+        ({"images": ["other/*"]}, "registry.example/runner:1 is not allowed"),
+        ({"requiredLabels": ["team"]}, "the label team is required"),
+        ({"namespaces": ["team-*"], "maxVUs": 1}, "10 VUs"),
+    ],
+)
+def test_each_limit(policy: dict[str, Any], says: str) -> None:
+    assert any(says in text for text in allowed(policy).violations)
+    assert all(text.endswith("(LoadTestPolicy p)") for text in allowed(policy).violations)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {},
+        {"maxShards": 1, "maxVUs": 10, "maxRate": 1, "maxDuration": "1m"},
+        {"allowedHosts": ["*.test.example"]},
+        {"allowedHosts": ["10.0.0.0/8"]},  # where the names lead is seen by the runner
+        {"images": ["registry.example/*"]},
+        {"namespaces": ["team-b"], "maxVUs": 0, "halt": True},
+    ],
+)
+def test_what_keeps_the_limits_is_allowed(policy: dict[str, Any]) -> None:
+    found = allowed(policy)
+    assert (found.violations, found.halted, found.ahead) == ((), "", 0)
+
+
+def test_a_template_cannot_lead_names_elsewhere_or_bring_other_images() -> None:
+    found = facts(runner={"template": TEMPLATE})
+    hosts = allowed({"allowedHosts": ["*.test.example"]}, found).violations
+    assert [any(address in text for text in hosts) for address in ("10.9.9.9", "10.8.8.8")] == [True, True]
+    assert "evil/side" in allowed({"images": ["registry.example/*"]}, found).violations[0]
+
+
+def test_runners_are_told_the_hosts_of_every_policy() -> None:
+    policies = {
+        "a": read({"spec": {"allowedHosts": ["*.example"]}}),
+        "b": read({"spec": {"allowedHosts": ["10.0.0.0/8"]}}),
+        "c": read({"spec": {"maxVUs": 100}}),
+        "d": read({"spec": {"namespaces": ["team-b"], "allowedHosts": ["nowhere"]}}),
+    }
+    found = allow(policies, "team-a", {}, facts(), active=(), before=())
+    assert found.hosts == (("*.example",), ("10.0.0.0/8",))
+
+
+def test_halt_names_its_policy() -> None:
+    assert allowed({"halt": True}).halted == "p"
+
+
+@pytest.mark.parametrize(
+    ("spec", "selected"),
+    [
+        ({"maxVUs": "many"}, True),
+        ({"aLimitOfLater": 3}, True),
+        (None, True),
+        ({"namespaces": ["team-a"], "maxVUs": -1}, True),
+        ({"namespaces": ["team-b"], "maxVUs": -1}, False),
+        ({"namespaces": 7}, True),
+    ],
+)
+def test_a_policy_that_is_not_understood_allows_nothing_where_it_applies(spec: Any, selected: bool) -> None:
+    policy = read({"spec": spec} if spec is not None else {})
+    assert isinstance(policy, Unreadable)
+    found = allow({"p": policy}, "team-a", {}, facts(), active=(), before=())
+    assert bool(found.violations) is selected
+    assert all("p is not understood" in text for text in found.violations)
+
+
+@given(
+    limits=st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from([None, ["team-a"], ["team-*"]])), max_size=3
+    ),
+    arrivals=st.lists(st.sampled_from(["team-a", "team-b"]), min_size=1, max_size=12),
+    data=st.data(),
+)
+def test_no_order_of_looks_admits_more_than_the_limit(
+    limits: list[tuple[int, list[str] | None]], arrivals: list[str], data: st.DataObject
+) -> None:
+    policies = {
+        f"p{number}": read({"spec": {"maxConcurrentRuns": limit, **({"namespaces": names} if names else {})}})
+        for number, (limit, names) in enumerate(limits)
+    }
+    waiting, active = list(enumerate(arrivals)), list[tuple[int, str]]()
+    for _ in range(30):
+        if active and (not waiting or data.draw(st.booleans())):
+            active.pop(data.draw(st.integers(0, len(active) - 1)))
+        if waiting:
+            each = waiting[data.draw(st.integers(0, len(waiting) - 1))]
+            before = tuple(name for number, name in waiting if number < each[0])
+            found = allow(policies, each[1], {}, None, active=tuple(n for _, n in active), before=before)
+            if not found.ahead:
+                waiting.remove(each)
+                active.append(each)
+        for limit, names in limits:
+            there = [n for _, n in active if not names or n == "team-a" or names == ["team-*"]]
+            assert len(there) <= limit
