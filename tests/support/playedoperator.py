@@ -54,18 +54,18 @@ class Command:
         """What it has printed so far."""
         return self._output.read_text(encoding="utf-8")
 
-    def says(self, text: str) -> None:
+    def says(self, text: str, seconds: float = SECONDS) -> None:
         """Wait until it has printed something."""
-        until(lambda: text in self.output, lambda: f"{text!r} in {self.output}")
+        until(lambda: text in self.output, lambda: f"{text!r} in {self.output}", seconds)
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
-    def end(self) -> int:
+    def end(self, seconds: float = SECONDS) -> int:
         """Wait for its exit code."""
         try:
-            return self.process.wait(SECONDS)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"it has not ended: {self.output}") from None

@@ -1,0 +1,69 @@
+"""`squall run --cluster` for real: an operator, a hub and runner pods behind it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.cluster.cluster import Cluster
+from support.cluster.operated import Installation, installation, manifest
+from support.playedoperator import Stage
+
+from squall.errors import ExitCode
+
+pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def squall(
+    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    del images
+    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
+        yield squall
+
+
+@pytest.fixture
+def stage(squall: Installation, tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(squall.cluster.plane, tmp_path)
+    yield stage
+    stage.close()
+
+
+def test_a_run_with_a_file_and_a_secret_from_here(stage: Stage) -> None:
+    (stage.folder / "users.csv").write_text("name\nann\nbob\n")
+    test = manifest(
+        "sent",
+        namespace=stage.namespace,
+        ttlSecondsAfterFinished=120,
+        variables=[{"name": "token", "secret": {"name": "elsewhere", "key": "t"}, "env": "SENT_TOKEN"}],
+        files=[{"name": "users.csv", "path": "users.csv"}],
+        data=[{"name": "people", "csv": "users.csv"}],
+    )
+    http = {"url": "/", "headers": {"X-Token": "${var.token}", "X-Who": "${data.people.name}"}}
+    test["spec"]["scenarios"][0]["steps"][0]["http"] = http
+    file = stage.write(test)
+    command = stage.squall("run", "--cluster", file, SENT_TOKEN="s3cret")
+    assert command.end(150) == ExitCode.PASSED, command.output
+    (folder,) = (stage.folder / "results").iterdir()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["verdict"]["result"], summary["shards"]) == ("Passed", 2)
+    assert not summary["errors"]
+    logs = stage.squall("logs", "sent")
+    assert logs.end() == 0, logs.output
+    assert "s3cret" not in logs.output
+    report = stage.squall("report", "loadtest/sent", "--format", "json")
+    assert report.end() == 0
+    assert json.loads(report.output)["run"] == summary["run"]
+
+
+def test_ctrl_c_stops_the_pods_and_waits_for_the_verdict(stage: Stage) -> None:
+    test = manifest("cut", namespace=stage.namespace, shards=1)
+    test["spec"]["scenarios"][0]["duration"] = "5m"
+    command = stage.squall("run", "--cluster", stage.write(test))
+    command.says("Running", 90)
+    command.interrupt()
+    assert command.end() == ExitCode.USER, command.output
+    (folder,) = (stage.folder / "results").iterdir()
+    verdict = json.loads((folder / "summary.json").read_text())["verdict"]
+    assert (verdict["result"], verdict["reason"]) == ("Aborted", "Suspended")
