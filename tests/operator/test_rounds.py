@@ -1,0 +1,147 @@
+"""The loop around decisions: what it remembers, what it asks for, and what it makes of objects that vanish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squall.kube.api import KubeError
+from squall_operator import cache
+from squall_operator.cache import Cache
+from squall_operator.hubs import Hubs
+from squall_operator.manifests.owned import RUN
+from squall_operator.model import Action, CleanUp, StopRun, WriteStatus
+from squall_operator.reconcile import EVENTS_SECONDS, GONE_SECONDS, Reconciler
+from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.telemetry import Telemetry
+
+PLACE = ("default", "shop")
+JOB = {
+    "metadata": {
+        "namespace": "default",
+        "name": "shop-1",
+        "uid": "j1",
+        "resourceVersion": "1",
+        "labels": {RUN: "shop-1"},
+        "ownerReferences": [{"kind": "LoadTest", "name": "shop"}],
+    },
+    "spec": {},
+    "status": {},
+}
+SCENARIO = {
+    "name": "s",
+    "executor": "constant-vus",
+    "vus": 1,
+    "duration": "1m",
+    "steps": [{"http": {"url": "http://a/"}}],
+}
+
+
+def load_test(version: int = 5, uid: str = "u1", phase: str = "Starting") -> dict[str, Any]:
+    run = {"id": "shop-1", "key": "k", "phase": phase, "hub": "http://hub:1"}
+    return {
+        "apiVersion": "squall.dev/v1alpha1",
+        "kind": "LoadTest",
+        "metadata": {
+            "namespace": "default",
+            "name": "shop",
+            "uid": uid,
+            "generation": 1,
+            "resourceVersion": str(version),
+        },
+        "spec": {"scenarios": [SCENARIO]},
+        "status": {"phase": phase, "run": run},
+    }
+
+
+class Server:
+    """The API server and the actor, which note what they are asked for."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.away = False
+        self.missing = False
+        self.acted: list[Action] = []
+
+    async def get(self, path: str) -> dict[str, Any]:
+        assert "/events?" in path
+        self.events += 1
+        if self.away:
+            raise KubeError(0, "away")
+        return {"items": []}
+
+    async def act(self, body: Any, checked: Any, action: Action) -> None:
+        del body, checked
+        if self.missing and isinstance(action, WriteStatus):
+            raise KubeError(404, "not found", "NotFound")
+        self.acted.append(action)
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.server, self.seen = Server(), Cache()
+        settings = Settings(hubs=("http://hub:1",), hub_key=b"k", runner=RunnerDefaults(image="i"))
+        self.reconciler = Reconciler(
+            settings,
+            kube=self.server,  # type: ignore[arg-type]
+            seen=self.seen,
+            hubs=Hubs(settings.hubs, b"k", "", lambda _: None),
+            actor=self.server,  # type: ignore[arg-type]
+            telemetry=Telemetry(),
+            clock=lambda: self.now,
+            wall=lambda: self.now,
+        )
+
+
+async def test_a_job_without_pods_has_its_events_asked_for_now_and_then() -> None:
+    world = World()
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+    world.reconciler.saw(cache.JOBS, JOB, gone=False)
+    for _ in range(20):
+        await world.reconciler._pods("default", "shop-1", 1)
+        world.now += EVENTS_SECONDS / 10
+    assert world.server.events == 2
+    world.server.away = True
+    world.now += EVENTS_SECONDS
+    assert (await world.reconciler._pods("default", "shop-1", 1)).job, "no decision waits for Events"
+
+
+async def test_a_load_test_that_is_deleted_has_its_run_stopped_and_cleaned_up_once() -> None:
+    world = World()
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(6), gone=True)
+    await world.reconciler.look(PLACE)
+    await world.reconciler.look(PLACE)
+    assert [type(each) for each in world.server.acted] == [StopRun, CleanUp]
+    assert world.reconciler._checked == {}
+
+
+async def test_one_that_was_deleted_and_made_anew_unseen_has_its_old_run_stopped() -> None:
+    world = World()
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+    new = load_test(9, uid="u2")
+    world.reconciler.saw(cache.LOAD_TESTS, {**new, "status": {}}, gone=False)
+    await world.reconciler.look(PLACE)
+    assert [type(each) for each in world.server.acted[:2]] == [StopRun, CleanUp]
+
+
+async def test_one_whose_deletion_the_watch_has_missed_is_noticed_by_the_next_write() -> None:
+    world = World()
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+    world.server.missing = True
+    await world.reconciler.look(PLACE)
+    assert world.seen.get(cache.LOAD_TESTS, PLACE) is None
+    world.server.acted.clear()
+    await world.reconciler.look(PLACE)
+    assert [type(each) for each in world.server.acted] == [StopRun, CleanUp]
+
+
+async def test_who_does_not_lead_forgets_what_was_deleted_long_ago() -> None:
+    world = World()
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=True)
+    assert PLACE in world.reconciler._gone
+    world.now += GONE_SECONDS + 1
+    other = load_test(7, uid="u3", phase="Finished")
+    other["metadata"]["name"] = "other"
+    world.reconciler.saw(cache.LOAD_TESTS, other, gone=True)
+    assert world.reconciler._gone == {}
