@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.summaries import histogram, summary, totals
 
 from squall.metrics.names import Merge
@@ -40,8 +41,31 @@ def test_retries_are_told_with_their_cause_and_their_share() -> None:
     )
 
 
-def test_stale_connections_alone_are_nothing_to_tell() -> None:
-    assert not [text for text in texts(http_retries__stale=Counter(4000)) if "retries" in text]
+def test_requests_that_were_repeated_on_a_new_connection_are_no_retries_but_are_told() -> None:
+    found = texts(http_retries__stale=Counter(103))
+    assert not [text for text in found if "retries" in text]
+    (text,) = [text for text in found if "sent again" in text]
+    # Beside 400 requests and 12 polls.
+    assert text.startswith(
+        "103 requests (20% of all that were sent) were sent again because the server had closed the kept connection "
+        "without an answer: its idle timeout is shorter than the pauses, or it drops requests."
+    )
+
+
+@pytest.mark.parametrize(("again", "told"), [(4, False), (5, True), (11, True)])
+def test_a_few_repeated_requests_are_nothing_to_tell(again: int, *, told: bool) -> None:
+    assert any("sent again" in text for text in texts(http_retries__stale=Counter(again))) is told
+
+
+def test_one_in_a_great_many_is_told_from_eleven_on() -> None:
+    for again in (10, 11):
+        found = totals()
+        many = {
+            name: Counter(value.value * 100) for name, value in found.items() if isinstance(value, Counter)
+        }
+        found |= many | {key("http_retries__stale"): Counter(again)}
+        told = [finding for finding in findings(summary(totals=found)) if "sent again" in finding.text]
+        assert len(told) == (again > 10)
 
 
 def test_an_open_circuit_is_told_with_its_share_of_the_run() -> None:

@@ -32,6 +32,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         _iterations,
         _errors,
         _circuits,
+        _dropped,
         _retries,
         _waits,
         _breaking_stage,
@@ -119,11 +120,31 @@ def _circuits(summary: Summary) -> Iterator[Finding]:
             )
 
 
-def _retries(summary: Summary) -> Iterator[Finding]:
-    retries = [row for row in summary.retries if row.error != "stale"]
-    made, denied = sum(row.count for row in retries), sum(row.denied for row in retries)
+def _requests(summary: Summary) -> float:
     rows = [find(summary.metrics, metric) for metric in ("http_reqs", "poll_reqs")]
-    requests = sum(row.values["count"] for row in rows if row)
+    return sum(row.values["count"] for row in rows if row)
+
+
+def _dropped(summary: Summary) -> Iterator[Finding]:
+    """Requests that were repeated because nothing had come of them: no failure in any metric, so it is told here."""
+    again = sum(row.count for row in summary.retries if row.error == _STALE)
+    if not again:
+        return
+    share = again / (_requests(summary) + again)
+    if again > _FEW_DROPPED or share > _SMALL_SHARE:
+        yield Finding(
+            f"{fmt.number(again)} requests ({fmt.share(share)} of all that were sent) were sent again because the "
+            "server had closed the kept connection without an answer: its idle timeout is shorter than the pauses, or "
+            "it drops requests. None of them counts in http_req_failed.",
+            "With http.keepAlive: false nothing is sent again, and what is dropped is a failure; "
+            "a threshold on http_retries{error:stale} bounds it.",
+        )
+
+
+def _retries(summary: Summary) -> Iterator[Finding]:
+    retries = [row for row in summary.retries if row.error != _STALE]
+    made, denied = sum(row.count for row in retries), sum(row.denied for row in retries)
+    requests = _requests(summary)
     if not (made or denied) or not requests:
         return
     most = retries[0]
@@ -240,6 +261,9 @@ def _generator(summary: Summary) -> Iterator[Finding]:
         )
 
 
+_STALE = "stale"
+_FEW_DROPPED = 10
+_SMALL_SHARE = 0.01
 _THROTTLED_SECONDS = 1.0
 _WAITED_SECONDS = 5.0
 _NEARLY_ALL = 0.9
