@@ -102,7 +102,7 @@ def leader(made: list[Candidate]) -> Candidate | None:
 async def test_one_leads_and_a_release_hands_over_at_once(control_plane: ControlPlane, count: int) -> None:
     async with candidates(control_plane, count) as made:
         await until(lambda: leader(made))
-        seen = []
+        seen: list[Candidate] = []
         while len(made) - len(seen) > 1:
             first = leader(made)
             assert first is not None

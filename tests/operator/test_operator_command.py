@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import aiohttp
 import pytest
 from click.testing import CliRunner
@@ -33,7 +35,7 @@ def test_help_tells_every_option() -> None:
         ([*GIVEN, "--key-file", "{key}", "--what"], "--what"),
     ],
 )
-def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path) -> None:
+def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("k\n")
     told = CliRunner().invoke(main, [each.format(key=key) for each in arguments])

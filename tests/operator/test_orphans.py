@@ -64,7 +64,6 @@ async def test_what_nobody_knows_is_stopped_then_forgotten() -> None:
         assert await orphans.look() == (), "whoever cannot be sure leaves it"
         kube.away = False
         assert await orphans.look() == ("orphan",)
-        assert hub.runs["orphan"].outcome is not None or hub.runs["orphan"].live.phase != "waiting"
         await asyncio.wait_for(hub.runs["orphan"].finished(), 20)
         async with asyncio.timeout(20):
             while hubs.view(url, "orphan").summary is None:

@@ -127,7 +127,7 @@ def test_the_nodes_network_where_the_installation_allows_it() -> None:
 
 
 flags = st.sampled_from([True, False, None])
-contexts = st.none() | st.fixed_dictionaries(
+contexts: st.SearchStrategy[Any] = st.none() | st.fixed_dictionaries(
     {},
     optional={
         "privileged": flags,
@@ -147,14 +147,14 @@ contexts = st.none() | st.fixed_dictionaries(
         ),
     },
 )
-containers = st.none() | st.lists(
+containers: st.SearchStrategy[Any] = st.none() | st.lists(
     st.fixed_dictionaries(
         {"name": st.sampled_from(["runner", "side"])},
         optional={"image": st.just("i"), "securityContext": contexts, "env": st.none() | st.just([])},
     ),
     max_size=3,
 )
-templates = st.fixed_dictionaries(
+templates: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "metadata": st.none()

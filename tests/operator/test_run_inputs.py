@@ -56,7 +56,7 @@ def manifest(files: dict[str, str], shards: int = 1, *, claims: bool = False) ->
 
 
 def built(document: dict[str, Any], **changes: Any) -> Inputs:
-    given = {
+    given: dict[str, Any] = {
         "run": "shop-1",
         "hub": "https://hub:4180",
         "hub_ca": "-----BEGIN CERTIFICATE-----\n",

@@ -66,7 +66,8 @@ async def test_a_key_that_is_added_often_is_looked_at_once() -> None:
 async def test_what_comes_while_a_key_is_looked_at_leads_to_one_more_look() -> None:
     work = Work()
     work.queue.add("a")
-    asyncio.get_running_loop().call_later(0.5, lambda: [work.queue.add("a") for _ in range(5)])
+    for _ in range(5):
+        asyncio.get_running_loop().call_later(0.5, work.queue.add, "a")
     await work.during(10)
     assert work.done == [(1.0, "a"), (2.0, "a")]
 
