@@ -151,6 +151,15 @@ async def test_the_budget_keeps_retries_a_share_of_the_load():
     assert measured.count("step_failures") == 100
 
 
+async def test_the_budget_of_the_host_holds_for_a_retry_of_a_step():
+    async with target() as server:
+        server.answer("/get", status=503)
+        step = get(retry={"initial": "1ms", "maxRetries": 5})
+        test = with_retry(server.url, [step], {"budget": "0%"}, iterations=50)
+        measured = await drive(test)
+    assert measured.count("http_retries") == 10
+
+
 async def test_a_post_is_not_sent_twice_but_may_be_tried_until_it_is_sent():
     with hostile(lambda peer: (peer.request(), peer.reset())[0]) as server:
         steps = [

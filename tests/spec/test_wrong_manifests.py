@@ -428,6 +428,20 @@ CASES = {
         "the pause is shorter than 10ms",
         "10ms",
     ),
+    "a step's retry with a budget": (
+        "",
+        SCENARIOS + "      - http: {url: http://h/, retry: {»budget: 5%}}\n",
+        "spec.scenarios[0].steps[1].http.retry.budget",
+        "the budget belongs to the host",
+        "spec.http.retry.budget",
+    ),
+    "a poll's retry with a budget": (
+        "",
+        SCENARIOS + '      - poll: {http: {url: http://h/, retry: {»budget: 5%}}, until: "true"}\n',
+        "spec.scenarios[0].steps[1].poll.http.retry.budget",
+        "the budget belongs to the host",
+        "spec.http.retry.budget",
+    ),
     "a circuit without a window": (
         "http: {circuitBreaker: {window: »0s}}",
         SCENARIOS,

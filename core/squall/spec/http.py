@@ -116,7 +116,8 @@ class Retry(Model):
     backoff: Backoff = Backoff(factor="2", max="10s", jitter="50%")
     budget: Percent = "20%"
     """Retries are at most this share of the first tries, per runner and host with its port, and ten beside it, in any stretch
-    of the run: a target in trouble is not given a multiple of the load."""
+    of the run: a target in trouble is not given a multiple of the load. It is the host's, whichever step sends, so only
+    `spec.http.retry` has it."""
 
 
 class Part(Model):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from squall.spec.base import nanoseconds
 from squall.spec.checks import length_at
 from squall.spec.steps import MIN_INTERVAL
-from squall.spec.tree import items_at, text_at
+from squall.spec.tree import find, items_at, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ def check_retry(checks: Checks, path: Path) -> None:
     if longest is not None and longest < nanoseconds(MIN_INTERVAL):
         message = f"the pause is shorter than {MIN_INTERVAL}"
         checks.report((*path, "backoff", "max"), message, f"write {MIN_INTERVAL} or more")
+
+
+def check_request(checks: Checks, path: Path) -> None:
+    """Check the `retry` and the statuses of the request at a path."""
+    check_retry(checks, (*path, "retry"))
+    if find(checks.root, *path, "retry", "budget") is not None:
+        message = "the budget belongs to the host, whichever step sends: a step has none of its own"
+        hint = "write it in spec.http.retry.budget, with maxRetries: 0 there if only some steps try again"
+        checks.report((*path, "retry", "budget"), message, hint, key=True)
 
 
 def _not_zero(checks: Checks, path: Path) -> None:

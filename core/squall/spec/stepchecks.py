@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
 from squall.spec.base import nanoseconds
 from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
-from squall.spec.httpchecks import check_retry
+from squall.spec.httpchecks import check_request
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
 from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
@@ -109,7 +109,7 @@ class _StepChecks:
         for key in ("raw", "json"):
             checks.templates((*path, key), request)
         check_auth(checks, path, request)
-        check_retry(checks, (*path, "retry"))
+        check_request(checks, path)
         for key in _TEXTS:
             checks.templates((*path, key), request)
         checks.file_name((*path, "file"))

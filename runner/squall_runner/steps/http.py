@@ -64,7 +64,7 @@ def compile_options(http: Http, ctx: Context) -> Options:
         timeout=timeout,
         max_redirects=redirects,
         expected=expected_statuses(http.expect_status or _BY_DEFAULT),
-        retry=_policy(http.retry or ctx.http.retry, timeout),
+        retry=_policy(http.retry or ctx.http.retry, ctx, timeout),
     )
 
 
@@ -72,13 +72,18 @@ def default_options(ctx: Context) -> Options:
     """The options of a request about which the manifest says nothing of its own."""
     timeout = seconds(ctx.http.timeout)
     return Options(
-        timeout, ctx.http.max_redirects, expected_statuses(_BY_DEFAULT), _policy(ctx.http.retry, timeout)
+        timeout,
+        ctx.http.max_redirects,
+        expected_statuses(_BY_DEFAULT),
+        _policy(ctx.http.retry, ctx, timeout),
     )
 
 
-def _policy(retry: Retry | None, longest: float) -> RetryPolicy | None:
+def _policy(retry: Retry | None, ctx: Context, longest: float) -> RetryPolicy | None:
     if retry is None or not retry.max_retries:
         return None
+    if ctx.http.retry is not None:  # the budget is the host's, whichever step sends
+        retry = retry.model_copy(update={"budget": ctx.http.retry.budget})
     return RetryPolicy.of(retry, expected_statuses(retry.statuses) if retry.statuses else None, longest)
 
 
