@@ -6,6 +6,9 @@ anything twice. So the store remembers the last cumulative value of each series 
 difference: to the slot, and to the total. A snapshot that is older than what its attempt has delivered of a series changes
 nothing; one that arrives late adds to its own slot, also when that has been looked at before.
 
+A window of minutes is thousands of histograms, most of them with a few samples among many empty buckets. So a slot that is no
+longer one of the latest is packed, as on the wire; one that is asked for is unpacked for the answer.
+
 A difference that spans several slots, since snapshots between were lost, counts for the last of them. One from a
 folded snapshot (see `retention`) counts for the totals only.
 """
@@ -33,6 +36,7 @@ from squall.metrics.series import (
 )
 from squall.metrics.series import merge as merge_aggregates
 from squall.metrics.series import then as then_aggregates
+from squall.metrics.snapshot import TrendWire, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +46,11 @@ if TYPE_CHECKING:
 MAX_SERIES: Final = 50_000
 """Default cap on series with tags of the manifest, see `SeriesLimit`; more than one runner with all its series has."""
 
+FRESH_SLOTS: Final = 4
+"""How many of the latest slots are not packed: runners are still delivering them."""
+
 _Additive: TypeAlias = Counter | Rate | Histogram
+_Kept: TypeAlias = Counter | Rate | Gauge | Histogram | TrendWire
 _AttemptKey: TypeAlias = tuple[int, str]
 
 
@@ -89,7 +97,9 @@ class SlotStore:
         self.limit = SeriesLimit(max_series)
         self._attempts: dict[_AttemptKey, Attempt[_Series]] = {}
         self._series: dict[SeriesKey, _Series] = {}
-        self._slots: dict[int, dict[_Series, Aggregate]] = {}
+        self._slots: dict[int, dict[_Series, _Kept]] = {}
+        self._packed = -1
+        """All slots up to this one are packed, but for what came in later."""
         self._matching: dict[Selector, list[_Series]] = {}
         self._rollups: dict[int, dict[Selector, Aggregate | None]] = defaultdict(dict)
         self.latest = -1
@@ -151,6 +161,13 @@ class SlotStore:
                     self._remember(series, old, aggregate)
         for old in [known for known in self._rollups if known <= slot - self._keep]:
             del self._rollups[old]
+        last = slot - FRESH_SLOTS
+        for aging in [known for known in self._slots if self._packed < known <= last]:
+            self._slots[aging] = {
+                series: pack(kept) if isinstance(kept, Histogram) else kept
+                for series, kept in self._slots[aging].items()
+            }
+        self._packed = max(self._packed, last)
 
     def _remember(self, series: _Series, slot: int, gauge: Gauge) -> None:
         for anchor in (-1, *self._anchors):
@@ -168,7 +185,7 @@ class SlotStore:
         values = self._slots.setdefault(slot, {})
         known = values.get(series)
         # The first is kept as it is: nobody else has it, and of most there is one.
-        values[series] = value if known is None else _into(known, value)
+        values[series] = value if known is None else _into(_unpacked(known), value)
         self._rollups[slot].clear()
 
     def _put_folded(self, attempt: _AttemptKey, slot: int, series: _Series, value: Aggregate) -> None:
@@ -205,8 +222,8 @@ class SlotStore:
 
     def view(self, slot: int) -> Iterator[tuple[SeriesKey, Aggregate]]:
         """What happened in one slot, by series; nothing for slots that are no longer kept."""
-        for series, aggregate in self._slots.get(slot, {}).items():
-            yield series.key, aggregate
+        for series, kept in self._slots.get(slot, {}).items():
+            yield series.key, _unpacked(kept)
 
     def window(self, selector: Selector, first: int, last: int) -> Aggregate | None:
         """What happened in the slots from `first` to `last`, both included, over all series selected.
@@ -284,7 +301,7 @@ class SlotStore:
         for slot in range(max(last, after) + 1, self.latest + 1):
             later = self._slots.get(slot, {}).get(series)
             if later is not None:
-                total = minus(total, later)
+                total = minus(total, _unpacked(later))
         return total
 
     def _gauge(self, series: _Series, after: int, last: int) -> Gauge | None:
@@ -312,7 +329,7 @@ class SlotStore:
             values = self._slots.get(slot, {})
             for series in self._select(selector):
                 if series in values:
-                    merged = _into(merged, values[series])
+                    merged = _into(merged, _unpacked(values[series]))
             known[selector] = merged
         return known[selector]
 
@@ -322,6 +339,11 @@ class SlotStore:
             found = [series for key, series in self._series.items() if selector.matches(key)]
             self._matching[selector] = found
         return found
+
+
+def _unpacked(kept: _Kept) -> Aggregate:
+    """An aggregate; a histogram that was packed is a new one."""
+    return unpack(kept) if isinstance(kept, TrendWire) else kept
 
 
 _A = TypeVar("_A", bound=Aggregate)
