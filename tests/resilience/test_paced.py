@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from itertools import pairwise
 from typing import Any
@@ -88,6 +89,32 @@ async def test_a_turn_after_the_timeout_is_a_failure_at_once():
     assert measured.count("step_failures", error="rate_limited") == 5
     assert measured.trend("http_req_total").count == 1
     assert took >= 0.2, "a request that was not sent is followed by a pause"
+
+
+async def test_a_turn_that_leaves_next_to_no_time_is_not_taken():
+    async with target() as server:
+        steps = [{"name": "get", "http": {"url": "/get", "timeout": "10500ms"}}]
+        told = Told()
+        limit = {"rate": 1, "timeUnit": "10s"}
+        measured = await drive(limited(server.url, steps, limit, vus=2, iterations=1), told=told)
+    assert len(server.seen) == 1
+    assert measured.count("http_req_errors", error="rate_limited") == 1
+    assert "would come when more than 90% of its 10.5 s are over" in told.messages()
+
+
+async def test_a_timeout_after_a_wait_names_the_wait():
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with target() as server:
+        server.answers["/get"] = never
+        steps = [{"http": {"url": "/quick"}}, {"name": "get", "http": {"url": "/get", "timeout": "500ms"}}]
+        told = Told()
+        measured = await drive(limited(server.url, steps, {"rate": 5}, vus=1, iterations=1), told=told)
+    assert len(server.seen) == 2
+    assert measured.count("http_req_errors", error="timeout") == 1
+    assert re.search(r"of its 0\.5 s had gone by in the queue of its rate limit", told.messages())
 
 
 async def test_spacing_is_kept_between_any_two():

@@ -204,8 +204,8 @@ class RateLimit(Model):
     """The most requests that a host is given, whatever the VUs want; a request waits for its turn.
 
     The limit is that of all shards together: each has its share. Waiting is part of `http_req_blocked` and `http_req_total`, and
-    counts against the request's timeout; a request whose turn would come later fails at once, with class rate_limited, as
-    one with an open circuit does (`circuitBreaker`). Redirects that a request follows are not held up.
+    counts against the request's timeout; a request whose turn would leave it less than a tenth of that fails at once, with
+    class rate_limited, as one with an open circuit does (`circuitBreaker`). Redirects that a request follows are not held up.
     """
 
     rules = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.http.errors import RequestError
+from squall_runner.http.errors import CONNECT_TIMEOUT, TIMEOUT, RequestError
 from squall_runner.http.response import failed
 from squall_runner.resilience.backoff import asked_pause
 from squall_runner.resilience.breaker import REJECTED
@@ -57,6 +57,9 @@ STALE: Final = "stale"
 """The cause of a retry that is no failure of the target's: it had closed a kept connection in the meantime."""
 _UNSENT_SECONDS: Final = 0.1
 """The pause after a request that was not sent; without it a VU would do nothing but fail, as fast as it can."""
+_MOST_WAITED: Final = 0.9
+"""The share of a timeout after which a request is not sent any more: its failure would be laid at the target's door."""
+_TOO_LATE: Final = frozenset({TIMEOUT, CONNECT_TIMEOUT})
 UNAUTHORIZED: Final = 401
 _TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
@@ -116,6 +119,10 @@ async def exchange(  # noqa: PLR0917 - called from here and from `steps.poll`
         first = _first(response)
         first.start -= waited
         first.blocked += waited
+        if response.error in _TOO_LATE:
+            response.error_message += (
+                f"; {waited:.3g} s of its {timeout + waited:.3g} s had gone by in the queue of its rate limit"
+            )
     if ctx.observer is not None:
         ctx.observer.exchange(site, request, response)
     if response.status == UNAUTHORIZED and UNAUTHORIZED not in options.expected:
@@ -185,8 +192,10 @@ def _count_unsent(site: Site, vu: Vu, stage: str, response: Response) -> None:
 
 
 def count_retry(site: Site, vu: Vu, stage: str, response: Response, cause: str) -> None:
-    """Count a request that is sent again, by why."""
+    """Count a request that is sent again, by why, and keep an example: its failure is mended, and nobody else will tell."""
     _count(site, "http_retries", vu, stage, response, cause)
+    if response.error:
+        site.ctx.examples.keep(response.error, site.ctx.scenario, site.name, response.error_message)
 
 
 def _count(site: Site, metric: str, vu: Vu, stage: str, response: Response, cause: str) -> None:  # noqa: PLR0917
@@ -285,10 +294,11 @@ class Guard:
         limit = max(0.001, min(self.timeout, end - began))
         waited = 0.0
         if resilience.limited:
-            turn = await self._turn(vu, request, began, began + limit)
+            turn = await self._turn(vu, request, began, began + limit * _MOST_WAITED)
             if turn is None:
                 message = (
-                    f"its turn in the rate limit of {request.origin.authority} would come after the timeout"
+                    f"its turn in the rate limit of {request.origin.authority} would come when more than "
+                    f"{_MOST_WAITED:.0%} of its {limit:.3g} s are over"
                 )
                 return await self._fail(vu, request, stage, RATE_LIMITED, message)
             waited = turn
