@@ -9,7 +9,17 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.verdict.capacity import BLAMES, RETREATS, UNKNOWNS, Bounds, End, Outcome, Purpose, Search
+from squall.verdict.capacity import (
+    BLAMES,
+    REOPENINGS,
+    RETREATS,
+    UNKNOWNS,
+    Bounds,
+    End,
+    Outcome,
+    Purpose,
+    Search,
+)
 
 HELD, FAILED, LIMITED, UNKNOWN = Outcome.HELD, Outcome.FAILED, Outcome.LIMITED, Outcome.UNKNOWN
 
@@ -76,7 +86,7 @@ def test_it_ends_whatever_it_is_told(b: Bounds, pool: list[Outcome], chance: obj
     search = Search(b)
     tried = carry_out(search, lambda _: chance.choice(pool))  # type: ignore[attr-defined]
     repeats = 1 + b.confirmations + BLAMES + UNKNOWNS
-    assert len(tried) <= repeats * (RETREATS + 2) * most_levels(b)
+    assert len(tried) <= repeats * (RETREATS + REOPENINGS + 3) * most_levels(b)
     assert search.low < (search.high or math.inf)
     assert search.low in {0, *tried}
 
@@ -99,7 +109,7 @@ def test_the_levels_of_a_search() -> None:
     search = Search(plain())
     assert carry_out(search, lambda level: HELD if level <= 260 else FAILED) == [
         *(100, 150, 225, 337),
-        *(337, 281, 281, 253, 267, 267, 260, 260),
+        *(337, 281, 281, 253, 267, 267, 260, 260, 267),
     ]
     assert (search.low, search.high, search.end) == (260, 267, End.FOUND)
 
@@ -118,6 +128,78 @@ def test_a_failure_that_does_not_repeat_is_forgotten() -> None:
         assert (search.level, search.purpose) == (level, purpose)
 
 
+@given(bounds(), st.integers(1, 10**6), st.integers(0, 40))
+def test_an_outage_as_long_as_one_level_is_not_taken_for_the_capacity(
+    b: Bounds, limit: int, victim: int
+) -> None:
+    """All tries of a level, the `victim`th that is tried for the first time, fall into it."""
+    if b.confirmations == 0 or (b.start == 1 and victim == 0):
+        return
+    search, seen, away = Search(b), 0, 0
+
+    def target(level: int) -> Outcome:
+        nonlocal seen, away
+        if search.purpose is not Purpose.CONFIRM:
+            away = 1 + b.confirmations if seen == victim else 0
+            seen += 1
+        away -= 1
+        return HELD if level <= limit and away < 0 else FAILED
+
+    tried = carry_out(search, target)
+    assert len(tried) <= 3 * most_levels(b)
+    if limit >= b.maximum:
+        assert (search.end, search.low) == (End.MAXIMUM, b.maximum)
+    elif search.end is End.NOTHING:
+        assert 1 in tried
+    else:
+        assert search.end is End.FOUND
+        assert search.high is not None
+        assert search.low <= limit < search.high <= search.low + max(1, b.precision * search.low)
+
+
+def test_a_search_goes_on_when_the_level_that_ended_it_holds_after_all() -> None:
+    search = Search(plain(start=20, maximum=2000))
+    tries = 0
+
+    def target(level: int) -> Outcome:
+        nonlocal tries
+        tries += 1
+        return HELD if level <= 190 and tries not in {5, 6} else FAILED
+
+    tried = carry_out(search, target)
+    assert tried[4:6] == [100, 100]
+    assert search.end is End.FOUND
+    assert search.low <= 190 < (search.high or 0) <= search.low * 1.05
+    assert search.confirmed
+
+
+def test_a_search_goes_on_only_so_often() -> None:
+    search = Search(plain())
+    outcomes = {Purpose.GROW: FAILED, Purpose.BISECT: FAILED}
+    reopened = 0
+    while search.end is None:
+        again = search.level == search.high
+        first_fails = search.purpose in outcomes and search.low > 0
+        failed_before = search.purpose is Purpose.CONFIRM and search.level > search.low and not again
+        reopened += again
+        search.take(FAILED if first_fails or failed_before else HELD)
+    assert (search.end, reopened) == (End.FOUND, REOPENINGS)
+
+
+def test_a_generator_that_is_busy_at_the_last_try_does_not_spoil_what_was_found() -> None:
+    search = Search(plain())
+    carry_out(search, lambda level: LIMITED if level == search.high else HELD if level <= 260 else FAILED)
+    assert (search.low, search.high, search.end, search.confirmed) == (260, 267, End.FOUND, True)
+
+
+def test_without_time_for_the_last_try_the_capacity_is_found_all_the_same() -> None:
+    search = Search(plain())
+    while search.level != search.high:
+        search.take(HELD if search.level <= 260 else FAILED)
+    search.give_up(End.TIME)
+    assert (search.low, search.high, search.end) == (260, 267, End.FOUND)
+
+
 def test_without_confirmations_nothing_is_repeated() -> None:
     tried = carry_out(Search(plain(confirmations=0)), lambda level: HELD if level <= 260 else FAILED)
     assert len(tried) == len(set(tried))
@@ -130,7 +212,7 @@ def test_a_first_level_that_fails_leads_downwards() -> None:
 
 
 def test_a_knee_that_fails_its_confirmation_is_given_up() -> None:
-    outcomes = iter([HELD, HELD, FAILED, FAILED, HELD, HELD, HELD, HELD, FAILED])
+    outcomes = [HELD, HELD, FAILED, FAILED, HELD, HELD, HELD, FAILED]
     search = Search(plain())
     tried = []
     for outcome in outcomes:
@@ -138,8 +220,8 @@ def test_a_knee_that_fails_its_confirmation_is_given_up() -> None:
         search.take(outcome)
     assert tried[-1] == tried[-2] == search.high
     assert search.low < tried[-1]
-    carry_out(search, lambda _: HELD)
-    assert search.end is End.FOUND
+    carry_out(search, lambda level: HELD if level < 215 else FAILED)
+    assert (search.low, search.high, search.end) == (206, 215, End.FOUND)
 
 
 def test_where_the_generator_is_to_blame_the_search_ends_below() -> None:

@@ -127,6 +127,22 @@ def test_what_decides_nothing(harmless):
     assert (verdict.result, verdict.exit_code) == (Result.PASSED, ExitCode.PASSED)
 
 
+def test_a_run_that_passes_names_the_warnings():
+    holds, warned = outcome(State.PASS, held=True), outcome(severity="warn")
+    assert decide(thresholds=[holds, warned]).message == (
+        "every threshold that can fail the run held; 1 warning: slow"
+    )
+    assert (
+        decide(thresholds=[warned, warned]).message == "no threshold can fail the run; 2 warnings: slow, slow"
+    )
+    assert decide(thresholds=[holds, warned], dropped=3).message.endswith(
+        "1 warning: slow, though 3 iterations of the plan were not started"
+    )
+    assert decide(thresholds=[holds, outcome(State.PASS, held=True, severity="warn")]).message == (
+        "every threshold held"
+    )
+
+
 def test_a_run_that_passes_says_what_of_its_plan_was_not_carried_out():
     verdict = decide(thresholds=[outcome(State.PASS, held=True)], dropped=1200)
     assert verdict.result == Result.PASSED

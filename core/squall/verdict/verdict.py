@@ -143,10 +143,21 @@ def decide(
         return Verdict(Result.FAILED, "NoIterationCompleted", message, ExitCode.THRESHOLDS)
     if incapable:
         return Verdict(Result.FAILED, "NoCapacity", incapable, ExitCode.THRESHOLDS)
-    message = "every threshold held" if judged else "there are no thresholds to break"
+    message = _passed(judged)
     if dropped:
         message += f", though {fmt.number(dropped)} iterations of the plan were not started"
     return Verdict(Result.PASSED, "ThresholdsHeld", message, ExitCode.PASSED)
+
+
+def _passed(judged: list[tuple[Threshold, Evaluation, bool]]) -> str:
+    """What held; and by name what did not, though it cannot fail the run: nobody reads "all held" next to a cross."""
+    warnings = [threshold.name for threshold, _, held in judged if not held]
+    if not warnings:
+        return "every threshold held" if judged else "there are no thresholds to break"
+    decisive = any(threshold.severity == "fail" for threshold, _, _ in judged)
+    held = "every threshold that can fail the run held" if decisive else "no threshold can fail the run"
+    count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+    return f"{held}; {count}: {', '.join(warnings)}"
 
 
 def _ended(ending: Ending) -> Verdict:
