@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import resource
 import time
 from typing import Any
 
@@ -67,7 +70,8 @@ async def test_a_tick_from_before_a_standstill_is_no_sign_that_the_loop_turns() 
 async def test_steps_of_the_clock_are_counted_and_told_once(
     steps: list[float], count: int, said: list[str]
 ) -> None:
-    clocks, notes = Clocks(), []
+    clocks = Clocks()
+    notes: list[Any] = []
     watch, recorder, network = await observation(clocks, notes)
     for step in steps:
         clocks.pass_by(1.0, step=step)
@@ -106,6 +110,45 @@ async def test_throttling_and_waiting_count_from_the_beginning_of_the_run(
     assert measured.count("cpu_wait") == 0.5
     watch.read()
     measured.take(recorder.measure(1))
+    assert (measured.count("cpu_wait"), measured.count("cpu_throttled")) == (2.0, 2.0)
+    await network.close()
+
+
+async def test_without_a_free_descriptor_counters_and_gauges_stay_true() -> None:
+    watch, recorder, network = await observation(Clocks(), [])
+    watch.read()
+    measured = Measured().take(recorder.measure(0))
+    before = measured.count("cpu_wait")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (machine.open_files() + 20, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        watch.read()
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert taken
+    measured.take(recorder.measure(1))
+    assert measured.count("cpu_wait") >= before
+    assert measured.gauge("memory_resident")[0] > 1_000_000
+    assert measured.gauge("files_used")[-1] == 1.0
+    await network.close()
+
+
+async def test_a_reading_that_cannot_be_taken_leaves_a_counter_where_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited, throttled = iter([40.0, 42.0, 0.0]), iter([7.0, 9.0, 0.0])
+    monkeypatch.setattr(machine, "waited_seconds", lambda: next(waited))
+    monkeypatch.setattr(machine.Cgroup, "throttled", lambda _: next(throttled))
+    watch, recorder, network = await observation(Clocks(), [])
+    for _ in range(2):
+        watch.read()
+    measured = Measured().take(recorder.measure(0))
     assert (measured.count("cpu_wait"), measured.count("cpu_throttled")) == (2.0, 2.0)
     await network.close()
 

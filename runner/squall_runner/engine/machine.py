@@ -7,9 +7,11 @@ else has to know. What a machine does not tell is taken for unlimited, or for no
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,8 @@ _ROOT: Final = Path("/")
 _PORTS_BY_DEFAULT: Final = (32_768, 60_999)
 _V1_MOUNTS: Final = ("cpu,cpuacct", "cpuacct,cpu", "cpu")
 _UNLIMITED: Final = float("inf")
+_MOST_READ: Final = 1 << 17
+"""More than any of the files that are read again and again has, also with a thousand cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Cgroup:
 
     def _throttled(self, folder: Path) -> float:
         key, unit = ("throttled_time ", 1e9) if self.old else ("throttled_usec ", 1e6)
-        for line in _read(folder / "cpu.stat").splitlines():
+        for line in _read_again(folder / "cpu.stat").splitlines():
             if line.startswith(key):
                 return int(line.split()[1]) / unit
         return 0.0
@@ -106,7 +110,7 @@ def busy_seconds(root: Path = _ROOT) -> tuple[float, float] | None:
         return None
     mine = {f"cpu{core}" for core in affinity(0)}
     worked = there = 0
-    for line in _read(root / "proc/stat").splitlines():
+    for line in _read_again(root / "proc/stat").splitlines():
         name, *rest = line.split()
         if name in mine:
             ticks = [int(value) for value in rest[:8]]  # guests are part of user already
@@ -119,7 +123,7 @@ def busy_seconds(root: Path = _ROOT) -> tuple[float, float] | None:
 def waited_seconds(root: Path = _ROOT) -> float:
     """How long the main thread, that of the event loop, was ready to run and had to wait for a core so far."""
     try:
-        return int(_read(root / "proc/self/schedstat").split()[1]) / 1e9
+        return int(_read_again(root / "proc/self/schedstat").split()[1]) / 1e9
     except (IndexError, ValueError):
         return 0.0
 
@@ -135,7 +139,7 @@ def local_ports(root: Path = _ROOT) -> int:
 
 def closing_ports(root: Path = _ROOT) -> int:
     """Local ports of connections that have just been closed (TIME_WAIT), for a minute each; 0 where nobody tells."""
-    for line in _read(root / "proc/net/sockstat").splitlines():
+    for line in _read_again(root / "proc/net/sockstat").splitlines():
         words = line.split()
         if words[:1] == ["TCP:"] and "tw" in words:
             return int(words[words.index("tw") + 1])
@@ -153,15 +157,16 @@ def open_files() -> int:
     for place in ("/proc/self/fd", "/dev/fd"):
         try:
             return len(os.listdir(place))  # noqa: PTH208 - names only, as cheap as can be
-        except OSError:
-            continue
+        except OSError as exc:
+            if exc.errno == errno.EMFILE:  # none is left to look with: that is the answer
+                return file_limit() or 0
     return 0
 
 
 def resident_bytes(root: Path = _ROOT) -> float:
     """Resident memory of this process."""
     try:
-        return float(int(_read(root / "proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+        return float(int(_read_again(root / "proc/self/statm").split()[1]) * os.sysconf("SC_PAGE_SIZE"))
     except (IndexError, ValueError):
         # Where there is no /proc: the peak, in bytes on macOS.
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -172,3 +177,17 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+def _read_again(path: Path) -> str:
+    """Read a file that is read for each slot: it stays open, as later no descriptor may be left to open it with."""
+    try:
+        return os.pread(_descriptor(path), _MOST_READ, 0).decode("ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+@cache
+def _descriptor(path: Path) -> int:
+    """Open a file for the life of this process."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

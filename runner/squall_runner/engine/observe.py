@@ -69,6 +69,9 @@ class SelfObservation:
         self._steps = recorder.counter("clock_steps")
         self._cpu = _Cpu(recorder, clock)
         self._ports = machine.local_ports()
+        # What is read for each slot is opened by its first reading: before the load takes all descriptors.
+        self._memory.set(machine.resident_bytes())
+        machine.closing_ports()
         self._gc_began = 0.0
         self._ahead = wall() - clock()
         self._ticker: asyncio.Task[None] | None = None
@@ -94,7 +97,7 @@ class SelfObservation:
         self._memory.set(machine.resident_bytes())
         files, limit = machine.open_files(), machine.file_limit()
         self._files.set(files)
-        self._files_share.set(files / limit if limit else 0.0)
+        self._files_share.set(min(1.0, files / limit) if limit else 0.0)
         self._sockets.set(self._network.stats.open_sockets)
         self._ports_share.set(self._ports_used())
         self._opened.value = self._network.stats.opened
@@ -176,13 +179,17 @@ class _Cpu:
             self._usage.set((used - used_before) / (now - before) / self._own)
             self._seen = (now, used)
             self._read_cores()
-        self._waited.value = max(0.0, machine.waited_seconds() - self._waited_before)
-        self._throttled.value = max(0.0, self._cgroup.throttled() - self._throttled_before)
+        # A reading that could not be taken is 0, and a counter only grows: the one before stands then.
+        self._waited.value = max(self._waited.value, machine.waited_seconds() - self._waited_before)
+        self._throttled.value = max(self._throttled.value, self._cgroup.throttled() - self._throttled_before)
 
     def _read_cores(self) -> None:
-        before, self._cores_seen = self._cores_seen, machine.busy_seconds()
-        if before is None or self._cores_seen is None:
+        before, now = self._cores_seen, machine.busy_seconds()
+        if now is None:
             return
-        worked, there = (new - old for new, old in zip(self._cores_seen, before, strict=True))
+        self._cores_seen = now
+        if before is None:
+            return
+        worked, there = (new - old for new, old in zip(now, before, strict=True))
         if there > 0:
             self._busy.set(worked / there)
