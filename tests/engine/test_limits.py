@@ -133,6 +133,32 @@ def test_connections_that_certainly_do_not_fit_are_refused_with_what_to_change(
         assert advice in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("plan_shards", "carried", "more"),
+    [
+        (1, 1, "`--processes 3` together with shards: 1 -> 3"),
+        (2, 1, "`--processes 3` together with shards: 2 -> 3"),
+        (8, 4, "(`--processes 4`)"),  # with three one would carry 3 of 8
+        (9, 5, "(`--processes 3`)"),
+    ],
+)
+def test_on_one_machine_more_processes_are_named_once_and_for_all(
+    monkeypatch: pytest.MonkeyPatch, plan_shards: int, carried: int, more: str
+) -> None:
+    spec = spec_of(constant(900), shards=plan_shards)
+    with pytest.raises(LoadError) as caught:
+        room(monkeypatch, spec, files=300, shards=tuple(range(carried)), alone=False)
+    assert more in caught.value.hint
+
+
+def test_a_limit_below_what_the_process_needs_itself_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ((message, hint),) = room(monkeypatch, spec_of(arrivals(10)), files=40 - limits.SPARE_FILES)
+    assert "may need 564 open files, and this process is allowed 40" in message
+    assert hint == "allow it more (`ulimit -n 1000`)"
+
+
 def test_connections_that_may_not_fit_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     ((message, hint),) = room(monkeypatch, spec_of(arrivals(10)), files=300)
     assert "may need 564 open files" in message

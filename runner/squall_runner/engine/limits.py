@@ -113,7 +113,8 @@ def make_room(
     everywhere = needs_of(spec, plan, range(plan.shards), targets)
     allowed = raise_file_limit(max(own.certain, own.possible))
     if allowed is not None:
-        _check_files(own, everywhere, allowed, shards=plan.shards, carried=len(shards), note=note)
+        runners = _Runners(plan.shards, -(-plan.shards // len(shards)), len(plan.scenarios), alone=alone)
+        _check_files(own, everywhere, allowed, runners, note)
     ports = machine.local_ports()
     direct = spec.http.proxy is None and len(targets) > 0 and all(map(_is_one_address, targets))
     _check_ports(
@@ -125,7 +126,7 @@ def raise_file_limit(connections: int) -> int | None:
     """Raise the soft limit of open files to what so many connections need, as far as the hard limit allows.
 
     Returns:
-        How many connections fit; None without a limit.
+        How many connections fit, below 0 if not even the process itself does for certain; None without a limit.
     """
     wanted = connections + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -134,25 +135,59 @@ def raise_file_limit(connections: int) -> int | None:
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return max(0, soft - SPARE_FILES)
+    return soft - SPARE_FILES
+
+
+@dataclass(frozen=True, slots=True)
+class _Runners:
+    """How a run is spread over processes, for the advice.
+
+    Attributes:
+        shards: Of the run.
+        count: Processes that carry them.
+        scenarios: Of the run: the parts of each are whole, so that a shard may have one VU more of each.
+        alone: Whether each is on a machine of its own, see `make_room`.
+    """
+
+    shards: int
+    count: int
+    scenarios: int
+    alone: bool
+
+    def more(self, connections: int, allowed: int) -> str:
+        """What to set for so many connections of all to fit, where each process may have `allowed`; empty if nothing does."""
+        room = allowed - self.scenarios + 1
+        if room < 1:
+            return ""
+        count = max(self.count + 1, -(-connections // room))
+        shards = f"shards: {self.shards} -> {count}"
+        if self.alone:
+            own = (
+                f"{shards}, each in a process of its own" if count > self.shards else "runner.shardsPerPod: 1"
+            )
+            return f"use more runners ({own})"
+        if count > self.shards:
+            return f"use more processes (`--processes {count}` together with {shards})"
+        # Shards are whole, too: the fullest process may carry one more than others.
+        each = -(-connections // self.shards)
+        fitting = (some for some in range(count, self.shards) if -(-self.shards // some) * each <= room)
+        return f"use more processes (`--processes {next(fitting, self.shards)}`)"
 
 
 def _check_files(
-    own: Needs, everywhere: Needs, allowed: int, *, shards: int, carried: int, note: Callable[..., None]
+    own: Needs, everywhere: Needs, allowed: int, runners: _Runners, note: Callable[..., None]
 ) -> None:
     """See whether the connections of this process fit into its limit of open files."""
+    room, limit = max(0, allowed), allowed + SPARE_FILES
     wanted = max(own.certain, own.possible)
-    if wanted <= allowed:
+    if wanted <= room:
         return
-    certain = own.certain > allowed
+    certain = own.certain > room
     total = everywhere.certain if certain else everywhere.possible
-    runners = -(-shards // carried)
-    hint = (
-        f"allow it more (`ulimit -n {_up(own.certain if certain else wanted)}`), use more runners "
-        f"(shards: {shards} -> {max(shards + 1, -(-total // max(allowed, 1)))}, each in a process of its own), "
-        f"or share connections (http.sharedConnections: {max(1, allowed * runners)})"
-    )
-    limit = allowed + SPARE_FILES
+    share = f", or share connections (http.sharedConnections: {room * runners.count})" if room else ""
+    raised = f"allow it more (`ulimit -n {_up(own.certain if certain else wanted)}`)"
+    more = runners.more(total, room)
+    hint = f"{raised}, {more}{share}" if more else f"{raised}{share}"
     if certain:
         message = f"{own.certain} VUs of this runner keep a connection each, and its process may have {limit} files open"
         raise LoadError("TooFewFiles", message, hint)
