@@ -83,6 +83,15 @@ def test_arrivals_that_may_wait_for_a_vu_prove_nothing():
         (BUSY | {"gc_pause": [0.04]}, "spread the load over more CPUs"),
         (BUSY | {"cores_busy": [0.97]}, "more shards on the same machine would not help"),
         (BUSY | {"cpu_usage": [0.3], "cores_busy": [0.95]}, "more shards on the same machine would not help"),
+        (BUSY | {"cores_busy": [1.0], "files_used": [1.0]}, "raise its limit (`ulimit -n`)"),
+        (
+            BUSY | {"cores_busy": [1.0], "files_used": [0.98]},
+            "more shards on the same machine would not help",
+        ),
+        (
+            BUSY | {"cpu_throttled": [0.3], "ports_used": [1.0]},
+            "all local ports for one destination were taken",
+        ),
         (BUSY | {"cpu_usage": [0.2]}, "its core was busy for only 20%"),
         (BUSY | {"cpu_usage": [0.7]}, "spread the load over more CPUs"),
     ],

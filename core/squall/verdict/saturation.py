@@ -34,6 +34,8 @@ _CPU: Final = Selector("cpu_usage")
 _CORES: Final = Selector("cores_busy")
 _THROTTLED: Final = Selector("cpu_throttled")
 _GC: Final = Selector("gc_pause")
+_FILES: Final = Selector("files_used")
+_PORTS: Final = Selector("ports_used")
 
 _THROTTLED_SECONDS: Final = 0.05
 """A runner that was throttled for so much of a second was held up by that."""
@@ -41,6 +43,9 @@ _FULL: Final = 0.9
 """A core that is busy for this share of a second is full: what comes has to queue."""
 _IDLE: Final = 0.6
 """An event loop that answers late although its core is busy for less than this waits for something else than the CPU."""
+
+_USED_UP: Final = 0.995
+"""Of the files or ports: what is read between two connections may see one less than there are."""
 
 _DELIVERY_SLOTS: Final = 5
 """Delivery is looked at over so many slots, since an arrival may fall into the slot next to its own."""
@@ -87,11 +92,21 @@ class Saturation:
 class _Why(Enum):
     """What held the generator up in a slot."""
 
+    FILES = "files"
+    PORTS = "ports"
     THROTTLED = "throttled"
     GARBAGE = "garbage"
     MACHINE = "machine"
     CORE = "core"
     BLOCKED = "blocked"
+
+
+_USED_UP_ADVICE: Final = {
+    _Why.FILES: "a runner had all the files open that it may have, so connections could not be opened: raise its limit "
+    "(`ulimit -n`), use more runners, share connections (http.sharedConnections), or lower the load",
+    _Why.PORTS: "all local ports for one destination were taken, so connections could not be opened: keep connections "
+    "open or share them (http.sharedConnections), spread the load over more addresses (http.baseUrls), or lower the load",
+}
 
 
 @dataclass(slots=True)
@@ -156,7 +171,12 @@ class SaturationWatch:
         pauses = figures.window(_GC, slot, slot)
         pause = pauses.max if isinstance(pauses, Histogram) and pauses.count else 0.0
         usage, cores = (_highest(figures.window(selector, slot, slot)) for selector in (_CPU, _CORES))
-        if isinstance(throttled, Counter) and throttled.value > _THROTTLED_SECONDS:
+        files, ports = (_highest(figures.window(selector, slot, slot)) for selector in (_FILES, _PORTS))
+        if files is not None and files >= _USED_UP:
+            self._causes[_Why.FILES] += 1
+        elif ports is not None and ports >= _USED_UP:
+            self._causes[_Why.PORTS] += 1
+        elif isinstance(throttled, Counter) and throttled.value > _THROTTLED_SECONDS:
             self._causes[_Why.THROTTLED] += 1
         elif pause > self._limits.loop_lag:
             self._causes[_Why.GARBAGE] += 1
@@ -189,8 +209,14 @@ class SaturationWatch:
         return f"{symptom.text} (p99 {symptom.worst * 1000:.0f} ms at worst)"
 
     def _advice(self, shards: int) -> str:
-        """What to change; of several causes, about the one that was there most often."""
+        """What to change; of several causes, about what was used up, or else the one that was there most often.
+
+        Where connections cannot be opened, what else the machine was busy with is no reason to change anything yet.
+        """
         more = f"shards: {shards} -> {self._more(shards)}"
+        used_up = [text for why, text in _USED_UP_ADVICE.items() if self._causes[why]]
+        if used_up:
+            return used_up[0]
         match max(self._causes, key=lambda why: self._causes[why]):
             case _Why.THROTTLED:
                 return "its CPU limit throttled it: raise the limit to one whole core for each runner, or lower the load"
@@ -201,8 +227,8 @@ class SaturationWatch:
                 )
             case _Why.MACHINE:
                 return (
-                    "all cores that it may use were busy, so more shards on the same machine would not help: use more "
-                    f"machines or a larger one ({more}), run the target elsewhere, or lower the load"
+                    "all cores that it may use were busy, so more shards on the same machine would not help: use a "
+                    f"larger machine, or more machines with a runner on each ({more}), run the target elsewhere, or lower the load"
                 )
             case _Why.BLOCKED:
                 return (
