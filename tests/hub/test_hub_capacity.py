@@ -147,6 +147,15 @@ def test_a_busy_second_does_not_hide_what_the_others_show():
     assert "limited" not in {level.outcome for level in found.levels}
 
 
+@pytest.mark.parametrize("busy", [0, 3])
+def test_a_level_shows_the_figure_that_it_was_judged_by(busy):
+    fleet = Fleet(1, limit=500)
+    fleet.lag = lambda _: 0.5 if busy and fleet.levels[-1][0] % busy == 0 else 0.001
+    failed = [level for level in fleet.search().levels if level.outcome == "failed"]
+    assert failed
+    assert [level.p95_seconds for level in failed] == [level.observed for level in failed]
+
+
 def test_a_failure_that_only_a_busy_generator_saw_is_tried_again():
     fleet = Fleet(1, limit=500)
     fleet.begin()

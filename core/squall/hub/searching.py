@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 DELIVERED: Final = 0.95
 """Share of a level that has to be brought for it to be judged as that level."""
+Broken: TypeAlias = tuple[str, float | None, str]
+"""The condition that a level broke, what was observed of it, and in what unit."""
+NOTHING_BROKEN: Final[Broken] = ("", None, "")
 HUB: Final = -1
 """As which runner the hub itself puts what it has found among the measurements."""
 
@@ -181,9 +184,10 @@ class LevelSearch:
     def _judged(self, order: Level) -> LevelResult:
         """What came of a level."""
         first, last = self._window(order)
-        outcome, broken = self._outcome(order, first, last)
-        failed = self._measured("http_req_failed", first, last)
-        response = self._measured("http_req_response_time", first, last)
+        outcome, broken, judged = self._outcome(order, first, last)
+        # What is shown beside what was broken has to be of the same seconds, or one row has two figures for one thing.
+        failed = self._of("http_req_failed", judged)
+        response = self._of("http_req_response_time", judged)
         return LevelResult(
             number=len(self.results) + 1,
             target=order.target,
@@ -202,22 +206,23 @@ class LevelSearch:
             iterations_per_second=_count(self._measured("iterations", first, last)) / (last - first + 1),
         )
 
-    def _outcome(self, order: Level, first: int, last: int) -> tuple[Outcome, tuple[str, float | None, str]]:
-        """Whether a level held; and what was broken, with what was observed and its unit."""
-        if self._seen < last - first + 1:
-            return Outcome.UNKNOWN, ("", None, "")
+    def _outcome(self, order: Level, first: int, last: int) -> tuple[Outcome, Broken, Sequence[int]]:
+        """Whether a level held; what was broken; and the slots that it was judged by."""
+        slots = range(first, last + 1)
+        if self._seen < len(slots):
+            return Outcome.UNKNOWN, NOTHING_BROKEN, slots
         brought, begun = self._delivered(order, first, last)
-        not_begun = ("delivered", begun, "share")
+        not_begun: Broken = ("delivered", begun, "share")
         if brought < DELIVERED:
-            return Outcome.LIMITED, not_begun
-        broken = self._broken(range(first, last + 1))
+            return Outcome.LIMITED, not_begun, slots
+        broken = self._broken(slots)
         if broken is not None and self._seen > len(self._well):
             # What only shows while the generator is busy is not the target's.
             well = self._broken(self._well) if self._well else None
-            return (Outcome.LIMITED, broken) if well is None else (Outcome.FAILED, well)
+            return (Outcome.LIMITED, broken, slots) if well is None else (Outcome.FAILED, well, self._well)
         if broken is None and begun < DELIVERED:
             broken = not_begun
-        return (Outcome.FAILED, broken) if broken else (Outcome.HELD, ("", None, ""))
+        return (Outcome.FAILED, broken, slots) if broken else (Outcome.HELD, NOTHING_BROKEN, slots)
 
     def _delivered(self, order: Level, first: int, last: int) -> tuple[float, float]:
         """The share of a level that the generator brought, and that of it which the target let begin.
@@ -233,26 +238,36 @@ class LevelSearch:
         dropped = _count(self._measured("dropped_iterations", first, last))
         return min(1.0, (started + dropped) / wanted), min(1.0, started / wanted)
 
-    def _broken(self, slots: Sequence[int]) -> tuple[str, float | None, str] | None:
+    def _broken(self, slots: Sequence[int]) -> Broken | None:
         """The first threshold that a level breaks in these slots, what was observed, and in what unit."""
         for threshold in self._thresholds:
             assert threshold.selector is not None, "levels are not judged by queries"
-            found: Aggregate | None = Counter() if threshold.kind is Kind.COUNTER else None
-            for slot in slots:
-                part = self._store.window(threshold.selector, slot, slot)
-                if part is not None and found is not None:
-                    then(found, part)
-                elif part is not None:
-                    found = part
+            found = self._over(threshold.selector, slots)
+            if found is None and threshold.kind is Kind.COUNTER:
+                found = Counter()
             value = None if found is None else threshold.expression.value(found, float(len(slots)))
             if value is None or not threshold.expression.holds(value):
                 return f"{threshold.source} {threshold.expression.text}", value, threshold.unit
         return None
 
+    def _over(self, selector: Selector, slots: Sequence[int]) -> Aggregate | None:
+        """What was measured in these slots, which need not follow each other; None without data."""
+        found: Aggregate | None = None
+        for slot in slots:
+            part = self._store.window(selector, slot, slot)
+            if part is not None and found is not None:
+                then(found, part)
+            elif part is not None:
+                found = part
+        return found
+
     def _active(self, slot: int) -> float:
         """VUs that were in the middle of an iteration at the end of a slot."""
         found = self._measured("vus", slot, slot)
         return found.last if isinstance(found, Gauge) else 0.0
+
+    def _of(self, metric: str, slots: Sequence[int]) -> Aggregate | None:
+        return self._over(Selector(metric, (("scenario", self.plan.name),)), slots)
 
     def _measured(self, metric: str, first: int, last: int) -> Aggregate | None:
         return self._store.window(Selector(metric, (("scenario", self.plan.name),)), first, last)
