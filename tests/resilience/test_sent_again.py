@@ -60,6 +60,17 @@ async def test_each_try_is_a_request_and_the_last_one_decides():
     assert measured.unknown(set()) == set()
 
 
+async def test_a_failure_that_was_mended_has_an_example():
+    told = Told()
+    async with target() as server:
+        server.answers["/get"] = failing(2)
+        measured = await drive(with_retry(server.url, [get()]), told)
+    assert measured.count("step_failures") == 0
+    (kept,) = [fields for _, _, fields in told.notes if "error" in fields]
+    assert (kept["error"], kept["step"]) == ("http_5xx", "get")
+    assert "was answered with 503" in kept["message"]
+
+
 async def test_response_time_counts_from_the_first_try():
     async with target() as server:
         server.answers["/get"] = failing(2)

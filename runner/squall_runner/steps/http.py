@@ -16,7 +16,7 @@ from squall_runner.steps.extract import MISSING, ExtractionError, compile_extrac
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry
+from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -94,19 +94,6 @@ def expected_statuses(ranges: tuple[str, ...] | list[str]) -> frozenset[int]:
         first, _, last = text.partition("-")
         found.update(range(int(first), int(last or first) + 1))
     return frozenset(found)
-
-
-def error_of(response: Response, expected: frozenset[int]) -> tuple[str, str]:
-    """The class of a response's failure and a sentence about it; empty when it is none."""
-    if response.error:
-        return response.error, response.error_message
-    if response.status in expected:
-        return "", ""
-    kind = "http_5xx" if response.status >= 500 else "http_4xx"
-    return (
-        kind,
-        f"{response.request.method} {response.request.url} was answered with {response.status} {response.reason}",
-    )
 
 
 class Meter:

@@ -17,9 +17,9 @@ from squall.spec.steps import MIN_INTERVAL
 from squall_runner.resilience.backoff import asked_pause, growing
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
-from squall_runner.steps.http import Outcome, compile_options, error_of
+from squall_runner.steps.http import Outcome, compile_options
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.sending import STALE, Guard, count_retry, exchange
+from squall_runner.steps.sending import STALE, Guard, count_retry, error_of, exchange
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:

@@ -184,6 +184,19 @@ def compile_guard(
     )
 
 
+def error_of(response: Response, expected: frozenset[int]) -> tuple[str, str]:
+    """The class of a response's failure and a sentence about it; empty when it is none."""
+    if response.error:
+        return response.error, response.error_message
+    if response.status in expected:
+        return "", ""
+    kind = "http_5xx" if response.status >= 500 else "http_4xx"
+    return (
+        kind,
+        f"{response.request.method} {response.request.url} was answered with {response.status} {response.reason}",
+    )
+
+
 def _count_unsent(site: Site, vu: Vu, stage: str, response: Response) -> None:
     """A failure that is no request: nothing was sent, and nothing took time."""
     tags = site.tagged(vu.env, stage=stage, method=response.request.method, error=response.error)
@@ -192,10 +205,16 @@ def _count_unsent(site: Site, vu: Vu, stage: str, response: Response) -> None:
 
 
 def count_retry(site: Site, vu: Vu, stage: str, response: Response, cause: str) -> None:
-    """Count a request that is sent again, by why, and keep an example: its failure is mended, and nobody else will tell."""
+    """Count a request that is sent again, by why."""
     _count(site, "http_retries", vu, stage, response, cause)
-    if response.error:
-        site.ctx.examples.keep(response.error, site.ctx.scenario, site.name, response.error_message)
+
+
+def _keep_example(site: Site, response: Response) -> None:
+    """Keep an example of a failure that a further try may mend: no step will tell of it then."""
+    ctx = site.ctx
+    error, message = error_of(response, frozenset())
+    if ctx.measured:
+        ctx.examples.keep(error, ctx.scenario, site.name, message)
 
 
 def _count(site: Site, metric: str, vu: Vu, stage: str, response: Response, cause: str) -> None:  # noqa: PLR0917
@@ -273,6 +292,7 @@ class Guard:
             await self._pause(vu, pause)
             vu.ready = intended
             count_retry(self.site, vu, stage, response, cause)
+            _keep_example(self.site, response)
             response, bad = await self._once(vu, request, stage, end)
         return response, bad
 
