@@ -89,8 +89,10 @@ def run(
         raise click.UsageError("--timeout, --force-conflicts, --namespace and --context go with --cluster")
     import uvloop
 
+    from squall.local.files import make_room
     from squall.local.packing import cores
 
+    make_room(processes or cores())
     settings = Settings(file, results, processes or cores(), prometheus_url, baseline, limits, changes)
     return uvloop.run(_beside_waiting_runners(settings))
 
