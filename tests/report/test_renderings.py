@@ -123,6 +123,25 @@ def test_findings_follow_from_the_figures() -> None:
     assert any("too busy in 2% of the run" in text for text in texts)
 
 
+def test_runners_that_were_lost_are_named_not_counted() -> None:
+    (found,) = [
+        each.text
+        for each in findings(msgspec.structs.replace(summary(), lost_runners=(0, 3)))
+        if "Lost" in each.text
+    ]
+    assert found.startswith("Lost on the way: runner 0, runner 3.")
+
+
+@pytest.mark.parametrize(("length", "ends"), [(300, "raise it"), (301, "...")])
+def test_the_terminal_shortens_an_example_visibly_and_files_do_not(length: int, ends: str) -> None:
+    example = "x" * (length - 8) + "raise it"
+    (first, *_) = summary().errors
+    long = msgspec.structs.replace(summary(), errors=(msgspec.structs.replace(first, example=example),))
+    assert console.shortened(example).endswith(ends)
+    assert len(console.shortened(example)) == 300
+    assert example in markdown.render(long)
+
+
 def test_a_clean_run_has_no_findings_of_failure() -> None:
     clean = summary(thresholds=(), totals={}, saturated_share=0.0)
     assert findings(clean) == ()

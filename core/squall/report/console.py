@@ -209,6 +209,7 @@ def _capacity(found: CapacitySummary) -> Table:
     return table
 
 
+_MOST_OF_AN_EXAMPLE: Final = 300
 _TIMED: Final = {"Groups": "group_duration", "Jobs (polled until done)": "job_latency"}
 
 
@@ -242,10 +243,17 @@ def _custom(summary: Summary) -> Table:
     return table
 
 
+def shortened(example: str) -> str:
+    """As much of an example as a table has room for; the report and the summary have all of it."""
+    return example if len(example) <= _MOST_OF_AN_EXAMPLE else f"{example[: _MOST_OF_AN_EXAMPLE - 3]}..."
+
+
 def _errors(summary: Summary) -> Table:
     table = _table("Errors", "class", "status", "step", "count", "example")
     table.columns[4].justify = "left"
     for error in summary.errors[:10]:
         place = Text(f"{error.scenario}/{error.step}")
-        table.add_row(error.error, error.status, place, fmt.number(error.count), Text(error.example[:120]))
+        table.add_row(
+            error.error, error.status, place, fmt.number(error.count), Text(shortened(error.example))
+        )
     return table

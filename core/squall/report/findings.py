@@ -308,5 +308,5 @@ def _room(generator: GeneratorSummary) -> Iterator[Finding]:
 
 def _runners(summary: Summary) -> Iterator[Finding]:
     if summary.lost_runners:
-        listed = ", ".join(str(index) for index in summary.lost_runners)
-        yield Finding(f"Runners were lost on the way: {listed}. What they delivered until then is counted.")
+        listed = ", ".join(f"runner {index}" for index in summary.lost_runners)
+        yield Finding(f"Lost on the way: {listed}. What was delivered until then is counted.")
