@@ -258,6 +258,8 @@ class Agent:
             self._exit.set()
         else:
             self._leave(EXIT_LOST_CONTROL, "the process that started this runner is gone")
+            if self._start_ns is None:
+                self.problem = ""  # it was let go before its load: nothing that anybody has to hear of
 
     # -- what the hub says ------------------------------------------------------------------------------------
 

@@ -65,6 +65,12 @@ def test_an_assignment_may_be_a_file_and_a_hub_that_never_answers_ends_the_runne
     assert command("--assignment", str(path)).returncode == 70
 
 
+def test_a_runner_that_is_let_go_before_its_load_has_nothing_to_say():
+    patient = manifest(safety={"lostControl": "60s"})
+    ended = command(given=assignment(manifest=patient, exit_with_parent=True))
+    assert (ended.returncode, ended.stderr) == (70, b"")
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path):
     ended = command("--assignment", str(tmp_path / "nowhere"))
     assert ended.returncode == 104

@@ -106,3 +106,13 @@ def test_twelve_shards_are_all_shown():
 
 def test_a_cap_is_shown_as_one():
     assert "≤ 12,500" in printed({**RAMP, "maxIterations": 12_500})
+
+
+def test_a_search_is_drawn_as_the_most_that_it_may_become() -> None:
+    search = {"by": "rate", "start": 10, "max": 600}
+    thresholds = [{"metric": "http_req_duration", "expression": "p(95)<1s"}]
+    text = printed({"executor": "capacity", "search": search | {"thresholds": thresholds}}, width=200)
+    assert "a level; drawn: at most)" in text
+    row = next(line for line in text.splitlines() if line.startswith("s0 ") and "until found" in line)
+    assert "≤ 10m" in row
+    assert "≤ 600/s" in row

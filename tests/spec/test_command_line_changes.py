@@ -206,6 +206,14 @@ def test_sets_apply_in_their_order_and_after_variants() -> None:
     assert load(text, variants=("v",), sets=("shards=4", "shards=5")).model.spec.shards == 5
 
 
+def test_time_scale_changes_how_long_a_search_may_last_also_where_it_is_the_default() -> None:
+    search = "{by: rate, start: 5, max: 50, thresholds: [{metric: http_reqs, expression: count>0}]}"
+    found = f"scenarios: [{{name: find, executor: capacity, search: {search}, {GET}}}]\n"
+    (scenario,) = load(manifest("", found), time_scale=0.1).data["spec"]["scenarios"]
+    assert scenario["maxDuration"] == "1m"
+    assert "maxDuration" not in load(manifest("", found)).data["spec"]["scenarios"][0]
+
+
 def test_time_scale_changes_the_schedule_and_nothing_else() -> None:
     spec = """
         http: {timeout: 10s}

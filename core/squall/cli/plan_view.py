@@ -74,7 +74,8 @@ def _title(scenario: ScenarioPlan) -> str:
         levels = (
             f"searches from {first} up to {most} at most, {format_duration(search.slots * SECOND)} a level"
         )
-        return f"{scenario.name} ({scenario.executor}, {unit}, {levels})"
+        # The chart is as high and as long as a search may become; how it really goes, nobody knows before.
+        return f"{scenario.name} ({scenario.executor}, {unit}, {levels}; drawn: at most)"
     until_done = scenario.planned_iterations is not None and not scenario.is_open
     ending = ", ends when its iterations are done" if until_done else ""
     return f"{scenario.name} ({scenario.executor}, {unit}{ending})"
@@ -105,11 +106,12 @@ def _table(*headers: str) -> Table:
 def _totals(plan: TestPlan, requests: Sequence[Requests]) -> Table:
     table = _table("scenario", "from", "until", "peak", "max VUs", "iterations", "requests each")
     for scenario, each in zip(plan.scenarios, requests, strict=True):
+        most = "≤ " if scenario.search is not None else ""
         table.add_row(
             scenario.name,
             format_duration(scenario.start_ns),
-            format_duration(scenario.end_ns),
-            f"{number(scenario.peak)}{'/s' if scenario.is_open else ''}",
+            f"{most}{format_duration(scenario.end_ns)}",
+            f"{most}{number(scenario.peak)}{'/s' if scenario.is_open else ''}",
             number(scenario.max_vus),
             _iterations(scenario),
             str(each),

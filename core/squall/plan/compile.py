@@ -17,6 +17,7 @@ from squall.plan.search import SearchPlan
 from squall.plan.share import parse_shard_ranges
 from squall.plan.vus import Ramp, VuCurve
 from squall.spec.base import exact_share, format_duration, nanoseconds, whole
+from squall.spec.scenarios import DEFAULT_MAX_DURATION
 
 if TYPE_CHECKING:
     from squall.spec.loadtest import LoadTestSpec
@@ -123,7 +124,7 @@ class _Compiler:
         else:
             key, given = "duration", scenario.duration
             if scenario.executor != "constant-vus":
-                key, given = "maxDuration", scenario.max_duration or "10m"
+                key, given = "maxDuration", scenario.max_duration or DEFAULT_MAX_DURATION
             length = nanoseconds(given or "0s")
             curve = VuCurve.constant(whole(scenario.vus or 1), length)
             self.lasts(key, curve.end_ns)
@@ -186,7 +187,7 @@ class _Compiler:
 
     def most_of(self, search: SearchPlan) -> VuCurve | ArrivalSchedule:
         """The most load that there can be, for as long as the search may last."""
-        length = nanoseconds(self.scenario.max_duration or "10m")
+        length = nanoseconds(self.scenario.max_duration or DEFAULT_MAX_DURATION)
         start = -(-nanoseconds(self.scenario.start_time) // SECOND) * SECOND
         if start + search.slots * SECOND > nanoseconds(self.scenario.start_time) + length:
             lasts = format_duration(search.slots * SECOND)

@@ -58,6 +58,7 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         stages = _requests(summary, "stage")
         if stages.row_count > 1:
             yield stages
+        yield from _not_sent(summary)
     yield _iterations(summary)
     for found in summary.capacity:
         yield _capacity(found)
@@ -166,6 +167,24 @@ def _requests(summary: Summary, tag: str = "") -> Table:
         if row.metric == "http_reqs" and wanted:
             table.add_row(Text(" / ".join(row.tags.values()) or "all"), *_figures(summary, row))
     return table
+
+
+NOT_SENT: Final = ("circuit_open", "rate_limited", "forbidden")
+"""Failures of requests that never left; see the classes of failures."""
+
+
+def _not_sent(summary: Summary) -> Iterator[Text]:
+    """A share of failures is read as one of the requests beside it; where it is of more, that is said."""
+    sent, failed = find(summary.metrics, "http_reqs"), find(summary.metrics, "http_req_failed")
+    more = int(failed.values["total"] - sent.values["count"]) if sent and failed else 0
+    if failed and more > 0:
+        classes = [name for name in NOT_SENT if any(error.error == name for error in summary.errors)]
+        why = f" ({', '.join(classes)})" if classes else ""
+        were = "request was" if more == 1 else "requests were"
+        yield Text(
+            f"{fmt.number(more)} more {were} not sent{why}: they are in the share of failures, "
+            f"of {fmt.number(failed.values['total'])} in all, and in no other figure."
+        )
 
 
 def _figures(summary: Summary, requests: MetricSummary) -> Iterator[str]:

@@ -177,8 +177,14 @@ def _stages(summary: Summary, scenario: str, metric: str) -> list[MetricSummary]
 
 
 def _breaking_stage(summary: Summary) -> Iterator[Finding]:
-    """The first stage whose failures exceed 5 % while the stage before had fewer."""
+    """The first stage whose failures exceed 5 % while the stage before had fewer.
+
+    The levels of a search go up and down, and its result says what was carried.
+    """
+    searched = {found.scenario for found in summary.capacity}
     for load in summary.load:
+        if load.scenario in searched:
+            continue
         rows = _stages(summary, load.scenario, "http_req_failed")
         for before, row in zip([None, *rows], rows, strict=False):
             rate = row.values["rate"]
