@@ -31,6 +31,16 @@ def refused(text: str, spec: str = "") -> tuple[str, str]:
     [
         ("start: 5", "start: 51", "search.start", "51 is more than max, 50"),
         ("max: 50", "max: 50, growth: 0%", "search.growth", "never raised"),
+        ("max: 50", "max: 50, growth: 150", "search.growth", "as a plain number it would be 15000%"),
+        ("max: 50", "max: 50, precision: 0%", "search.precision", "above 0%, and at most 100%"),
+        ("max: 50", "max: 50, precision: 101%", "search.precision", "above 0%, and at most 100%"),
+        ("max: 50", "max: 50, hold: 999ms", "search.hold", "judged by whole seconds"),
+        (
+            LEVEL,
+            "thresholds: [{metric: capacity, expression: value>5}]",
+            "search.thresholds[0].metric",
+            "is to find",
+        ),
         ("max: 50", "max: 50, hold: 10m", "maxDuration", "too short for a single level, which lasts 10m2s"),
         ("timeUnit: 1m", "timeUnit: 0s", "timeUnit", "a rate per no time"),
         ("max: 50", "max: 1000000000", "search.max", "not possible"),
@@ -90,6 +100,38 @@ def test_what_is_found_can_have_a_threshold() -> None:
             f"scenarios: [{RATE}]\n",
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("metric", "expression", "key", "message"),
+    [
+        ("capacity", "value>=51", "expression", "no search goes that high: search.max is 50"),
+        ("capacity{scenario:find}", "value>50", "expression", "no search goes that high: search.max is 50"),
+        ("capacity{stage:25}", "value>=20", "metric", 'capacity has no tag "stage"'),
+    ],
+)
+def test_a_threshold_that_no_search_can_meet_is_refused(
+    metric: str, expression: str, key: str, message: str
+) -> None:
+    limits = f"thresholds: [{{metric: '{metric}', expression: {expression}}}]"
+    path, text = refused(RATE, limits)
+    assert path == f"spec.thresholds[0].{key}"
+    assert message in text
+
+
+def test_the_highest_level_itself_can_be_asked_for() -> None:
+    for expression in ("value>=50", "value<51", "value>49"):
+        load(
+            manifest(
+                f"thresholds: [{{metric: capacity, expression: {expression}}}]", f"scenarios: [{RATE}]\n"
+            )
+        )
+
+
+def test_a_search_that_the_command_line_bounds_keeps_its_threshold() -> None:
+    limits = "thresholds: [{metric: capacity, expression: value>=40}]"
+    found = load(manifest(limits, f"scenarios: [{VUS}]\n"), vus=3)
+    assert len(found.data["spec"]["thresholds"]) == 1
 
 
 def test_stages_on_the_command_line_make_a_ramp_of_what_is_searched() -> None:

@@ -170,6 +170,10 @@ class _Compiler:
             self.note("search.start", f"{start} is more than max, {most}", "raise max, or begin lower")
         if (growth := exact_share(spec.growth)) == 0:
             self.note("search.growth", "the load is never raised", "write for example 50%")
+        if not 0 < exact_share(spec.precision) <= 1:
+            self.note("search.precision", "this has to be above 0%, and at most 100%", "write for example 5%")
+        if nanoseconds(spec.hold) < SECOND:
+            self.note("search.hold", "levels are judged by whole seconds", "write 1s or more")
         return SearchPlan(
             by=spec.by,
             start=start,

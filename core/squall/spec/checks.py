@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
-from squall.spec.base import fraction, nanoseconds
+from squall.spec.base import exact_share, fraction, nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
@@ -21,6 +21,7 @@ from squall.spec.wording import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
     from squall.spec.files import Files
     from squall.spec.variables import Variables
@@ -41,6 +42,7 @@ class Checks:
         files: As found.
         data: What is known of the data files, by the name of the data; filled by the checks.
         problems: What was found.
+        warnings: What its author should know.
     """
 
     root: Node
@@ -48,6 +50,7 @@ class Checks:
     files: Files
     data: dict[str, DataFile] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def report(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """Note a problem at a path."""
@@ -297,4 +300,16 @@ def length_at(node: Node | None, *path: str | int) -> int | None:
     try:
         return None if text is None else nanoseconds(text)
     except ValueError:
+        return None
+
+
+def share_at(node: Node | None, *path: str | int) -> Fraction | None:
+    """The share at a path as a number; None when there is none."""
+    leaf = find(node, *path)
+    value = leaf.value if isinstance(leaf, Leaf) else None
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    try:
+        return exact_share(value)
+    except (ValueError, ZeroDivisionError):
         return None

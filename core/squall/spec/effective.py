@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from squall.spec.checks import Checks, check_document
 from squall.spec.files import Files, locate_files
+from squall.spec.hostchecks import check_hosts
 from squall.spec.httpchecks import check_http
 from squall.spec.loadtest import LoadTest
 from squall.spec.modelcheck import check_model
@@ -88,6 +89,8 @@ def make_effective(root: Node, directory: Path, options: Options) -> Effective:
     check_document(checks)
     check_http(checks)
     check_steps(checks)
+    check_hosts(checks)
+    warnings += checks.warnings
     told = {(problem.path, problem.line) for problem in unresolved}
     problems += [problem for problem in checks.problems if (problem.path, problem.line) not in told]
     if not options.complete:

@@ -1,4 +1,4 @@
-"""What retries, rate limits and circuit breakers can get wrong: times that would be none, and hosts that are none."""
+"""What requests and their hosts can get wrong: times that would be none, shares, statuses and tokens that cannot be."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from squall.spec.base import nanoseconds
-from squall.spec.checks import length_at
+from squall.spec.checks import length_at, share_at
 from squall.spec.steps import MIN_INTERVAL
-from squall.spec.tree import find, items_at, text_at
+from squall.spec.tree import ListNode, find, items_at, plain, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -20,14 +20,31 @@ _HOST: Final = re.compile(
 )
 """A name, an address, or an IPv6 address in brackets, each with or without a port; or a bare IPv6 address."""
 _LAST_PORT: Final = 65535
+_FACTOR: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_STATUSES: Final = re.compile("[0-9]{3}(?:-[0-9]{3})?")
+_FIRST_STATUS: Final = 100
+_LAST_STATUS: Final = 599
+_TEMPLATE: Final = re.compile(r"\$\{[^}]*\}")
 
 
 def check_http(checks: Checks) -> None:
     """Check what `spec.http` says about hosts."""
     http: Path = ("spec", "http")
     check_retry(checks, (*http, "retry"))
+    _check_oauth2(checks, http)
     for key in ("window", "openFor"):
         _not_zero(checks, (*http, "circuitBreaker", key))
+    rate = share_at(checks.root, *http, "circuitBreaker", "errorRate")
+    if rate is not None and not 0 < rate <= 1:
+        message = "the circuit would open without a failure" if rate <= 0 else "no more than all can fail"
+        checks.report((*http, "circuitBreaker", "errorRate"), message, "write for example 50%, at most 100%")
+    _not_zero(checks, (*http, "failover", "retryAfter"))
+    failover = find(checks.root, *http, "failover")
+    if failover is not None and len(items_at(checks.root, *http, "baseUrls")) == 1:
+        message = "there is only one base URL, so there is nowhere else to go"
+        checks.report(
+            (*http, "failover"), message, "add another to http.baseUrls, or leave failover out", key=True
+        )
     for index, _ in enumerate(items_at(checks.root, *http, "rateLimits")):
         limit: Path = (*http, "rateLimits", index)
         _not_zero(checks, (*limit, "timeUnit"))
@@ -36,6 +53,14 @@ def check_http(checks: Checks) -> None:
 
 def check_retry(checks: Checks, path: Path) -> None:
     """Check a `retry`."""
+    _check_statuses(checks, (*path, "statuses"))
+    check_backoff(checks, (*path, "backoff"))
+    errors, methods = (find(checks.root, *path, key) for key in ("errors", "methods"))
+    connects = errors is None or "connect" in plain(errors)
+    if isinstance(methods, ListNode) and not methods.items and not connects:
+        message = "nothing is ever tried again: without a method, only failures to connect could be"
+        hint = "name methods, or write maxRetries: 0 when that is meant"
+        checks.report((*path, "methods"), message, hint, key=True)
     longest = length_at(checks.root, *path, "backoff", "max")
     if longest is not None and longest < nanoseconds(MIN_INTERVAL):
         message = f"the pause is shorter than {MIN_INTERVAL}"
@@ -43,12 +68,49 @@ def check_retry(checks: Checks, path: Path) -> None:
 
 
 def check_request(checks: Checks, path: Path) -> None:
-    """Check the `retry` and the statuses of the request at a path."""
+    """Check the `retry`, the statuses and the token of the request at a path."""
+    _check_statuses(checks, (*path, "expectStatus"))
+    _check_oauth2(checks, path)
     check_retry(checks, (*path, "retry"))
     if find(checks.root, *path, "retry", "budget") is not None:
         message = "the budget belongs to the host, whichever step sends: a step has none of its own"
         hint = "write it in spec.http.retry.budget, with maxRetries: 0 there if only some steps try again"
         checks.report((*path, "retry", "budget"), message, hint, key=True)
+
+
+def check_backoff(checks: Checks, path: Path) -> None:
+    """Check how the pauses between tries, or polls, grow."""
+    factor = text_at(checks.root, *path, "factor")
+    if factor is not None and _FACTOR.fullmatch(factor) and float(factor) < 1:
+        message = f"{factor} makes each pause shorter than the one before"
+        checks.report((*path, "factor"), message, 'write "1" for pauses that stay the same, or more')
+    jitter = share_at(checks.root, *path, "jitter")
+    if jitter is not None and jitter > 1:
+        message = "no pause can be shorter by more than its length"
+        checks.report((*path, "jitter"), message, "write 100% or less")
+
+
+def _check_statuses(checks: Checks, path: Path) -> None:
+    for index, _ in enumerate(items_at(checks.root, *path)):
+        text = text_at(checks.root, *path, index) or ""
+        if not _STATUSES.fullmatch(text):
+            continue
+        first, _, last = text.partition("-")
+        if not _FIRST_STATUS <= int(first) <= int(last or first) <= _LAST_STATUS:
+            between = f"from {_FIRST_STATUS} to {_LAST_STATUS}, the lower first"
+            message = f"{show(text)} is no status that can come"
+            checks.report((*path, index), message, f"statuses are {between}: 429, or 500-504")
+
+
+def _check_oauth2(checks: Checks, path: Path) -> None:
+    oauth2: Path = (*path, "auth", "oauth2")
+    url = text_at(checks.root, *oauth2, "tokenUrl")
+    if url is not None and (not url or any(c.isspace() for c in _TEMPLATE.sub("", url))):
+        message = f"{show(url)} is not a URL"
+        checks.report((*oauth2, "tokenUrl"), message, "write for example https://auth.example/token")
+    if text_at(checks.root, *oauth2, "clientId") == "":
+        message = "the token is asked for in nobody's name"
+        checks.report((*oauth2, "clientId"), message, "write what the server knows this test as")
 
 
 def _not_zero(checks: Checks, path: Path) -> None:

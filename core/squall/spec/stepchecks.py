@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
 from squall.spec.base import nanoseconds
 from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
-from squall.spec.httpchecks import check_request
+from squall.spec.httpchecks import check_backoff, check_request
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.pythonfiles import PythonFile, read_python
 from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
@@ -129,6 +129,7 @@ class _StepChecks:
             self._checks.report(
                 (*path, "interval"), "the pause is longer than the deadline", "make it shorter"
             )
+        check_backoff(self._checks, (*path, "backoff"))
         for keys in (("interval",), ("backoff", "max")):
             pause = length_at(self._root, *path, *keys)
             if pause is not None and pause < nanoseconds(MIN_INTERVAL):

@@ -110,7 +110,8 @@ def _not_a_share(value: str | float) -> Words:
     if isinstance(value, str):
         return f"{show(value)} is not a share", PERCENT_HINT
     if value > 1:
-        return f"{value} is not a share: the most is 1, which is 100%", f'write "{value}%" when that is meant'
+        message = f"{value} is not a share: as a plain number it would be {value * 100:g}%"
+        return message, f'write "{value}%" when that is meant'
     return (
         f"{value} is not a share that can stand here without quotes",
         f'write "{value}", or {value * 100:g}%',

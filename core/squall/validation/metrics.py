@@ -16,7 +16,7 @@ from squall.metrics.series import Selector
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.steps import STEP_KINDS
-from squall.spec.tree import ListNode, MapNode, Node, Path, find, items_at, parse_path, text_at
+from squall.spec.tree import Leaf, ListNode, MapNode, Node, Path, find, items_at, parse_path, text_at
 from squall.verdict.build import threshold_problems
 from squall.verdict.grammar import compile_expression
 from squall.verdict.quantity import ThresholdError
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.spec.loadtest import LoadTestSpec
+    from squall.verdict.grammar import Expression
 
+_CAPACITY = "capacity"
 _DEFAULT_STEP = re.compile(rf"({'|'.join(STEP_KINDS)})-\d[\w.]*")
 
 
@@ -175,9 +177,45 @@ def _check(root: Node, path: Path, known: Measured) -> Iterator[Problem]:
     expression = text_at(item, "expression")
     if expression and (metric is not None or text_at(item, "query")):
         try:
-            compile_expression(expression, metric, relative=selectors["relativeTo"] is not None)
+            compiled = compile_expression(expression, metric, relative=selectors["relativeTo"] is not None)
         except ThresholdError as error:
             yield problem_at(root, (*path, error.field), error.message, error.hint)
+            return
+        if metric is not None and metric.name == _CAPACITY:
+            yield from _capacity(root, path, compiled)
+
+
+def _capacity(root: Node, path: Path, expression: Expression) -> Iterator[Problem]:
+    """What is wrong with a threshold on what a search finds."""
+    tags = dict(Selector.parse(text_at(root, *path, "metric") or _CAPACITY).tags)
+    if "search" in path:
+        message = "this is what the search is to find, which no level can have found"
+        yield problem_at(
+            root, (*path, "metric"), message, "put it into spec.thresholds, which look at its end"
+        )
+    for tag in sorted(tags.keys() - {"scenario"}):
+        message = f'{_CAPACITY} has no tag "{tag}": a search finds one, whatever its levels are'
+        yield problem_at(root, (*path, "metric"), message, "its only tag is scenario")
+    most = max(_most(root, tags.get("scenario")), default=None)
+    if most is None or expression.relative or expression.comparator not in {">", ">=", "=="}:
+        return
+    if expression.limit > most or (expression.comparator == ">" and expression.limit == most):
+        message = f"no search goes that high: search.max is {most}"
+        yield problem_at(root, (*path, "expression"), message, "raise search.max, or ask for less")
+
+
+def _most(root: Node, scenario: str | None) -> Iterator[int]:
+    """How high the searches of a scenario go, or of all; a command line that bounds one changes no threshold."""
+    for item in items_at(root, "spec", "scenarios"):
+        leaf = find(item, "search", "max")
+        if (
+            scenario not in {None, text_at(item, "name")}
+            or not isinstance(leaf, Leaf)
+            or not leaf.origin.line
+        ):
+            continue
+        if isinstance(leaf.value, int):  # what is none has been reported
+            yield leaf.value
 
 
 def _selector(root: Node, path: Path, text: str, known: Measured) -> tuple[Metric | None, list[Problem]]:
