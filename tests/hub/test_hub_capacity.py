@@ -147,6 +147,24 @@ def test_a_busy_second_does_not_hide_what_the_others_show():
     assert "limited" not in {level.outcome for level in found.levels}
 
 
+def test_an_outage_during_both_tries_of_a_level_does_not_become_the_capacity():
+    fleet = Fleet(1, limit=500)
+    fleet.begin()
+    slot = 0
+    while fleet.state.phase == "running" and slot < 900:
+        tries = [order for order in fleet.heard(0, protocol.Level) if order.target == 225]
+        fleet.limit = 1 if tries and len(tries) <= 2 and fleet.levels[-1][1] == 225 else 500
+        slot = fleet.live(1, slot)
+    found = fleet.found()
+    assert [level.outcome for level in found.levels if level.target == 225][:3] == [
+        "failed",
+        "failed",
+        "held",
+    ]
+    assert (found.ended, found.confirmed) == ("found", True)
+    assert found.knee == pytest.approx(500, rel=0.05)
+
+
 @pytest.mark.parametrize("busy", [0, 3])
 def test_a_level_shows_the_figure_that_it_was_judged_by(busy):
     fleet = Fleet(1, limit=500)
