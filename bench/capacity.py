@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from harness.numbers import Number, keep, show
+from harness.results import Number, keep, show
 
 from squall.report.folder import read_summary
 

@@ -24,7 +24,7 @@ sys.path.append(str(ROOT / "tests"))  # real servers and certificates are the te
 
 from harness import generators, profiling  # noqa: E402
 from harness.generators import GENERATOR_CORE, TARGET_CORE, Measured, Timing, measure  # noqa: E402
-from harness.numbers import OUT, Number, at_least, at_most, keep  # noqa: E402
+from harness.results import OUT, Number, at_least, at_most, keep  # noqa: E402
 from harness.target import Target, running_target  # noqa: E402
 from harness.tools import fetch, versions  # noqa: E402
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import yaml
-from harness.numbers import Number, keep, show
+from harness.results import Number, keep, show
 
 from squall.metrics.histogram import Histogram
 from squall.report.folder import read_summary

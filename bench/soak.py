@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))  # processes that end with the bench are the tests' business as well
 
 from harness.generators import GENERATOR_CORE, TARGET_CORE  # noqa: E402
-from harness.numbers import OUT, Number, at_least, at_most, keep, show  # noqa: E402
+from harness.results import OUT, Number, at_least, at_most, keep, show  # noqa: E402
 from harness.watch import runners, tree  # noqa: E402
 from support.processes import Process, free_ports  # noqa: E402
 
