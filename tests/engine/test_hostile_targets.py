@@ -88,9 +88,11 @@ CHECKED = {"checks": {"says something": "len(text) > 0"}, "extract": {"x": {"reg
 @pytest.mark.parametrize("case", BAD)
 async def test_every_bad_response_is_counted_as_what_it_is(case: str) -> None:
     script, expected = BAD[case]
+    # Only what ends by its timeout may be short of time: a server in a thread of a busy machine is slow now and then.
+    step = CHECKED if "timeout" in expected else CHECKED | {"http": {"timeout": "5s"}}
     with hostile(script) as server:
         begun = time.monotonic()
-        measured, told, reached = await visit(server.url, CHECKED)
+        measured, told, reached = await visit(server.url, step)
         assert server.connections == ITERATIONS
     assert time.monotonic() - begun < 20, "bounded by the timeout of the requests"
     failed_as(measured, told, {expected} if isinstance(expected, str) else set(expected))
