@@ -80,7 +80,9 @@ async def test_two_processes_carry_a_run_through(bench):
     assert [await agent.exit_code() for agent in bench.agents] == [0, 0]
     assert bench.count() == sum(len(agent.requests()) for agent in bench.agents)
     timings = bench.run.outcome.summary.timings
-    assert timings.start_skew_seconds < 0.02
+    # How small it is belongs into `make bench-local`: here other tests have the cores as well.
+    assert timings.start_skew_seconds is not None
+    assert 0 <= timings.start_skew_seconds < timings.load_seconds
 
 
 async def test_setup_and_teardown_run_once_and_setup_reaches_everybody(bench):
