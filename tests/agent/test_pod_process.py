@@ -27,6 +27,8 @@ from squall.hub.server import application
 from squall.hub.tokens import run_token
 
 SECONDS = 40
+CALM = {"saturation": {"loopLag": "2s"}}
+"""What a busy machine does to the verdict is not the matter here."""
 
 
 @pytest.fixture
@@ -140,7 +142,7 @@ def children(pid: int) -> list[int]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_pods_carry_a_run_through(tmp_path, hub, target, processes):
-    async with pods_of(tmp_path, target, duration="2s") as made:
+    async with pods_of(tmp_path, target, duration="2s", safety=CALM) as made:
         await add_run(hub, made, processes=processes)
         await made.start(hub.url, processes=processes)
         assert (await summary(hub))["verdict"]["result"] == "Passed"
