@@ -8,16 +8,17 @@ folder (as `setup-envtest` does) and builds nothing.
 Two builds at once wait for each other (a file lock), and a binary appears under its name only when it is complete.
 """
 
-import fcntl
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
+
+from support import longwork
+from support.debianpackages import say as to_stderr
+from support.longwork import LongWorkError, Say
 
 TOOLS = Path(__file__).resolve().parent.parent / "cluster" / "tools"
 
@@ -34,10 +35,6 @@ PACKAGES = {
 """Programs and their Go packages; those of go.mod without a version, the others with one, as `go install` takes them."""
 CONTROL_PLANE = ("kube-apiserver", "etcd")
 
-PROGRESS_SECONDS = 15.0
-
-Say = Callable[[str], None]
-
 
 class KubeBinariesError(RuntimeError):
     """The binaries are not there and cannot be built; the message says what to do."""
@@ -53,8 +50,7 @@ def kubernetes_version() -> str:
 
 def cache_folder() -> Path:
     """Return the folder that holds what was built for the pinned version; it need not exist."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "squall" / "kube" / kubernetes_version()
+    return longwork.cache_folder("kube") / kubernetes_version()
 
 
 def binaries(names: Iterable[str] = CONTROL_PLANE, *, say: Say | None = None) -> dict[str, Path]:
@@ -73,7 +69,7 @@ def binaries(names: Iterable[str] = CONTROL_PLANE, *, say: Say | None = None) ->
         return {name: Path(assets) / name for name in wanted}
     folder = cache_folder()
     if not all(_is_binary(folder / name) for name in wanted):
-        _build_missing(wanted, folder, say or _to_stderr)
+        _build_missing(wanted, folder, say or to_stderr)
     return {name: folder / name for name in wanted}
 
 
@@ -86,7 +82,7 @@ def _build_missing(names: list[str], folder: Path, say: Say) -> None:
             "SQUALL_TESTS_WITHOUT=control-plane."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / ".lock", say):
+    with longwork.alone(folder / ".lock", "building the Kubernetes binaries", say):
         missing = [name for name in names if not _is_binary(folder / name)]
         for number, name in enumerate(missing, start=1):
             _build(
@@ -111,32 +107,13 @@ def _build(go: str, name: str, folder: Path, title: str, say: Say) -> None:
     work.mkdir(exist_ok=True)
     started = time.monotonic()
     try:
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=TOOLS, env=environment, stdout=output, stderr=output)
-            try:
-                _wait_with_progress(process, log, title, say)
-            finally:
-                process.kill()
-                process.wait()
-        if process.returncode != 0:
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            raise KubeBinariesError(f"`{' '.join(command)}` failed; the end of {log}:\n{end}")
+        longwork.run(command, title=title, log=log, environment=environment, cwd=TOOLS, say=say)
         (work / name).replace(folder / name)
+    except LongWorkError as error:
+        raise KubeBinariesError(str(error)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     say(f"{title}: built in {time.monotonic() - started:.0f} s")
-
-
-def _wait_with_progress(process: subprocess.Popen[bytes], log: Path, title: str, say: Say) -> None:
-    started = time.monotonic()
-    while True:
-        try:
-            process.wait(timeout=PROGRESS_SECONDS)
-        except subprocess.TimeoutExpired:
-            lines = log.read_bytes().count(b"\n")
-            say(f"{title}: {time.monotonic() - started:.0f} s, {lines} packages fetched or compiled")
-        else:
-            return
 
 
 def _ldflags() -> str:
@@ -148,24 +125,8 @@ def _ldflags() -> str:
     return " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in values.items())])
 
 
-@contextmanager
-def _locked(path: Path, say: Say) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another process is building the Kubernetes binaries; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _is_binary(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
-
-
-def _to_stderr(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:

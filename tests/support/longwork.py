@@ -4,12 +4,14 @@ import fcntl
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.debianpackages import say
 
+Say = Callable[[str], None]
+"""Tells whoever watches a line."""
 PROGRESS_SECONDS = 15.0
 _LAST_LINES = 20
 
@@ -27,7 +29,7 @@ def cache_folder(part: str) -> Path:
 
 
 @contextmanager
-def alone(lock: Path, what: str) -> Iterator[None]:
+def alone(lock: Path, what: str, say: Say = say) -> Iterator[None]:
     """Be the only process that does this, waiting for another to end."""
     with lock.open("w") as file:
         try:
@@ -45,6 +47,7 @@ def run(
     log: Path,
     environment: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    say: Say = say,
 ) -> None:
     """Run a command to its end; what it prints goes to a file, and a line now and then to whoever watches.
 

@@ -4,7 +4,6 @@ A node is real: containerd, kubelet and kube-proxy change mounts, interfaces and
 needs root, and two of them at once would take each other's Services for their own.
 """
 
-import fcntl
 import os
 import shutil
 import socket
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from support.debianpackages import say
+from support.longwork import alone
 
 PROGRAMS = {
     "containerd": "containerd",
@@ -98,12 +98,7 @@ def only_node() -> Iterator[None]:
         yield
         return
     _LOCK.parent.mkdir(parents=True, exist_ok=True)
-    with _LOCK.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another test node runs on this machine; waiting for its end")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(_LOCK, "running a test node"):
         before = _FORWARDING.read_text(encoding="ascii")
         _FORWARDING.write_text("1", encoding="ascii")
         try:
