@@ -10,6 +10,7 @@ import pytest
 from support.cluster.built import IMAGES, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.machine import MachineError
+from support.cluster.operated import Installation, installation
 from support.controlplane import ControlPlane, running_control_plane
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
@@ -88,6 +89,16 @@ def images(cluster: Cluster) -> None:
             cluster.node.runtime.load(image_archive(target))
     except LongWorkError as error:
         missing("node", str(error))
+
+
+@pytest.fixture(scope="module")
+def squall(
+    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """A hub and an operator beside the node, shared by the tests of one file."""
+    del images
+    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
+        yield squall
 
 
 @pytest.fixture(scope="session")

@@ -5,22 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.cluster.cluster import Cluster
-from support.cluster.operated import Installation, installation, manifest
+from support.cluster.operated import Installation, manifest
 from support.playedoperator import Stage
 
 from squall.errors import ExitCode
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def squall(
-    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    del images
-    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
-        yield squall
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 import gzip
 import json
 from base64 import b64decode
-from collections.abc import Iterator
 
 import pytest
-from support.cluster.cluster import Cluster
-from support.cluster.operated import ENDED, Installation, installation, load_test, manifest, until
+from support.cluster.operated import ENDED, Installation, load_test, manifest, until
 from support.kubeclient import Json
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -23,15 +21,6 @@ LONG = [
         "steps": [{"name": "home", "http": {"url": "/"}}, {"think": {"duration": "200ms"}}],
     }
 ]
-
-
-@pytest.fixture(scope="module")
-def squall(
-    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    del images
-    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
-        yield squall
 
 
 def conditions(status: Json) -> dict[str, tuple[str, str]]:

@@ -1,14 +1,13 @@
 """LoadTestSchedules on a real API server: what the operator makes, keeps and writes there, and once with everything that belongs to it."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
-from support.cluster.cluster import Cluster
-from support.cluster.operated import ENDED, Installation, installation, load_test, manifest, until
+from support.cluster.operated import ENDED, Installation, load_test, manifest, until
 from support.controlplane import ControlPlane
 from support.kubeclient import Json, KubeClient
 
@@ -202,15 +201,6 @@ async def test_a_schedule_that_no_clock_keeps_is_stalled(looker: Looker) -> None
 
 
 # -- with a node ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def squall(
-    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    del images
-    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
-        yield squall
 
 
 @pytest.mark.node
