@@ -43,7 +43,6 @@ class Hubs:
         urls: Where they are.
         key: The installation's.
         ca: Certificates in PEM that vouch for them; empty for those that are trusted anyway.
-        changed: Called with a run's id when something new is known of it.
         clock: Seconds, monotonic.
     """
 
@@ -52,13 +51,12 @@ class Hubs:
         urls: tuple[str, ...],
         key: bytes,
         ca: str,
-        changed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._urls = urls
         self._headers = {"Authorization": f"Bearer {key.decode()}"}
         self._context = ssl.create_default_context(cadata=ca) if ca else ssl.create_default_context()
-        self._changed = changed
+        self._changed: Callable[[str], None] = lambda _run: None
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._known: dict[str, dict[str, LiveState]] = {}
@@ -67,8 +65,13 @@ class Hubs:
         """By hub and run, with when the hub last spoke of that run."""
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
-        """Begin to ask; needs a running loop."""
+    def start(self, changed: Callable[[str], None]) -> None:
+        """Begin to ask; needs a running loop.
+
+        Args:
+            changed: Called with a run's id when something new is known of it.
+        """
+        self._changed = changed
         timeout = aiohttp.ClientTimeout(total=SECONDS)
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
         self._tasks = [asyncio.create_task(self._follow(url)) for url in self._urls]

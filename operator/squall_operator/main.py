@@ -130,13 +130,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     telemetry, seen = Telemetry(), Cache()
     kube = await Kube.connect(FIELD_MANAGER)
-    reconciler: Reconciler | None = None
-
-    def heard(run: str) -> None:
-        if reconciler is not None:
-            reconciler.heard(run)
-
-    hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca, heard)
+    hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca)
     events = Events(kube, time.time)
     actor = Actor(kube, hubs, events, settings)
     reconciler = Reconciler(
@@ -174,16 +168,25 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
         )
 
     web = await serve(telemetry, address, read=read, ready=lambda: settled() and bool(hubs.runs))
-    hubs.start()
+    hubs.start(reconciler.heard)
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
     # One that sees some namespaces only cannot tell what nobody knows from what is another's.
     orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
-    works: list[Awaitable[None]] = [
-        watch(settings, saw),
-        leadership.run(),
-        _lead(leadership, (reconciler, timetable), orphans, telemetry),
-        _until(told),
-    ]
+    try:
+        await _until_one_ends(
+            watch(settings, saw),
+            leadership.run(),
+            _lead(leadership, (reconciler, timetable), orphans, telemetry),
+            told.wait(),
+        )
+    finally:
+        await hubs.close()
+        await web.cleanup()
+        await kube.close()
+
+
+async def _until_one_ends(*works: Awaitable[object]) -> None:
+    """Do all of these until one has ended, then no more; raises what that one raised."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -191,16 +194,8 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await hubs.close()
-        await web.cleanup()
-        await kube.close()
     for task in done:
-        if task.exception() is not None:
-            task.result()
-
-
-async def _until(told: asyncio.Event) -> None:
-    await told.wait()
+        task.result()
 
 
 async def _lead(

@@ -26,14 +26,12 @@ class Trouble:
         reason: One CamelCase word, stable, for machines.
         message: For people: which pod, what happened.
         grace_seconds: How long it may last before it ends the run; 0: at once. Images are pulled again, nodes come.
-        runner: The runner that is concerned; None when no pod is there to say so.
         since: When it began, Unix time; 0 when that is not known.
     """
 
     reason: str
     message: str
     grace_seconds: float = 0.0
-    runner: int | None = None
     since: float = 0.0
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from squall.errors import ExitCode
+from squall.kube.figures import Live, Shards
 from squall_operator.status import (
-    Live,
     Past,
     RunStatus,
-    Shards,
     Status,
     Stop,
     ThresholdStatus,

@@ -78,6 +78,7 @@ class Reconciler:
         self._clock = clock
         self._wall = wall
         self._checked: dict[str, tuple[int, Checked]] = {}
+        self._policies: dict[str, LoadTestPolicySpec | policies.Unreadable] = {}
         self._gone: dict[Place, tuple[Object, float]] = {}
         """LoadTests that were deleted during a run and have not been looked at since, and when that was seen."""
         self._events_of: dict[Place, tuple[float, tuple[Object, ...]]] = {}
@@ -107,6 +108,9 @@ class Reconciler:
         elif plural in (cache.JOBS, cache.PODS):
             self._look_at_owner(body)
         elif plural == cache.POLICIES:
+            self._policies = {
+                str(each["metadata"]["name"]): policies.read(each) for each in self._seen.all(cache.POLICIES)
+            }
             self.look_at_all()
 
     def look_at_all(self) -> None:
@@ -156,11 +160,11 @@ class Reconciler:
             self._failures.pop(place, None)
             self._written.pop(place, None)
             return None
-        run = read(body.get("status")).run
+        run, deleting = read(body.get("status")).run, "deletionTimestamp" in body["metadata"]
         if run is None or run.phase == "Finished":
             async with self._admission:
-                return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
-        return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
+                return await self._round(place, body, deleting=deleting)
+        return await self._round(place, body, deleting=deleting)
 
     async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
         checked = self._check(body)
@@ -206,6 +210,8 @@ class Reconciler:
         self, place: Place, body: Object, checked: Checked, status: Status, *, deleting: bool
     ) -> Observed:
         metadata, run = body["metadata"], status.run
+        # Whoever runs already has its place, and is looked at every second: only the others are counted for.
+        active, before = self._others(body) if run is None or run.phase == "Finished" else ([], [])
         return Observed(
             namespace=place[0],
             name=place[1],
@@ -219,12 +225,12 @@ class Reconciler:
             plan=checked.plan,
             problems=checked.problems,
             allowance=policies.allow(
-                self._policies(),
+                self._policies,
                 place[0],
                 metadata.get("labels") or {},
                 checked.facts,
-                active=self._others(body, active=True),
-                before=self._others(body, active=False),
+                active=active,
+                before=before,
             ),
             pods=await self._pods(place[0], run.id, checked.processes) if run is not None else Pods(),
             hub=self._hubs.view(run.hub, run.id) if run is not None else self._hubs.view("", ""),
@@ -263,22 +269,20 @@ class Reconciler:
             known = self._checked[uid] = (generation, check(body, self._settings.runner))
         return known[1]
 
-    def _policies(self) -> dict[str, LoadTestPolicySpec | policies.Unreadable]:
-        return {str(body["metadata"]["name"]): policies.read(body) for body in self._seen.all(cache.POLICIES)}
-
-    def _others(self, body: Object, *, active: bool) -> tuple[str, ...]:
-        """The namespaces of the LoadTests that run, or that wait and came before this one."""
+    def _others(self, body: Object) -> tuple[list[str], list[str]]:
+        """The namespaces of the LoadTests that run, and of those that wait and came before this one."""
         uid, own = body["metadata"]["uid"], _age(body)
-        found = []
+        active: list[str] = []
+        before: list[str] = []
         for each in self._seen.all(cache.LOAD_TESTS):
             if each["metadata"]["uid"] == uid:
                 continue
-            status = each.get("status") or {}
-            runs = (status.get("run") or {}).get("phase") not in (None, "Finished")
-            waits = status.get("phase") in _WAITING and not runs
-            if runs if active else waits and _age(each) < own:
-                found.append(str(each["metadata"]["namespace"]))
-        return tuple(found)
+            status, namespace = each.get("status") or {}, str(each["metadata"]["namespace"])
+            if (status.get("run") or {}).get("phase") not in (None, "Finished"):
+                active.append(namespace)
+            elif status.get("phase") in _WAITING and _age(each) < own:
+                before.append(namespace)
+        return active, before
 
 
 def _age(body: Object) -> tuple[str, str]:

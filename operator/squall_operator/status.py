@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from squall.kube.figures import Live, Shards
+
 RunPhase = Literal["Launching", "Starting", "Running", "Stopping", "Finished"]
 """Where a run stands: its objects are being made; pods are coming; load; being ended; over."""
 Phase = Literal[
@@ -82,26 +84,6 @@ class Verdict(_Kept, frozen=True):
     expression: str = ""
     observed: float | None = None
     exit_code: int = 0
-
-
-class Shards(_Kept, frozen=True):
-    """Shards by what they are doing."""
-
-    desired: int = 0
-    ready: int = 0
-    running: int = 0
-    lost: int = 0
-
-
-class Live(_Kept, frozen=True):
-    """Figures of the last seconds."""
-
-    elapsed_seconds: int = 0
-    requests_per_second: float = 0.0
-    error_rate: float = 0.0
-    p95_seconds: float | None = None
-    vus: int = 0
-    requests: int = 0
 
 
 class ThresholdStatus(_Kept, frozen=True):

@@ -26,8 +26,8 @@ def spec(run: str, count: int = 1) -> RunSpec:
 async def following(*urls: str, key: bytes = KEY) -> AsyncIterator[tuple[Hubs, list[str]]]:
     changes: list[str] = []
     now = asyncio.get_running_loop().time
-    hubs = Hubs(urls, key, "", changes.append, now)
-    hubs.start()
+    hubs = Hubs(urls, key, "", now)
+    hubs.start(changes.append)
     try:
         yield hubs, changes
     finally:

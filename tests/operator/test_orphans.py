@@ -41,8 +41,8 @@ def named(run: str) -> dict[str, Any]:
 async def test_what_nobody_knows_is_stopped_then_forgotten() -> None:
     hub, seen, kube, now = Hub(KEY), Cache(), Listed("known", "unseen"), 0.0
     url = await hub.start("127.0.0.1", 0)
-    hubs = Hubs((url,), KEY, "", lambda _: None)
-    hubs.start()
+    hubs = Hubs((url,), KEY, "")
+    hubs.start(lambda _: None)
     orphans = Orphans(kube, seen, hubs, lambda: now, lambda: now)  # type: ignore[arg-type]
 
     async def until_listed(*runs: str) -> None:

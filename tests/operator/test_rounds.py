@@ -85,7 +85,7 @@ class World:
             settings,
             kube=self.server,  # type: ignore[arg-type]
             seen=self.seen,
-            hubs=Hubs(settings.hubs, b"k", "", lambda _: None),
+            hubs=Hubs(settings.hubs, b"k", ""),
             actor=self.server,  # type: ignore[arg-type]
             telemetry=Telemetry(),
             clock=lambda: self.now,

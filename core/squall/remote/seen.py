@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall.errors import ExitCode
+from squall.kube.figures import Live, Shards
 from squall.kube.runs import run_key
 
 if TYPE_CHECKING:
@@ -39,26 +40,6 @@ class Verdict(_Shown, frozen=True):
     reason: str = ""
     message: str = ""
     exit_code: int = ExitCode.PASSED
-
-
-class Shards(_Shown, frozen=True):
-    """Shards by what they are doing."""
-
-    desired: int = 0
-    ready: int = 0
-    running: int = 0
-    lost: int = 0
-
-
-class Live(_Shown, frozen=True):
-    """Figures of the last seconds."""
-
-    elapsed_seconds: int = 0
-    requests_per_second: float = 0.0
-    error_rate: float = 0.0
-    p95_seconds: float | None = None
-    vus: int = 0
-    requests: int = 0
 
 
 class Threshold(_Shown, frozen=True):
