@@ -80,8 +80,8 @@ class Actor:
                 await self._launch(body, checked, action)
             case TellHub(run, hub):
                 await self._hubs.add(hub, self._run_spec(checked, run))
-            case TellLost(run, hub, runner, message):
-                await self._hubs.lost(hub, run, runner, message)
+            case TellLost(run, hub, runner, lost):
+                await self._hubs.lost(hub, run, runner, lost)
             case StopRun(run, hub, stop, now):
                 await self._stop(run, hub, stop, now=now)
             case KeepReport(run, summary):
@@ -152,6 +152,8 @@ class Actor:
         except KubeError as error:
             if error.reason != "AlreadyExists":
                 raise
+            if plural == "secrets":
+                return  # nobody may read them here; what is in it follows from its name, and it goes at once when it is deleted
             there = await self._kube.get(named(plural, namespace, body["metadata"]["name"]))
             if "deletionTimestamp" in there["metadata"]:
                 raise

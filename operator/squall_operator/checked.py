@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from squall.errors import SquallError
 from squall.plan.compile import compile_plan
 from squall.spec.base import seconds
-from squall.validation import ManifestError, Options, load_text
+from squall.validation import ManifestError, Options, load_stored
 from squall_operator.manifests.job import processes_of
 from squall_operator.manifests.template import TemplateError, apply_template
 from squall_operator.model import Plan
@@ -48,10 +46,9 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
     options = Options(complete=False, read_files=False)
     try:
-        (resource,) = load_text(yaml.safe_dump(document, sort_keys=False), options, file="spec")
+        test = load_stored(document, options, file="spec").test
     except ManifestError as error:
         return Checked(problems=tuple(_told(problem.path, problem.message) for problem in error.problems))
-    test = resource.test
     assert test is not None, "a LoadTest was asked for"
     spec = test.model.spec
     problems = [f"spec.files {file.name}: {_FROM_CLI}" for file in spec.files if file.path is not None]

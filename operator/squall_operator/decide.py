@@ -52,18 +52,45 @@ _SHOWN_PROBLEMS: Final = 10
 
 def decide(seen: Observed, deadlines: Deadlines) -> Decision:
     """What to do now."""
-    run = seen.status.run
+    run = _known_run(seen)
     if seen.deleting:
         return _gone(seen, run)
     if run is not None and run.phase != "Finished":
         return _carry_on(seen, run, deadlines)
     key = run_key(seen.spec, seen.annotations)
+    done, result = _done(seen)
+    if done == key and (run is None or _tells_otherwise(seen, run, result)):
+        return _remember(seen, key, result)
     if run is not None and run.key == key:
         return _rest(seen, run)
-    done, _, result = seen.annotations.get(DONE, "").partition(" ")
-    if run is None and done == key:
-        return _remember(seen, key, result)
     return _begin(seen)
+
+
+def _known_run(seen: Observed) -> RunStatus | None:
+    """The run that the status tells of, unless it tells what no operator has written.
+
+    Whoever else writes the status must neither end a run nor begin one with it. A run of another name is nobody's; one that is over has its
+    mark, or at least a verdict and no load. What is not believed is found again: the run's id follows from the LoadTest alone.
+    """
+    run = seen.status.run
+    if run is None or run.id != run_id(seen.name, seen.uid, run.key):
+        return None
+    if run.phase != "Finished" or _done(seen)[0] == run.key:
+        return run
+    loaded = seen.hub.live is not None and seen.hub.live.phase != "finished"
+    return None if seen.status.verdict is None or loaded else run
+
+
+def _done(seen: Observed) -> tuple[str, str]:
+    """The key of the run that the LoadTest's mark says is over, and its result."""
+    key, _, result = seen.annotations.get(DONE, "").partition(" ")
+    return key, result
+
+
+def _tells_otherwise(seen: Observed, run: RunStatus, result: str) -> bool:
+    """Whether the status has another result of this run than its mark."""
+    verdict = seen.status.verdict
+    return run.key == _done(seen)[0] and (verdict is None or verdict.result != result)
 
 
 # -- before a run ---------------------------------------------------------------------------------------------
@@ -203,8 +230,8 @@ def _follow(seen: Observed, run: RunStatus) -> Decision:
     if live is not None:
         known = {each.index for each in live.runners if each.phase in ("lost", "finished")}
         actions += [
-            TellLost(run.id, run.hub, runner, text)
-            for runner, text in sorted(seen.pods.lost.items())
+            TellLost(run.id, run.hub, runner, lost)
+            for runner, lost in sorted(seen.pods.lost.items())
             if runner not in known
         ]
     running = live is not None and live.phase in ("running", "stopping", "teardown")
@@ -302,10 +329,13 @@ def _cleaned(seen: Observed, run: RunStatus) -> tuple[CleanUp, ...]:
 def _rest(seen: Observed, run: RunStatus) -> Decision:
     """The run that is asked for is over; what is left is housekeeping."""
     actions: list[Action] = []
+    if _done(seen)[0] != run.key and seen.status.verdict is not None:
+        actions.append(Mark(f"{run.key} {seen.status.verdict.result}"))  # somebody has removed it
     again: float | None = None
     if seen.pods.job and not seen.pods.deleting:
-        actions += _cleaned(seen, run)
-        if not actions:
+        cleaned = _cleaned(seen, run)
+        actions += cleaned
+        if not cleaned:
             keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
             again = max(1.0, keep - seconds_since(run.ended_at, seen.now))
     limit = int(seen.spec.get("historyLimit", HISTORY))
@@ -320,11 +350,17 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
 
 
 def _remember(seen: Observed, key: str, result: str) -> Decision:
-    """Somebody has emptied the status of a LoadTest whose run is over: it does not run again, its history is lost."""
-    verdict = Verdict(result=result, message="the details were removed from the status")
+    """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
+    verdict = Verdict(result=result, message="the details were removed from the status, or changed")
     run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished")
     phase: Phase = msgspec.convert(result, Phase) if result in get_args(Phase) else "Error"
-    status = Status(phase=phase, message=f"{result}: {verdict.message}", run=run, verdict=verdict)
+    status = Status(
+        phase=phase,
+        message=f"{result}: {verdict.message}",
+        run=run,
+        verdict=verdict,
+        history=seen.status.history,
+    )
     return Decision((_written(seen, status),))
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from squall.hub.model import RunSpec
     from squall.report.model import LiveState
+    from squall_operator.model import Lost
     from squall_operator.status import Stop
 
 SECONDS: Final = 5.0
@@ -114,13 +115,13 @@ class Hubs:
         order = StopOrder(cause=why.cause, reason=why.reason, message=why.message, now=now)
         await self._ask("POST", hub, f"/v1/runs/{run}/stop", msgspec.json.encode(order), missing_ok=True)
 
-    async def lost(self, hub: str, run: str, runner: int, message: str) -> None:
+    async def lost(self, hub: str, run: str, runner: int, lost: Lost) -> None:
         """Tell what became of a runner.
 
         Raises:
             HubError: The hub does not answer.
         """
-        body = msgspec.json.encode(LostRunner(message))
+        body = msgspec.json.encode(LostRunner(lost.message, lost.reason))
         await self._ask("POST", hub, f"/v1/runs/{run}/runners/{runner}/lost", body, missing_ok=True)
 
     async def forget(self, hub: str, run: str) -> None:
@@ -175,6 +176,9 @@ class Hubs:
         self, method: str, hub: str, path: str, body: bytes | None = None, *, missing_ok: bool = False
     ) -> bytes:
         assert self._session is not None, "`start` comes first"
+        if hub not in self._urls:
+            # A status names the hub, and others may write that: the installation's key goes to its own hubs alone.
+            raise HubError(f"{hub or 'no URL'} is no hub of this installation")
         try:
             async with self._session.request(method, hub + path, data=body, ssl=self._context) as response:
                 content = await response.read()

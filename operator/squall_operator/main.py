@@ -1,11 +1,13 @@
 """`squall-operator`: watches LoadTests and acts, as the one leader of however many replicas there are.
 
-Everything can be given as an option or as an environment variable of the same name (`--hub` is SQUALL_HUB): a chart writes the latter.
+Everything can be given as an option or as an environment variable of the same name (`--hub` is SQUALL_HUB): manifests write the latter.
+What can be given more than once is separated by spaces there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import socket
@@ -27,6 +29,7 @@ from squall_operator.cache import Cache
 from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
+from squall_operator.kinds import wait_for_kinds
 from squall_operator.leader import Leadership
 from squall_operator.model import Deadlines
 from squall_operator.orphans import Orphans
@@ -44,7 +47,12 @@ _SETTLE_SECONDS: Final = 3.0
 
 @click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
 @click.option(
-    "--hub", "hubs", multiple=True, required=True, help="Base URL of a hub, as runners reach it too."
+    "--hub",
+    "hubs",
+    envvar="SQUALL_HUB",
+    multiple=True,
+    required=True,
+    help="Base URL of a hub, as runners reach it too.",
 )
 @click.option(
     "--key-file",
@@ -61,17 +69,30 @@ _SETTLE_SECONDS: Final = 3.0
 @click.option("--runner-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]))
 @click.option("--runner-cpu", type=click.IntRange(min=1), default=1, help="Whole CPUs of a runner pod.")
 @click.option("--runner-memory", default="1Gi", help="Memory of a runner pod.")
-@click.option("--runner-pull-secret", "pull_secrets", multiple=True, help="Name of an image pull secret.")
+@click.option(
+    "--runner-pull-secret",
+    "pull_secrets",
+    envvar="SQUALL_RUNNER_PULL_SECRET",
+    multiple=True,
+    help="Name of an image pull secret.",
+)
 @click.option(
     "--allow-host-network", is_flag=True, help="Let LoadTests put their runners on the node's network."
 )
 @click.option(
-    "--watch-namespace", "namespaces", multiple=True, help="Look after these only; by default after all."
+    "--watch-namespace",
+    "namespaces",
+    envvar="SQUALL_WATCH_NAMESPACE",
+    multiple=True,
+    help="Look after these only; by default after all.",
 )
 @click.option("--lease-namespace", default="default", help="Where the Lease for leader election is.")
 @click.option("--prometheus-url", default="", help="Where thresholds with a query are asked.")
 @click.option(
     "--start-deadline", type=float, default=300.0, help="Seconds from the launch until the load begins."
+)
+@click.option(
+    "--schedule-deadline", type=float, default=120.0, help="Seconds that a runner pod may wait for a node."
 )
 @click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
@@ -90,6 +111,7 @@ def main(  # noqa: PLR0917 - click gives them by name
     lease_namespace: str,
     prometheus_url: str,
     start_deadline: float,
+    schedule_deadline: float,
     listen: str,
     log_level: str,
 ) -> None:
@@ -98,7 +120,7 @@ def main(  # noqa: PLR0917 - click gives them by name
     try:
         settings = Settings(
             hubs=tuple(url.rstrip("/") for url in hubs),
-            hub_key=key_file.read_bytes().strip(),
+            hub_key=_key(key_file),
             hub_ca=hub_ca_file.read_text(encoding="ascii") if hub_ca_file else "",
             runner=RunnerDefaults(
                 image=runner_image,
@@ -110,7 +132,7 @@ def main(  # noqa: PLR0917 - click gives them by name
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
-            deadlines=Deadlines(start=start_deadline),
+            deadlines=Deadlines(start=start_deadline, schedule=schedule_deadline),
         )
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{error}") from error
@@ -121,6 +143,13 @@ def main(  # noqa: PLR0917 - click gives them by name
         asyncio.run(_run(settings, lease_namespace, (host, int(port))))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+
+
+def _key(path: Path) -> bytes:
+    key = path.read_bytes().strip()
+    if not key:
+        raise click.ClickException(f"{path} is empty; it must hold the installation's key")
+    return key
 
 
 async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
@@ -153,7 +182,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
 
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
-    began = time.monotonic()
+    began = math.inf
 
     def settled() -> bool:
         return time.monotonic() - began > _SETTLE_SECONDS
@@ -172,13 +201,19 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
     # One that sees some namespaces only cannot tell what nobody knows from what is another's.
     orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
-    try:
+
+    async def work() -> None:
+        nonlocal began
+        await wait_for_kinds(kube, settings.namespaces, telemetry.waiting)
+        began = time.monotonic()
         await _until_one_ends(
             watch(settings, saw),
             leadership.run(),
             _lead(leadership, (reconciler, timetable), orphans, telemetry),
-            told.wait(),
         )
+
+    try:
+        await _until_one_ends(work(), told.wait())
     finally:
         await hubs.close()
         await web.cleanup()

@@ -35,6 +35,14 @@ class Trouble:
     since: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What became of a runner that is no more: one CamelCase word, and a sentence for people."""
+
+    reason: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pods:
     """The Job of a run and its pods.
@@ -51,7 +59,7 @@ class Pods:
     deleting: bool = False
     pods: int = 0
     troubles: tuple[Trouble, ...] = ()
-    lost: Mapping[int, str] = field(default_factory=dict)
+    lost: Mapping[int, Lost] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +154,14 @@ class Deadlines:
 
     Attributes:
         start: From the launch until the load begins.
+        schedule: A pod may wait for a node this long; nodes that are added on demand take minutes.
         hub: A hub that does not answer for this long is given up while the load has not begun or is being stopped. Under
             load the runners' own `safety.lostControl` ends the load, and this begins afterwards.
         stop: A stop may take this long beyond what the manifest grants.
     """
 
     start: float = 300.0
+    schedule: float = 120.0
     hub: float = 60.0
     stop: float = 30.0
 
@@ -199,7 +209,7 @@ class TellLost:
     run: str
     hub: str
     runner: int
-    message: str
+    lost: Lost
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from squall_operator.model import Pods, Trouble
+from squall_operator.model import Lost, Pods, Trouble
 from squall_operator.times import unix_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Object = Mapping[str, Any]
 
@@ -42,10 +42,13 @@ _WAITING: Final = {
     "CrashLoopBackOff": _Known("RunnerCrashed", 30, "its container ends again and again"),
 }
 """Why a container waits, by Kubernetes' word for it."""
-_CREATING: Final = "ContainerCreating"
+_CREATING: Final = ("ContainerCreating", "PodInitializing")
+_SANDBOX: Final = "PodReadyToStartContainers"
+"""The condition that tells a pod whose image is being pulled, which may take its time, from one whose volumes or network do not come."""
 _MOUNTING_SECONDS: Final = 60.0
-_UNSCHEDULABLE_SECONDS: Final = 120.0
 _NO_PODS_SECONDS: Final = 20.0
+_SETTLED_SECONDS: Final = 5.0
+"""Pods are made and begun within this; only what takes longer needs an explanation."""
 _EXITS: Final = {
     0: "ended before it was told to",
     1: "crashed (exit code 1)",
@@ -62,33 +65,74 @@ _REFUSED: Final = (
 """What the API server says when it does not let the Job's pods be made, and our word for it."""
 
 
-def look(job: Object | None, pods: Iterable[Object], events: Iterable[Object], *, processes: int = 1) -> Pods:
+def needs_notices(job: Object | None, pods: Iterable[Object], now: float) -> bool:
+    """Whether only Events can tell what is wrong: pods are missing, or do not get further, for longer than they need."""
+    if job is None or "deletionTimestamp" in job["metadata"] or _is_over(job):
+        return False
+    latest = _latest(pods)
+    if len(latest) < _wanted(job):
+        return now - unix_of(str(job["metadata"].get("creationTimestamp", ""))) > _SETTLED_SECONDS
+    return any(
+        _has_no_sandbox(pod) and now - unix_of(str(pod["status"].get("startTime") or "")) > _SETTLED_SECONDS
+        for pod in latest.values()
+    )
+
+
+def look(
+    job: Object | None,
+    pods: Iterable[Object],
+    notices: Iterable[Object],
+    *,
+    processes: int = 1,
+    schedule_seconds: float = 120.0,
+) -> Pods:
     """What there is of a run.
 
     Args:
         job: The Job; None when there is none.
         pods: Its pods, those that have ended included.
-        events: Warnings about the Job, the newest last.
+        notices: Warnings about the Job and its pods, the newest last.
         processes: Runners in each pod.
+        schedule_seconds: How long a pod may wait for a node.
     """
     if job is None:
         return Pods()
-    latest = _latest(pods)
-    troubles = [trouble for pod in latest.values() if (trouble := _trouble(pod)) is not None]
-    if not latest:
-        troubles += _not_made(job, events)
-    lost = {
-        index * processes + process: text
-        for index, pod in latest.items()
-        if (text := _ended_badly(pod))
-        for process in range(processes)
-    }
+    latest, told = _latest(pods), list(notices)
+    found = (_trouble(pod, told, schedule_seconds) for pod in latest.values())
+    troubles = [trouble for trouble in found if trouble is not None]
+    if len(latest) < _wanted(job):
+        troubles += _not_made(job, told)
+    ends = {index: lost for index, pod in latest.items() if (lost := _lost(pod)) is not None}
+    gone = Lost("PodDeleted", "its pod was deleted")
+    ends |= {index: gone for index in _failed_indexes(job) if index not in latest}
+    lost = {index * processes + process: end for index, end in ends.items() for process in range(processes)}
     return Pods(
         job=True,
         deleting="deletionTimestamp" in job["metadata"],
         pods=sum(_phase(pod) not in ("Succeeded", "Failed") for pod in latest.values()),
         troubles=tuple(sorted(troubles, key=lambda trouble: trouble.grace_seconds)),
         lost=lost,
+    )
+
+
+def _failed_indexes(job: Object) -> Iterator[int]:
+    """The indexes whose pods the Job will not replace; of a pod that is gone nothing else is left. `1,3-5` means four of them."""
+    text = str(job.get("status", {}).get("failedIndexes") or "")
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def _wanted(job: Object) -> int:
+    """How many pods there should be."""
+    return int(job.get("spec", {}).get("completions") or 1)
+
+
+def _is_over(job: Object) -> bool:
+    """Whether a Job will make no more pods."""
+    conditions: Sequence[Object] = job.get("status", {}).get("conditions") or ()
+    return any(
+        each.get("type") in ("Complete", "Failed") and each.get("status") == "True" for each in conditions
     )
 
 
@@ -108,50 +152,60 @@ def _name(pod: Object) -> str:
     return f"pod {pod['metadata']['name']}"
 
 
-def _trouble(pod: Object) -> Trouble | None:
+def _trouble(pod: Object, notices: Sequence[Object], schedule_seconds: float) -> Trouble | None:
     """What keeps a pod from running, or has ended it."""
-    status = pod.get("status", {})
-    ended = _ended_badly(pod)
-    if ended:
-        return Trouble(reason=_reason_of_end(pod), message=f"{_name(pod)} {ended}")
+    lost = _lost(pod)
+    if lost is not None:
+        return Trouble(reason=lost.reason, message=lost.message)
     scheduled = _condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("status") == "False":
         text = str(scheduled.get("message") or "no node takes it")
         return Trouble(
             reason="Unschedulable",
             message=f"{_name(pod)} cannot be scheduled: {text}",
-            grace_seconds=_UNSCHEDULABLE_SECONDS,
+            grace_seconds=schedule_seconds,
             since=unix_of(str(scheduled.get("lastTransitionTime") or "")),
         )
-    since = unix_of(str(status.get("startTime") or ""))
+    return _without_sandbox(pod, notices) if _has_no_sandbox(pod) else _waiting(pod)
+
+
+def _waiting(pod: Object) -> Trouble | None:
+    """What a container waits for, if it is one of what should not be."""
+    status = pod.get("status", {})
     for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-        waiting = container.get("state", {}).get("waiting")
-        if waiting is not None and (trouble := _waiting(pod, waiting, since)) is not None:
-            return trouble
+        waiting = container.get("state", {}).get("waiting") or {}
+        known = _WAITING.get(str(waiting.get("reason", "")))
+        if known is not None:
+            more = f": {waiting['message']}" if waiting.get("message") else ""
+            return Trouble(
+                reason=known.reason,
+                message=f"{_name(pod)}: {known.text}{more}",
+                grace_seconds=known.grace_seconds,
+                since=unix_of(str(status.get("startTime") or "")),
+            )
     return None
 
 
-def _waiting(pod: Object, waiting: Object, since: float) -> Trouble | None:
-    reason = str(waiting.get("reason", ""))
-    known = _WAITING.get(reason)
-    if known is not None:
-        more = f": {waiting['message']}" if waiting.get("message") else ""
-        return Trouble(
-            reason=known.reason,
-            message=f"{_name(pod)}: {known.text}{more}",
-            grace_seconds=known.grace_seconds,
-            since=since,
-        )
-    if reason == _CREATING:
-        # A volume whose ConfigMap or Secret is missing shows only as a pod that never gets further.
-        text = "its volumes are not there yet, or its network is not: see its events"
-        return Trouble(
-            reason="VolumesMissing",
-            message=f"{_name(pod)}: {text}",
-            grace_seconds=_MOUNTING_SECONDS,
-            since=since,
-        )
-    return None
+def _has_no_sandbox(pod: Object) -> bool:
+    """Whether a pod that has a node still waits for its volumes or its network, neither of which takes long."""
+    condition, status = _condition(pod, _SANDBOX), pod.get("status", {})
+    if condition is None or condition.get("status") != "False" or _phase(pod) != "Pending":
+        return False
+    containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    return all((each.get("state", {}).get("waiting") or {}).get("reason") in _CREATING for each in containers)
+
+
+def _without_sandbox(pod: Object, notices: Sequence[Object]) -> Trouble:
+    """A volume whose ConfigMap or Secret is missing shows only as a pod that never gets further, and in its Events."""
+    name = pod["metadata"]["name"]
+    own = (each for each in reversed(notices) if each.get("involvedObject", {}).get("name") == name)
+    told = next((str(each.get("message", "")) for each in own), "")
+    return Trouble(
+        reason="VolumesMissing",
+        message=f"{_name(pod)}: its volumes or its network do not come" + (f": {told}" if told else ""),
+        grace_seconds=_MOUNTING_SECONDS,
+        since=unix_of(str(pod.get("status", {}).get("startTime") or "")),
+    )
 
 
 def _condition(pod: Object, kind: str) -> Object | None:
@@ -166,6 +220,12 @@ def _terminated(pod: Object) -> Object | None:
             found: Object | None = container.get("state", {}).get("terminated")
             return found
     return None
+
+
+def _lost(pod: Object) -> Lost | None:
+    """What became of a pod that is lost; None while it is well, and when it has succeeded."""
+    text = _ended_badly(pod)
+    return Lost(_reason_of_end(pod), f"{_name(pod)} {text}") if text else None
 
 
 def _ended_badly(pod: Object) -> str:
@@ -219,12 +279,12 @@ def _reason_of_end(pod: Object) -> str:
     return "RunnerCrashed"
 
 
-def _not_made(job: Object, events: Iterable[Object]) -> list[Trouble]:
-    """Why a Job has no pods, which only its events tell."""
+def _not_made(job: Object, notices: Iterable[Object]) -> list[Trouble]:
+    """Why a Job has too few pods, which only Events tell."""
     since = unix_of(str(job["metadata"].get("creationTimestamp", "")))
-    for event in reversed(list(events)):
-        text = str(event.get("message", ""))
-        if event.get("reason") == "FailedCreate":
+    for notice in reversed(list(notices)):
+        text = str(notice.get("message", ""))
+        if notice.get("reason") == "FailedCreate":
             reason = next((word for part, word in _REFUSED if part in text), "PodsRefused")
             return [
                 Trouble(

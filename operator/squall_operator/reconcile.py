@@ -10,12 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.kube.api import KubeError
-from squall.kube.paths import collection
 from squall_operator import cache, policies
 from squall_operator.checked import Checked, check
 from squall_operator.decide import decide
 from squall_operator.model import CleanUp, Mark, Observed, Pods, WriteStatus
-from squall_operator.pods import look
+from squall_operator.notices import Notices
+from squall_operator.pods import look, needs_notices
 from squall_operator.queue import WorkQueue
 from squall_operator.status import read
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 FIGURES_SECONDS: Final = 5.0
 """Figures of a run are written at most this often."""
-EVENTS_SECONDS: Final = 5.0
-"""A Job's Events are asked for at most this often: only they tell why it has no pods, and nobody waits for them but people."""
 GONE_SECONDS: Final = 120.0
 """A process that does not lead remembers for this long what was deleted: whoever led may not have been able to act on it."""
 _WAITING: Final = ("Queued",)
@@ -48,7 +46,7 @@ class Reconciler:
 
     Args:
         settings: Of the installation.
-        kube: The API server, for Events of Jobs.
+        kube: The API server, for what its Events tell.
         seen: What the watches show.
         hubs: The hubs.
         actor: Carries out what is decided.
@@ -70,7 +68,6 @@ class Reconciler:
         wall: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._kube = kube
         self._seen = seen
         self._hubs = hubs
         self._actor = actor
@@ -81,8 +78,7 @@ class Reconciler:
         self._policies: dict[str, LoadTestPolicySpec | policies.Unreadable] = {}
         self._gone: dict[Place, tuple[Object, float]] = {}
         """LoadTests that were deleted during a run and have not been looked at since, and when that was seen."""
-        self._events_of: dict[Place, tuple[float, tuple[Object, ...]]] = {}
-        """By namespace and run: when its Job's Events were last asked for, and what they were."""
+        self._notices = Notices(kube, clock)
         self._failures: dict[Place, str] = {}
         self._written: dict[Place, float] = {}
         self._admission = asyncio.Lock()
@@ -192,7 +188,7 @@ class Reconciler:
                     return None
                 raise
             if isinstance(action, CleanUp):
-                self._events_of.pop((place[0], action.run), None)
+                self._notices.forget(place[0], action.run)
             if changed is not None:
                 body = changed
                 if self._seen.get(cache.LOAD_TESTS, place) is not None:
@@ -241,26 +237,10 @@ class Reconciler:
     async def _pods(self, namespace: str, run: str, processes: int) -> Pods:
         job = self._seen.get(cache.JOBS, (namespace, run))
         pods = self._seen.pods_of(namespace, run)
-        events: tuple[Object, ...] = ()
-        if job is not None and not pods and "deletionTimestamp" not in job["metadata"]:
-            events = await self._events(namespace, run)  # only they tell why a Job has no pods
-        return look(job, pods, events, processes=processes)
-
-    async def _events(self, namespace: str, run: str) -> tuple[Object, ...]:
-        """What the Job's Events say; what they said last when they cannot be had: no decision waits for them."""
-        asked, known = self._events_of.get((namespace, run), (-EVENTS_SECONDS, ()))
-        now = self._clock()
-        if now - asked < EVENTS_SECONDS:
-            return known
-        self._events_of[namespace, run] = (now, known)
-        query = f"fieldSelector=involvedObject.kind%3DJob,involvedObject.name%3D{run},type%3DWarning"
-        try:
-            found = await self._kube.get(f"{collection('events', namespace)}?{query}")
-        except KubeError:
-            return known
-        events = sorted(found.get("items", ()), key=lambda event: str(event.get("lastTimestamp") or ""))
-        self._events_of[namespace, run] = (now, tuple(events))
-        return tuple(events)
+        notices = await self._notices.of(namespace, run) if needs_notices(job, pods, self._wall()) else ()
+        return look(
+            job, pods, notices, processes=processes, schedule_seconds=self._settings.deadlines.schedule
+        )
 
     def _check(self, body: Object) -> Checked:
         uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation", 0))

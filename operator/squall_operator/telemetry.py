@@ -69,6 +69,10 @@ class Telemetry:
         """Something for the log."""
         self._log.info(event, **fields)
 
+    def waiting(self, problem: str) -> None:
+        """Something is missing without which there is nothing to do; it is waited for."""
+        self._log.warning("waiting", problem=problem)
+
     def gauge(self, *, waiting: int, phases: dict[str, int], hubs: dict[str, bool]) -> None:
         """Take the readings that are asked for."""
         self._waiting.set(waiting)

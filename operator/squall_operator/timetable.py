@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import yaml
 
 from squall.kube.api import KubeError
 from squall.kube.paths import collection, named
 from squall.spec.base import API_VERSION
-from squall.validation import ManifestError, Options, load_text
+from squall.validation import ManifestError, Options, load_stored
 from squall_operator import cache
 from squall_operator.manifests import scheduled
 from squall_operator.model import Tell
@@ -183,9 +182,7 @@ def check(body: Object) -> tuple[str, ...]:
     metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
     document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
     try:
-        load_text(
-            yaml.safe_dump(document, sort_keys=False), Options(complete=False, read_files=False), file="spec"
-        )
+        load_stored(document, Options(complete=False, read_files=False), file="spec")
     except ManifestError as error:
         return tuple(f"{each.path}: {each.message}" if each.path else each.message for each in error.problems)
     return ()

@@ -5,10 +5,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Literal
 
 import pytest
+from support.cluster.access import Access, access_to, given_access, is_given
 from support.cluster.built import IMAGES, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
+from support.cluster.hosttarget import Target, running_target
 from support.cluster.machine import MachineError
 from support.cluster.operated import Installation, installation
 from support.controlplane import ControlPlane, running_control_plane
@@ -46,9 +49,11 @@ def _preparations(items: Sequence[pytest.Item]) -> Iterator[Callable[[], object]
     """What has to be done for these tests."""
     if not left_out(PART) and any(item.get_closest_marker("control_plane") for item in items):
         yield binaries
-    if left_out("node") or os.geteuid() != 0:
+    if left_out("node") or (os.geteuid() != 0 and not is_given()):
         return
-    if any(item.get_closest_marker("node") for item in items):
+    if any("cluster" in getattr(item, "fixturenames", ()) for item in items) or (
+        not is_given() and any(item.get_closest_marker("node") for item in items)
+    ):
         yield prepare_cluster
     if any("images" in getattr(item, "fixturenames", ()) for item in items):
         yield prepare_images
@@ -81,24 +86,49 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module")
-def images(cluster: Cluster) -> None:
-    """The project's own images are known to the node, under their names in `support.cluster.built.IMAGES`."""
+def _shared(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:
+    """A cluster that is given keeps nobody waiting, so what stands on it lives as long as the process."""
+    del fixture_name, config
+    return "session" if is_given() else "module"
+
+
+@pytest.fixture(scope=_shared)
+def access(request: pytest.FixtureRequest) -> Iterator[Access]:
+    """The way into a cluster with nodes: the one that is given, or one of the tests' own."""
+    if is_given():
+        with given_access() as access:
+            yield access
+    else:
+        yield access_to(request.getfixturevalue("cluster"))
+
+
+@pytest.fixture(scope=_shared)
+def images(access: Access) -> None:
+    """The project's own images are known to the nodes, under their names in `support.cluster.built.IMAGES`."""
+    if access.load is None:
+        return
     try:
         for target in IMAGES:
-            cluster.node.runtime.load(image_archive(target))
+            access.load(image_archive(target))
     except LongWorkError as error:
         missing("node", str(error))
 
 
-@pytest.fixture(scope="module")
-def squall(
-    cluster: Cluster, images: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    """A hub and an operator beside the node, shared by the tests of one file."""
+@pytest.fixture(scope=_shared)
+def squall(access: Access, images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """A hub and an operator beside the node, for a namespace of their own."""
     del images
-    with installation(cluster, tmp_path_factory.mktemp("squall")) as squall:
+    with installation(access, tmp_path_factory.mktemp("squall")) as squall:
         yield squall
+
+
+@pytest.fixture
+def target(access: Access) -> Iterator[Target]:
+    """A target on the node that knows when every request came."""
+    if not access.node_here:
+        pytest.skip("left out: the node is another machine, and load stays on loopback")
+    with running_target() as target:
+        yield target
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def stage(squall: Installation, tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(squall.cluster.plane, tmp_path)
+    stage = Stage(squall.kube, squall.access.kubeconfig, tmp_path, squall.namespace)
     yield stage
     stage.close()
 
@@ -24,7 +24,6 @@ def test_a_run_with_a_file_and_a_secret_from_here(stage: Stage) -> None:
     (stage.folder / "users.csv").write_text("name\nann\nbob\n")
     test = manifest(
         "sent",
-        namespace=stage.namespace,
         ttlSecondsAfterFinished=120,
         variables=[{"name": "token", "secret": {"name": "elsewhere", "key": "t"}, "env": "SENT_TOKEN"}],
         files=[{"name": "users.csv", "path": "users.csv"}],
@@ -48,7 +47,7 @@ def test_a_run_with_a_file_and_a_secret_from_here(stage: Stage) -> None:
 
 
 def test_ctrl_c_stops_the_pods_and_waits_for_the_verdict(stage: Stage) -> None:
-    test = manifest("cut", namespace=stage.namespace, shards=1)
+    test = manifest("cut", shards=1)
     test["spec"]["scenarios"][0]["duration"] = "5m"
     command = stage.squall("run", "--cluster", stage.write(test))
     command.says("Running", 90)

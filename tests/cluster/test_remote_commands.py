@@ -24,7 +24,7 @@ pytestmark = pytest.mark.control_plane
 @pytest.fixture
 def stage(control_plane: ControlPlane, crds: dict[str, Json], tmp_path: Path) -> Iterator[Stage]:
     del crds
-    stage = Stage(control_plane, tmp_path)
+    stage = Stage(control_plane.client, control_plane.kubeconfig, tmp_path)
     yield stage
     stage.close()
 

@@ -24,11 +24,11 @@ SCHEDULES = f"/apis/squall.dev/v1alpha1/namespaces/{NAMESPACE}/loadtestschedules
 TESTS = f"/apis/squall.dev/v1alpha1/namespaces/{NAMESPACE}/loadtests"
 
 
-def schedule(name: str, template: Json, **spec: Any) -> Json:
+def schedule(name: str, template: Json, namespace: str = NAMESPACE, **spec: Any) -> Json:
     return {
         "apiVersion": "squall.dev/v1alpha1",
         "kind": "LoadTestSchedule",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "schedule": "* * * * *",
             "loadTestTemplate": {"metadata": {"labels": {"team": "shop"}}, "spec": template},
@@ -37,9 +37,9 @@ def schedule(name: str, template: Json, **spec: Any) -> Json:
     }
 
 
-def made_by(kube: KubeClient, name: str) -> list[Json]:
+def made_by(kube: KubeClient, name: str, namespace: str = NAMESPACE) -> list[Json]:
     """The LoadTests of a schedule, the oldest first."""
-    items = kube.get(f"{TESTS}?labelSelector=squall.dev/schedule%3D{name}")["items"]
+    items = kube.get(f"{load_test('', namespace)[:-1]}?labelSelector=squall.dev/schedule%3D{name}")["items"]
     return sorted(items, key=lambda item: str(item["metadata"]["annotations"]["squall.dev/scheduled-at"]))
 
 
@@ -208,15 +208,19 @@ async def test_a_schedule_that_no_clock_keeps_is_stalled(looker: Looker) -> None
 @pytest.mark.timeout(300)
 def test_a_run_every_minute(squall: Installation) -> None:
     template = manifest("unused", shards=1)["spec"]
-    squall.apply(schedule("minute", template))
-    until(lambda: bool(made_by(squall.kube, "minute")), 75, lambda: "nothing was made within a minute")
-    name = made_by(squall.kube, "minute")[0]["metadata"]["name"]
-    run = squall.wait(name, *ENDED)
+    squall.apply(schedule("minute", template, squall.namespace))
+
+    def made() -> list[Json]:
+        return made_by(squall.kube, "minute", squall.namespace)
+
+    until(lambda: bool(made()), 75, lambda: "nothing was made within a minute")
+    run = squall.wait(made()[0]["metadata"]["name"], *ENDED)
     assert run["phase"] == "Passed", run
-    squall.apply(schedule("minute", template, suspend=True))
+    squall.apply(schedule("minute", template, squall.namespace, suspend=True))
+    path = SCHEDULES.replace(NAMESPACE, squall.namespace) + "/minute"
 
     def suspended() -> bool:
-        return "nextScheduleTime" not in squall.kube.get(f"{SCHEDULES}/minute")["status"]
+        return "nextScheduleTime" not in squall.kube.get(path)["status"]
 
     until(suspended, 15, lambda: "it was not suspended")
-    assert squall.kube.get(f"{SCHEDULES}/minute")["status"]["lastScheduleTime"]
+    assert squall.kube.get(path)["status"]["lastScheduleTime"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,61 @@ def test_a_hundred_problems_are_all_told() -> None:
     checked = check(body, DEFAULTS)
     assert checked.plan is None
     assert all(any(f"nothing{number}" in text for text in checked.problems) for number in (0, 50, 99))
+
+
+def served(**spec: Any) -> dict[str, Any]:
+    scenario = {"name": "s", "executor": "shared-iterations", "iterations": 1, "vus": 1}
+    scenario |= {"steps": [{"http": {"url": "http://a/"}}]}
+    return {
+        "apiVersion": "squall.dev/v1alpha1",
+        "kind": "LoadTest",
+        "metadata": {"name": "large"},
+        "spec": {"scenarios": [scenario], **spec},
+    }
+
+
+@pytest.mark.parametrize("text", ["x", "ab\n", "中", "a\"'\\\n", "\x1b\t", "😀 \n\n"])
+def test_what_may_be_written_may_be_stored(tmp_path: Path, text: str) -> None:
+    """Lines, quotes and letters beyond ASCII take more room in what a server keeps than in what somebody wrote."""
+    inline = (text * 65536)[: 60_000 // len(text.encode()) * len(text)]
+    files = [{"name": f"{name}.txt", "inline": inline} for name in "ab"]
+    written = tmp_path / "loadtest.yaml"
+    written.write_text(json.dumps(served(files=files), ensure_ascii=False), encoding="utf-8")
+    stored = served(files=files)
+    checked = check(stored, DEFAULTS)
+    assert checked.problems == ()
+    assert checked.test is not None
+    assert checked.test.data == stored
+    assert [file.inline for file in checked.test.model.spec.files] == [inline, inline]
+
+
+def test_what_nobody_may_write_is_not_run_either() -> None:
+    files = [{"name": f"f{number}", "inline": "x" * 65_000} for number in range(5)]
+    (problem,) = check(served(files=files), DEFAULTS).problems
+    assert "the manifest has 317 KiB as JSON; at most 256 KiB" in problem
+
+
+def test_what_is_nested_without_end_is_refused() -> None:
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    (problem,) = check(served(variants=[{"name": "v", "spec": deep}]), DEFAULTS).problems
+    assert "nested deeper than 64 levels" in problem
+
+
+def in_pieces(pieces: int, size: int, kind: str = "configMap") -> dict[str, Any]:
+    return {kind: {"name": "n", "key": "k", "pieces": pieces, "sizeBytes": size}}
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ([in_pieces(16, 5), in_pieces(16, 5, "secret")], ""),
+        ([in_pieces(16, 5), in_pieces(17, 5, "secret")], "spec.files: the files have 33 pieces"),
+        ([in_pieces(2, 2**27), in_pieces(1, 2**27 + 1)], "each pod unpacks them"),
+    ],
+)
+def test_files_in_pieces_have_a_limit_together(files: list[dict[str, Any]], why: str) -> None:
+    named = [{"name": f"f{number}", **each} for number, each in enumerate(files)]
+    checked = check(served(files=named), DEFAULTS)
+    assert [why in problem for problem in checked.problems] == ([True] if why else [])

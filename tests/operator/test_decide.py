@@ -20,6 +20,7 @@ from squall_operator.model import (
     HubView,
     KeepReport,
     Launch,
+    Lost,
     Mark,
     Observed,
     Plan,
@@ -31,7 +32,7 @@ from squall_operator.model import (
     Trouble,
     WriteStatus,
 )
-from squall_operator.status import Past, RunPhase, RunStatus, Status, Stop, read, write
+from squall_operator.status import Past, RunPhase, RunStatus, Status, Stop, Verdict, read, write
 from squall_operator.times import stamp
 
 NOW = 1_800_000_000.0
@@ -70,7 +71,10 @@ def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
     shown: Any = phase if phase != "Finished" else "Passed"
     changes.setdefault("pods", Pods(job=phase != "Launching", pods=2))
     changes.setdefault("hub", HubView(reachable=True, live=live("running" if began else "connecting")))
-    status = Status(phase=shown, run=run)
+    over = phase == "Finished"
+    status = Status(phase=shown, run=run, verdict=Verdict(result="Passed") if over else None)
+    if over:
+        changes["annotations"] = {DONE: f"{KEY} Passed", **changes.get("annotations", {})}
     changes.setdefault("status", complete(status, observed(), "Passed") if phase == "Finished" else status)
     return observed(**changes)
 
@@ -297,9 +301,9 @@ def test_a_job_that_is_not_seen_yet_is_not_taken_for_deleted() -> None:
 
 
 def test_the_hub_learns_what_became_of_a_pod() -> None:
-    pods = Pods(job=True, pods=1, lost={1: "its container was killed: OOMKilled"})
+    pods = Pods(job=True, pods=1, lost={1: Lost("OOMKilled", "pod shop-1 was killed")})
     decision = decide(running("Running", pods=pods), DEADLINES)
-    assert TellLost(ID, HUB, 1, "its container was killed: OOMKilled") in decision.actions
+    assert TellLost(ID, HUB, 1, Lost("OOMKilled", "pod shop-1 was killed")) in decision.actions
     known = decide(
         running("Running", pods=pods, hub=HubView(reachable=True, live=live("running", lost=(1,)))), DEADLINES
     )
@@ -450,3 +454,40 @@ def test_names_fit_where_pods_take_theirs_from() -> None:
         assert len(f"{found}-99999") <= 63
         assert found.replace("-", "a").isalnum()
     assert run_id("a", "uid-1", "k") != run_id("a", "uid-2", "k")
+
+
+# -- what others write into the status ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        Status(),
+        Status(phase="Passed", run=RunStatus(id=ID, key=KEY, phase="Finished", hub=HUB)),
+        Status(
+            phase="Passed",
+            run=RunStatus(id=ID, key=KEY, phase="Finished", hub=HUB),
+            verdict=Verdict(result="Passed"),
+        ),
+        Status(phase="Running", run=RunStatus(id="another", key=KEY, phase="Running", hub=HUB)),
+    ],
+)
+def test_a_status_that_somebody_forged_neither_ends_a_run_nor_makes_a_second(forged: Status) -> None:
+    known = HubView(reachable=True, live=live("running"))
+    decision = decide(running("Running", status=forged, hub=known), DEADLINES)
+    run = status_of(decision).run
+    assert run is not None
+    assert (run.id, run.phase) == (ID, "Launching"), "what is there is found again under the same name"
+    assert {StopRun, CleanUp, Mark}.isdisjoint(kinds(decision))
+
+
+def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
+    failed = {DONE: f"{KEY} Failed"}
+    status = status_of(decide(running("Finished", annotations=failed), DEADLINES))
+    assert (status.phase, status.verdict and status.verdict.result) == ("Failed", "Failed")
+    assert condition(status, "Ready")[0] == "False"
+
+
+def test_a_mark_that_somebody_removed_is_made_again_and_nothing_runs() -> None:
+    decision = decide(running("Finished", annotations={DONE: ""}, pods=Pods(), hub=HubView()), DEADLINES)
+    assert decision.actions == (Mark(f"{KEY} Passed"),)

@@ -12,6 +12,7 @@ from support.fakerunner import manifest
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall_operator.hubs import HubError, Hubs
+from squall_operator.model import Lost
 from squall_operator.status import Stop
 
 KEY = b"installation-key"
@@ -81,7 +82,7 @@ async def test_a_run_from_its_adding_to_its_forgetting() -> None:
 async def test_a_lost_runner_is_told() -> None:
     async with running() as (hub, url), following(url) as (hubs, _):
         await hubs.add(url, spec("r1"))
-        await hubs.lost(url, "r1", 0, "pod r1-0 was evicted")
+        await hubs.lost(url, "r1", 0, Lost("PodDisrupted", "pod r1-0 was evicted"))
         await until(lambda: hubs.view(url, "r1").summary)
         summary = hubs.view(url, "r1").summary
         assert summary is not None
@@ -93,7 +94,7 @@ async def test_a_lost_runner_is_told() -> None:
 async def test_what_a_hub_does_not_know_needs_no_stop_and_no_forgetting() -> None:
     async with running() as (_, url), following(url) as (hubs, _):
         await hubs.stop(url, "nobody", STOP, now=False)
-        await hubs.lost(url, "nobody", 0, "gone")
+        await hubs.lost(url, "nobody", 0, Lost("PodDeleted", "gone"))
         await hubs.forget(url, "nobody")
         assert not hubs.view(url, "nobody").live
 
@@ -152,3 +153,21 @@ async def test_a_wrong_key_is_told() -> None:
         assert hubs.runs == {}
         with suppress(HubError):
             await hubs.stop(url, "r1", STOP, now=True)
+
+
+async def test_the_key_goes_to_the_installations_own_hubs_alone() -> None:
+    asked: list[str] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readline()).decode())
+        writer.close()
+
+    async with (
+        running() as (_, url),
+        following(url) as (hubs, _),
+        await asyncio.start_server(note, "127.0.0.1", 0) as stranger,
+    ):
+        elsewhere = f"http://127.0.0.1:{stranger.sockets[0].getsockname()[1]}"
+        with pytest.raises(HubError, match="no hub of this installation"):
+            await hubs.stop(elsewhere, "r1", STOP, now=True)
+    assert asked == []

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from squall_operator.model import Pods
-from squall_operator.pods import INDEX, RUNNER, look
+from squall_operator.pods import INDEX, RUNNER, look, needs_notices
 
 AT = "2026-11-21T10:00:00Z"
+NOW = 1795255200.0  # AT
 JOB: dict[str, Any] = {"metadata": {"name": "shop-1", "creationTimestamp": AT}}
+TWO: dict[str, Any] = {**JOB, "spec": {"completions": 2}}
 
 
 def pod(index: int = 0, *, made: str = AT, gone: bool = False, **status: Any) -> dict[str, Any]:
@@ -37,6 +39,10 @@ def condition(kind: str, status: str, **more: str) -> dict[str, Any]:
     return {"conditions": [{"type": kind, "status": status, "lastTransitionTime": AT, **more}]}
 
 
+NO_SANDBOX = waiting("ContainerCreating") | condition("PodReadyToStartContainers", "False")
+PULLS = waiting("ContainerCreating") | condition("PodReadyToStartContainers", "True")
+
+
 def test_without_a_job_there_is_nothing() -> None:
     assert look(None, [], []) == Pods()
 
@@ -57,7 +63,7 @@ def test_pods_that_run_are_no_trouble() -> None:
         (waiting("ImagePullBackOff"), "ImagePullFailed", "cannot be pulled", 60),
         (waiting("InvalidImageName"), "ImagePullFailed", "no valid name", 0),
         (waiting("CreateContainerConfigError", 'secret "x" not found'), "ConfigMissing", 'secret "x"', 30),
-        (waiting("ContainerCreating"), "VolumesMissing", "volumes", 60),
+        (NO_SANDBOX, "VolumesMissing", "volumes", 60),
         (condition("PodScheduled", "False", message="0/1 nodes"), "Unschedulable", "0/1 nodes", 120),
         (ended(137, "OOMKilled"), "OOMKilled", "more memory than its limit", 0),
         (ended(1), "RunnerCrashed", "crashed", 0),
@@ -85,6 +91,36 @@ def test_each_trouble_has_a_name_and_a_grace(
     assert "shop-1-0-abcde" in trouble.message
 
 
+def test_how_long_a_pod_may_wait_for_a_node_is_the_installations_word() -> None:
+    waits = pod(**condition("PodScheduled", "False", message="0/1 nodes"))
+    (trouble,) = look(JOB, [waits], [], schedule_seconds=7).troubles
+    assert trouble.grace_seconds == 7
+
+
+def test_pulling_a_large_image_is_no_trouble() -> None:
+    assert look(JOB, [pod(**PULLS)], []).troubles == ()
+    assert not needs_notices(JOB, [pod(**PULLS)], NOW + 1000)
+
+
+def test_what_keeps_a_volume_away_stands_in_the_pods_own_notices() -> None:
+    about = [
+        {"involvedObject": {"name": "shop-1-0-abcde"}, "message": 'configmap "x" not found'},
+        {"involvedObject": {"name": "shop-1-1-other"}, "message": "another"},
+    ]
+    (trouble,) = look(JOB, [pod(**NO_SANDBOX)], about).troubles
+    assert 'configmap "x" not found' in trouble.message
+
+
+def test_notices_are_needed_once_something_takes_longer_than_it_should() -> None:
+    assert not needs_notices(None, [], NOW + 60)
+    assert not needs_notices(TWO, [pod(phase="Running")], NOW + 2)
+    assert needs_notices(TWO, [pod(phase="Running")], NOW + 20), "one pod of two"
+    assert not needs_notices(TWO, [pod(0, phase="Running"), pod(1, phase="Running")], NOW + 20)
+    assert needs_notices(JOB, [pod(**NO_SANDBOX)], NOW + 20)
+    over = {**TWO, "status": {"conditions": [{"type": "Failed", "status": "True"}]}}
+    assert not needs_notices(over, [], NOW + 20)
+
+
 def test_the_worst_trouble_comes_first() -> None:
     seen = look(JOB, [pod(0, **waiting("ErrImagePull")), pod(1, **ended(1))], [])
     assert [trouble.reason for trouble in seen.troubles] == ["RunnerCrashed", "ImagePullFailed"]
@@ -101,8 +137,15 @@ def test_lost_pods_are_lost_runners_with_their_reason() -> None:
     pods = [pod(0, phase="Running"), pod(1, **ended(137, "OOMKilled")), pod(2, phase="Running", gone=True)]
     seen = look(JOB, pods, [], processes=2)
     assert sorted(seen.lost) == [2, 3, 4, 5]
-    assert "OOMKilled" in seen.lost[2]
-    assert "deleted" in seen.lost[5]
+    assert seen.lost[2] == seen.lost[3]
+    assert (seen.lost[2].reason, seen.lost[5].reason) == ("OOMKilled", "PodDeleted")
+    assert "shop-1-1-abcde was killed" in seen.lost[2].message
+
+
+def test_a_pod_that_is_gone_without_a_trace_is_lost_once_its_job_says_so() -> None:
+    failed = {**TWO, "status": {"failedIndexes": "1,3-4"}}
+    assert sorted(look(failed, [pod(0, phase="Running")], []).lost) == [1, 3, 4]
+    assert not look(TWO, [pod(0, phase="Running")], []).lost, "the Job may be making another"
 
 
 def test_a_pod_that_took_the_place_of_another_counts() -> None:
@@ -125,6 +168,7 @@ def test_pods_that_are_not_let_in_show_in_events_only(message: str, reason: str)
     assert trouble.reason == reason
     assert message in trouble.message
     assert not look(JOB, [pod(phase="Running")], events).troubles
+    assert look(TWO, [pod(phase="Running")], events).troubles == (trouble,), "a quota may let some in"
 
 
 def test_a_job_that_goes_is_seen() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from squall.kube.api import KubeError
+from squall.kube.runs import run_id
 from squall_operator import cache
 from squall_operator.cache import Cache
 from squall_operator.hubs import Hubs
 from squall_operator.manifests.owned import RUN
 from squall_operator.model import Action, CleanUp, StopRun, WriteStatus
-from squall_operator.reconcile import EVENTS_SECONDS, GONE_SECONDS, Reconciler
+from squall_operator.notices import SECONDS as EVENTS_SECONDS
+from squall_operator.reconcile import GONE_SECONDS, Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
 from squall_operator.telemetry import Telemetry
 
@@ -37,7 +39,7 @@ SCENARIO = {
 
 
 def load_test(version: int = 5, uid: str = "u1", phase: str = "Starting") -> dict[str, Any]:
-    run = {"id": "shop-1", "key": "k", "phase": phase, "hub": "http://hub:1"}
+    run = {"id": run_id("shop", uid, "k"), "key": "k", "phase": phase, "hub": "http://hub:1"}
     return {
         "apiVersion": "squall.dev/v1alpha1",
         "kind": "LoadTest",

@@ -8,16 +8,17 @@ from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from squall.hub.assignment import INDEX_VARIABLE
+from squall.hub.assignment import INDEX_VARIABLE, pack
 from squall.hub.protocol import Assignment
 from squall.spec.loadtest import LoadTest
 from squall_operator.manifests import inputs as made_by
 from squall_operator.manifests.inputs import Inputs, RunInputs, build_inputs
 from squall_operator.manifests.owned import Owner
-from squall_runner.pod import read
+from squall_runner.pod import PodError, read
 
 OWNER = Owner(namespace="default", name="shop", uid="u1")
 SCENARIO = {
@@ -27,7 +28,13 @@ SCENARIO = {
     "vus": 1,
     "steps": [{"http": {"url": "/"}}],
 }
-OTHERS = {"m": {"k": b"from a ConfigMap"}, "s": {"k": b"from a Secret", "t": b"hunter2"}}
+LARGE = random.Random(7).randbytes(3000)
+PIECES = pack(LARGE, 1000)
+OTHERS = {
+    "m": {"k": b"from a ConfigMap"},
+    "s": {"k": b"from a Secret", "t": b"hunter2"},
+    **{f"large-{number}": {"k": piece} for number, piece in enumerate(PIECES)},
+}
 """Objects that others have made."""
 _OBJECT_BYTES = 1024 * 1024
 
@@ -142,6 +149,33 @@ def test_what_is_larger_than_an_object_is_cut_into_pieces() -> None:
     with tempfile.TemporaryDirectory() as name:
         (assignment,) = assigned(inputs, Path(name))
         assert {each: Path(assignment.files[each]).read_text() for each in large} == large
+
+
+@pytest.mark.parametrize("kind", ["configMap", "secret"])
+def test_pieces_that_others_have_made_are_mounted_and_put_together(tmp_path: Path, kind: str) -> None:
+    reference = {"name": "large", "key": "k", "pieces": len(PIECES), "sizeBytes": len(LARGE)}
+    document = manifest({})
+    document["spec"]["files"] = [
+        {"name": "a.bin", kind: reference},
+        {"name": "a.bin.0", "configMap": {"name": "m", "key": "k"}},
+        {"name": "a.bin.1", "inline": "is no piece of the first"},
+    ]
+    inputs = built(document)
+    (projected,) = [each["projected"] for each in inputs.volumes if "projected" in each]
+    named = [each[kind]["name"] for each in projected["sources"] if kind in each]
+    assert [name for name in named if name.startswith("large")] == [f"large-{n}" for n in range(len(PIECES))]
+    (assignment,) = assigned(inputs, tmp_path)
+    assert Path(assignment.files["a.bin"]).read_bytes() == LARGE
+    assert Path(assignment.files["a.bin.0"]).read_bytes() == b"from a ConfigMap"
+    assert Path(assignment.files["a.bin.1"]).read_text() == "is no piece of the first"
+
+
+def test_pieces_that_are_not_what_the_manifest_says_are_refused(tmp_path: Path) -> None:
+    reference = {"name": "large", "key": "k", "pieces": len(PIECES), "sizeBytes": len(LARGE) - 1}
+    document = manifest({})
+    document["spec"]["files"] = [{"name": "a.bin", "configMap": reference}]
+    with pytest.raises(PodError, match="cannot be put together: it has more than the 2999 bytes"):
+        assigned(built(document), tmp_path)
 
 
 def test_a_claim_is_mounted_once_and_no_value_of_a_secret_is_copied() -> None:

@@ -15,8 +15,7 @@ from typing import Any
 
 import msgspec
 import yaml
-from support.controlplane import ControlPlane
-from support.kubeclient import Json
+from support.kubeclient import Json, KubeClient
 
 from squall.kube.runs import run_id
 from squall.remote.seen import key_of
@@ -80,19 +79,18 @@ class Command:
 class Stage:
     """A namespace, `squall` in it, and the pen that writes statuses."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
-        self.kube, self._plane, self.folder = plane.client, plane, folder
-        self.namespace = f"cli-{secrets.token_hex(4)}"
-        self.kube.create(
-            "/api/v1/namespaces",
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}},
-        )
+    def __init__(self, kube: KubeClient, kubeconfig: Path, folder: Path, namespace: str = "") -> None:
+        self.kube, self._kubeconfig, self.folder = kube, kubeconfig, folder
+        self.namespace = namespace or f"cli-{secrets.token_hex(4)}"
+        if not namespace:
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+            self.kube.create("/api/v1/namespaces", body)
         self._commands: list[Command] = []
 
     def squall(self, *arguments: str, **environment: str) -> Command:
         """Start a command in the namespace."""
         command = Command(
-            self.folder, self._plane.kubeconfig, *arguments, "--namespace", self.namespace, **environment
+            self.folder, self._kubeconfig, *arguments, "--namespace", self.namespace, **environment
         )
         self._commands.append(command)
         return command

@@ -85,15 +85,15 @@ class RunEnding(RunBase):
             self._judge_rest()
             self._finish(now_ns)
 
-    def lose(self, member: Member, text: str, now_ns: int) -> None:
+    def lose(self, member: Member, text: str, now_ns: int, reason: str = "RunnerLost") -> None:
         """A runner is lost while there is load."""
         member.lost = True
         if member.index not in self.lost:
             self.lost.append(member.index)
         if self.phase == "running" and self.manifest.safety.on_runner_loss == "fail":
-            self.stop(Stopping(cause="error", reason="RunnerLost", message=text), now_ns)
+            self.stop(Stopping(cause="error", reason=reason, message=text), now_ns)
         else:
-            self.note("warning", "RunnerLost", text, now_ns)
+            self.note("warning", reason, text, now_ns)
 
     def look_for_lost(self, now_ns: int) -> None:
         """Find runners that have been gone or silent for too long."""

@@ -141,7 +141,8 @@ class RunState(RunEnding):
 
     def exited(self, runner: int, code: int, now_ns: int) -> None:
         """A runner's process has ended; whoever started it knows at once. Negative codes are signals."""
-        reason = "BadManifest" if code == EXIT_MANIFEST else "RunnerExited"
+        early = self.phase in ("connecting", "setup")
+        reason = "BadManifest" if code == EXIT_MANIFEST else "RunnerExited" if early else "RunnerLost"
         self.gone(runner, reason, f"runner {runner} {exit_text(code)}", now_ns)
 
     def gone(self, runner: int, reason: str, text: str, now_ns: int) -> None:
@@ -157,7 +158,7 @@ class RunState(RunEnding):
         elif self.phase == "teardown":
             self.torn_down(member, text, now_ns)
         elif self.phase != "finished" and member.live:
-            self.lose(member, text, now_ns)
+            self.lose(member, text, now_ns, reason)
         self._progress(now_ns)
 
     def tick(self, now_ns: int) -> None:

@@ -19,7 +19,7 @@ from squall.hub.assignment import Content, PodAssignment
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from squall.spec.loadtest import File, LoadTestSpec
+    from squall.spec.loadtest import File, FileRef, LoadTestSpec
     from squall_operator.manifests.owned import Owner
 
 FOLDER: Final = "/etc/squall/run"
@@ -161,17 +161,27 @@ class _Parts:
 
     def file(self, file: File) -> Content:
         """A file of the manifest, wherever its content comes from."""
-        path = f"{assignment.FILES}/{file.name}"
         if file.inline is not None:
-            return self.packed(path, file.inline.encode())
+            return self.packed(f"{assignment.PACKED}/{file.name}", file.inline.encode())
         for kind, reference in (("configMap", file.config_map), ("secret", file.secret)):
             if reference is not None:
-                self.sources.append(_source(kind, reference.name, {reference.key: path}))
-                return Content(path=path)
+                return self._referred(kind, reference, file.name)
         assert file.volume_claim is not None, "a file on a cluster comes from somewhere on the cluster"
         return Content(
             path=f"{self._claim(file.volume_claim.claim_name)}/{file.volume_claim.path.lstrip('/')}"
         )
+
+    def _referred(self, kind: str, reference: FileRef, name: str) -> Content:
+        """What somebody else has put into an object, or in pieces into several."""
+        if reference.pieces is None:
+            path = f"{assignment.FILES}/{name}"
+            self.sources.append(_source(kind, reference.name, {reference.key: path}))
+            return Content(path=path)
+        path = f"{assignment.PACKED}/{name}"
+        for number in range(reference.pieces):
+            items = {reference.key: f"{path}.{number}"}
+            self.sources.append(_source(kind, f"{reference.name}-{number}", items))
+        return Content(path=path, pieces=reference.pieces, size=reference.size_bytes or 0)
 
     def _claim(self, claim: str) -> str:
         """Mount a claim once; returns where."""

@@ -1,24 +1,30 @@
 """Squall on the test cluster: a hub and an operator as processes beside it, runners as real pods.
 
 The operator and the hub run on the machine, where a test can kill, freeze and restart them at the moment it wants; runners run where users'
-run. Load goes to a target within each runner's own pod.
+run. Each installation looks after namespaces of its own, so several test on one cluster side by side. Load goes to a target within each
+runner's own pod, or, where a test wants to count every request itself, from the node's own network to a target on its loopback address.
 """
 
+import gzip
+import json
 import os
 import secrets
 import time
+from base64 import b64decode
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from support.cluster.access import Access
 from support.cluster.built import IMAGES
-from support.cluster.cluster import Cluster
-from support.kubeclient import Json, KubeClient
+from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import committed_crds
+from support.cluster.hosttarget import Target
 from support.processes import Process, free_ports
 
 BIN = Path(__file__).resolve().parents[3] / ".venv" / "bin"
+RUN = "squall.dev/run"
 ENDED = ("Passed", "Failed", "Invalid", "Aborted", "Error", "Rejected")
 TARGET = """
 import http.server, sys
@@ -37,22 +43,32 @@ _LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
 
 
 class Installation:
-    """A hub and operators for a cluster."""
+    """A hub and operators for namespaces of a cluster.
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self.cluster = cluster
-        self.kube: KubeClient = cluster.plane.client
+    Args:
+        access: To the cluster.
+        folder: For state and logs.
+
+    Attributes:
+        namespace: Where LoadTests are, unless they say otherwise.
+    """
+
+    def __init__(self, access: Access, folder: Path) -> None:
+        self.access = access
+        self.kube: KubeClient = access.client
+        self.namespace = f"squall-{secrets.token_hex(3)}"
+        self._namespaces: list[str] = []
         self._folder = folder
         self._key = folder / "key"
         self._key.write_text(secrets.token_hex(16), encoding="ascii")
-        self._hub_port, *self._health_ports = free_ports(4)
+        (self.hub_port,) = free_ports(1)
         self.hub: Process | None = None
         self.operators: list[Process] = []
 
     @property
     def hub_url(self) -> str:
         """Where pods reach the hub."""
-        return f"http://{self.cluster.plane.address}:{self._hub_port}"
+        return f"http://{self.access.address}:{self.hub_port}"
 
     def install_crds(self) -> None:
         """Make Squall's kinds known."""
@@ -64,81 +80,113 @@ class Installation:
     def _wait_for_kind(self, served: str) -> None:
         until(lambda: self.kube.exists(served), 30, lambda: f"{served} is not served")
 
+    def make_namespace(self, name: str) -> str:
+        """Make a namespace that goes with the installation."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        self.kube.create("/api/v1/namespaces", body)
+        self._namespaces.append(name)
+        return name
+
     def start_hub(self) -> Process:
         """Start the hub, or start it again over what the last one has left."""
-        address = f"{self.cluster.plane.address}:{self._hub_port}"
-        options = [
-            "--listen",
-            address,
-            "--key-file",
-            str(self._key),
-            "--state-dir",
-            str(self._folder / "hub"),
-        ]
+        address = f"{self.access.address}:{self.hub_port}"
+        options = ["--listen", address, "--key-file", str(self._key)]
+        options += ["--state-dir", str(self._folder / "hub")]
         self.hub = Process([str(BIN / "python"), "-m", "squall.hub", *options], log=self._folder / "hub.log")
         return self.hub
 
-    def start_operator(self, *options: str) -> Process:
-        """Start one operator more."""
-        number = len(self.operators)
+    def start_operator(self, *options: str, namespace: str | None = None) -> Process:
+        """Start one operator more, for the installation's namespace or another one."""
+        number, own = len(self.operators), namespace or self.namespace
+        (health,) = free_ports(1)
         command = [str(BIN / "squall-operator"), "--hub", self.hub_url, "--key-file", str(self._key)]
         command += ["--runner-image", IMAGES["runner"], "--runner-pull-policy", "Never"]
-        command += ["--runner-memory", "256Mi", "--listen", f"127.0.0.1:{self._health_ports[number % 3]}"]
+        command += ["--runner-memory", "256Mi", "--listen", f"127.0.0.1:{health}"]
+        command += ["--watch-namespace", own, "--lease-namespace", own, "--allow-host-network"]
         operator = Process(
             [*command, *options],
             log=self._folder / f"operator-{number}.log",
-            environment={**os.environ, "KUBECONFIG": str(self.cluster.plane.kubeconfig)},
+            environment={**os.environ, "KUBECONFIG": str(self.access.kubeconfig)},
         )
         self.operators.append(operator)
         return operator
 
+    def kill_operators(self) -> None:
+        """End them as a crash would."""
+        for operator in self.operators:
+            operator.kill()
+
     def stop(self) -> None:
-        """End all processes."""
+        """End all processes, and take away what they have made."""
         for process in (*self.operators, self.hub):
             if process is not None:
                 process.stop()
+        for name in self._namespaces:
+            with suppress(ApiError, OSError):
+                self.kube.delete(f"/api/v1/namespaces/{name}")
 
     # -- LoadTests --------------------------------------------------------------------------------------------
 
     def apply(self, manifest: Json) -> Json:
         """Apply a LoadTest, or another of Squall's kinds."""
+        if manifest["kind"] != "LoadTestPolicy":
+            metadata = {"namespace": self.namespace, **manifest["metadata"]}
+            manifest = {**manifest, "metadata": metadata}
         return self.kube.apply(_path(manifest), manifest)
 
-    def status(self, name: str, namespace: str = "default") -> Json:
-        """The status of a LoadTest; empty before there is any."""
-        return dict(self.kube.get(load_test(name, namespace)).get("status") or {})
+    def path(self, name: str, namespace: str | None = None) -> str:
+        """The path of a LoadTest."""
+        return load_test(name, namespace or self.namespace)
 
-    def wait(self, name: str, *phases: str, seconds: float = 90.0, namespace: str = "default") -> Json:
+    def core(self, plural: str, name: str = "", namespace: str | None = None) -> str:
+        """The path of objects of Kubernetes' core, or of one of them."""
+        path = f"/api/v1/namespaces/{namespace or self.namespace}/{plural}"
+        return f"{path}/{name}" if name else path
+
+    def status(self, name: str, namespace: str | None = None) -> Json:
+        """The status of a LoadTest; empty before there is any."""
+        return dict(self.kube.get(self.path(name, namespace)).get("status") or {})
+
+    def wait(self, name: str, *phases: str, seconds: float = 90.0, namespace: str | None = None) -> Json:
         """Wait until a LoadTest is in one of the phases; returns its status."""
         found: Json = {}
 
         def there() -> bool:
+            found.clear()
             found.update(self.status(name, namespace))
             return found.get("phase") in phases
 
         until(there, seconds, lambda: f"{name} is {found.get('phase')}: {found.get('message')}")
         return found
 
-    def pods(self, run: str, namespace: str = "default") -> list[Json]:
+    def summary(self, status: Json) -> Json:
+        """The report of the last run that a status tells of."""
+        report = self.kube.get(self.core("configmaps", status["history"][0]["report"]))
+        return dict(json.loads(gzip.decompress(b64decode(report["binaryData"]["summary.json.gz"]))))
+
+    def pods(self, run: str, namespace: str | None = None) -> list[Json]:
         """The pods of a run."""
-        path = f"/api/v1/namespaces/{namespace}/pods?labelSelector=squall.dev/run%3D{run}"
-        return list(self.kube.get(path)["items"])
+        return list(self.kube.get(f"{self.core('pods', '', namespace)}?labelSelector={RUN}%3D{run}")["items"])
 
-    def left(self, run: str, namespace: str = "default") -> list[str]:
+    def left(self, run: str, namespace: str | None = None) -> list[str]:
         """What is still there of a run, its report excepted."""
-        found = []
-        for path in ("apis/batch/v1", "api/v1", "api/v1", "api/v1", "apis/policy/v1"):
-            for plural in {"apis/batch/v1": ["jobs"], "apis/policy/v1": ["poddisruptionbudgets"]}.get(
-                path, ["pods", "secrets", "configmaps"]
-            ):
-                query = f"labelSelector=squall.dev/run%3D{run},!squall.dev/report"
-                items = self.kube.get(f"/{path}/namespaces/{namespace}/{plural}?{query}")["items"]
+        within, found = f"namespaces/{namespace or self.namespace}", []
+        kinds = {"apis/batch/v1": ["jobs"], "apis/policy/v1": ["poddisruptionbudgets"]}
+        kinds["api/v1"] = ["pods", "secrets", "configmaps"]
+        for group, plurals in kinds.items():
+            for plural in plurals:
+                query = f"labelSelector={RUN}%3D{run},!squall.dev/report"
+                items = self.kube.get(f"/{group}/{within}/{plural}?{query}")["items"]
                 found += [f"{plural}/{item['metadata']['name']}" for item in items]
-        return sorted(set(found))
+        return sorted(found)
 
-    def events(self, name: str, namespace: str = "default") -> list[str]:
+    def wait_until_gone(self, run: str, seconds: float = 60.0, namespace: str | None = None) -> None:
+        """Wait until nothing is left of a run but its report."""
+        until(lambda: not self.left(run, namespace), seconds, lambda: f"left: {self.left(run, namespace)}")
+
+    def events(self, name: str, namespace: str | None = None) -> list[str]:
         """The reasons of the Events about a LoadTest."""
-        items = self.kube.get(f"/api/v1/namespaces/{namespace}/events")["items"]
+        items = self.kube.get(self.core("events", "", namespace))["items"]
         return [
             item["reason"]
             for item in items
@@ -147,11 +195,12 @@ class Installation:
 
 
 @contextmanager
-def installation(cluster: Cluster, folder: Path) -> Iterator[Installation]:
-    """A hub and one operator, until the end of the block."""
-    squall = Installation(cluster, folder)
+def installation(access: Access, folder: Path) -> Iterator[Installation]:
+    """A hub and one operator for a namespace of their own, until the end of the block."""
+    squall = Installation(access, folder)
     try:
         squall.install_crds()
+        squall.make_namespace(squall.namespace)
         squall.start_hub()
         squall.start_operator()
         yield squall
@@ -159,7 +208,7 @@ def installation(cluster: Cluster, folder: Path) -> Iterator[Installation]:
         squall.stop()
 
 
-def load_test(name: str, namespace: str = "default") -> str:
+def load_test(name: str, namespace: str) -> str:
     """The path of a LoadTest."""
     return f"/apis/squall.dev/v1alpha1/namespaces/{namespace}/loadtests/{name}"
 
@@ -171,9 +220,16 @@ def _path(manifest: Json) -> str:
     return f"/apis/{manifest['apiVersion']}{within}/{plural}/{metadata['name']}"
 
 
-def manifest(name: str, *, namespace: str = "default", template: Json | None = None, **spec: Any) -> Json:
-    """A LoadTest whose pods have a target of their own, and which sends little."""
-    target = {
+def manifest(name: str, *, template: Json | None = None, target: Target | None = None, **spec: Any) -> Json:
+    """A LoadTest that sends little, to a target in its pods or to one on the node.
+
+    Args:
+        name: Of the LoadTest.
+        template: Fields of the pods.
+        target: On the node; by default each pod has one.
+        spec: Fields of the spec, replacing those that are here.
+    """
+    sidecar: Json = {
         "name": "target",
         "image": IMAGES["runner"],
         "imagePullPolicy": "Never",
@@ -185,31 +241,34 @@ def manifest(name: str, *, namespace: str = "default", template: Json | None = N
             "failureThreshold": 60,
         },
     }
-    pods = {"initContainers": [target], "nodeSelector": None} | (template or {})
+    pods: Json = {"initContainers": [sidecar]} if target is None else {"hostNetwork": True}
     base: Json = {
         "shards": 2,
-        "http": {"baseUrl": "http://127.0.0.1:8080"},
+        "http": {"baseUrl": target.url if target else "http://127.0.0.1:8080"},
         # The machine of the tests is small and busy: what is tried here is control, not speed.
         "safety": {"saturation": {"tolerated": "100%"}},
-        "scenarios": [
-            {
-                "name": "look",
-                "executor": "constant-vus",
-                "vus": 2,
-                "duration": "5s",
-                "steps": [{"name": "home", "http": {"url": "/"}}, {"think": {"duration": "200ms"}}],
-            }
-        ],
+        "scenarios": [scenario()],
         "runner": {
-            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "256Mi"}},
-            "template": {"spec": {key: value for key, value in pods.items() if value is not None}},
+            "resources": {"requests": {"cpu": "50m", "memory": "100Mi"}, "limits": {"memory": "256Mi"}},
+            "template": {"spec": pods | (template or {})},
         },
     }
     return {
         "apiVersion": "squall.dev/v1alpha1",
         "kind": "LoadTest",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name},
         "spec": {**base, **spec},
+    }
+
+
+def scenario(duration: str = "5s", url: str = "/") -> Json:
+    """Two VUs that look at a page five times a second each."""
+    return {
+        "name": "look",
+        "executor": "constant-vus",
+        "vus": 2,
+        "duration": duration,
+        "steps": [{"name": "home", "http": {"url": url}}, {"think": {"duration": "200ms"}}],
     }
 
 

@@ -1,0 +1,65 @@
+"""Run what a cluster can bring about, case by case: `make test-cluster`.
+
+Most cases wait more than they work, so they run side by side on one cluster, each process with a hub and an operator of its own. Those that
+take the API server or the node away from everybody come afterwards, alone.
+
+With SQUALL_TEST_KUBECONFIG the cases run on that cluster, but for those that need one of their own.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from support.cluster.access import KUBECONFIG, LOAD_IMAGE, NODE_HERE, is_given
+from support.cluster.built import prepare_images
+from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
+from support.cluster.machine import MachineError
+from support.kubebin import KubeBinariesError
+from support.longwork import LongWorkError
+from support.processes import ProcessError
+
+PROCESSES = os.environ.get("MATRIX_PROCESSES", "4")
+
+
+def run_tests(marks: str, *options: str, **environment: str) -> int:
+    """Run tests by their marks; returns pytest's exit code."""
+    command = [sys.executable, "-m", "pytest", "-m", marks, *options, *sys.argv[1:]]
+    sys.stdout.write(f"\n{shlex.join(command[1:])}\n")
+    sys.stdout.flush()
+    return subprocess.run(command, env={**os.environ, **environment}, check=False).returncode
+
+
+def side_by_side(**environment: str) -> int:
+    """Run the cases that share a cluster."""
+    return run_tests("matrix and not alone", "-n", PROCESSES, "--dist", "worksteal", **environment)
+
+
+def shared_by(cluster: Cluster) -> int:
+    """Run them on a cluster of this machine."""
+    load = ["ctr", "--address", str(cluster.node.runtime.socket), "--namespace", "k8s.io", "images", "import"]
+    return side_by_side(
+        **{KUBECONFIG: str(cluster.plane.kubeconfig), NODE_HERE: "1", LOAD_IMAGE: shlex.join(load)}
+    )
+
+
+def main() -> int:
+    """Run all of them."""
+    if is_given() or os.geteuid() != 0:
+        return side_by_side()
+    try:
+        prepare_cluster()
+        prepare_images()
+        with running_cluster() as cluster:
+            first = shared_by(cluster)
+    except (MachineError, KubeBinariesError, LongWorkError, ProcessError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return run_tests("matrix and alone") or first
+
+
+if __name__ == "__main__":
+    sys.exit(main())
