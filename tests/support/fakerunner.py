@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +93,9 @@ class FakeRunner:
         shards: tuple[int, ...] = (0,),
         attempt: str = "a",
         clock_offset_ns: int = 0,
+        trust: str = "",
     ) -> None:
+        self._trust = ssl.create_default_context(cafile=trust) if trust else True
         self.url = url.rstrip("/") + protocol.PATH.format(run=run)
         self.token = token
         self.index = index
@@ -113,7 +116,7 @@ class FakeRunner:
 
     async def connect(self, **hello: Any) -> None:
         self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.token}"})
-        self._socket = await self._session.ws_connect(self.url)
+        self._socket = await self._session.ws_connect(self.url, ssl=self._trust)
         first = {
             "version": protocol.VERSION,
             "runner": self.index,

@@ -1,7 +1,7 @@
 """`python -m squall.hub`: a hub of its own, for clusters and for whoever wants runs to outlive the process that added them.
 
 The installation's key is taken from the environment variable `SQUALL_HUB_KEY`, or from the file that `--key-file` names. What it
-listens on is printed as one line of JSON.
+listens on is printed as one line of JSON. With `--tls-cert-file` and `--tls-key-file` it serves HTTPS.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import ExitCode, SquallError
+from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
 
 if TYPE_CHECKING:
@@ -34,13 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--state-dir", type=Path, metavar="DIR", help="keep runs here, and take them up again"
     )
     parser.add_argument("--key-file", type=Path, metavar="FILE", help="holds the installation's key")
+    parser.add_argument(
+        "--tls-cert-file", type=Path, metavar="FILE", help="certificate chain (PEM); serve HTTPS"
+    )
+    parser.add_argument(
+        "--tls-key-file",
+        type=Path,
+        metavar="FILE",
+        help="its private key (PEM); both are taken up again when renewed",
+    )
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
     key = _key(options.key_file)
     if not key or not port.isdigit():
         parser.error("a key is needed (SQUALL_HUB_KEY or --key-file)" if not key else "--listen is HOST:PORT")
+    if (options.tls_cert_file is None) != (options.tls_key_file is None):
+        parser.error("--tls-cert-file and --tls-key-file belong together: give both, or neither")
     try:
-        asyncio.run(_serve(key, host, int(port), options.state_dir))
+        certificates = _certificates(options.tls_cert_file, options.tls_key_file)
+        asyncio.run(_serve(key, host, int(port), options.state_dir, certificates))
     except SquallError as error:
         print(f"{error.message}; {error.hint}", file=sys.stderr)  # noqa: T201 - the process's only voice
         return error.exit_code
@@ -53,9 +66,19 @@ def _key(path: Path | None) -> bytes:
     return os.environ.get("SQUALL_HUB_KEY", "").encode()
 
 
-async def _serve(key: bytes, host: str, port: int, folder: Path | None) -> None:
+def _certificates(certificate: Path | None, key: Path | None) -> Certificates | None:
+    if certificate is None or key is None:
+        return None
+    return Certificates(
+        certificate, key, lambda level, text: _log("", level, "Certificate", {"message": text})
+    )
+
+
+async def _serve(
+    key: bytes, host: str, port: int, folder: Path | None, certificates: Certificates | None
+) -> None:
     hub = Hub(key, folder=folder, log=_log)
-    url = await hub.start(host, port)
+    url = await hub.start(host, port, certificates)
     print(json.dumps({"url": url}), flush=True)  # noqa: T201 - whoever started it waits for this line
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -248,6 +248,10 @@ class Run:
                 await self._alone.wait()
         if self._prometheus is not None:
             await self._prometheus.close()
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Let go of the files; harmless when repeated."""
         if self._series is not None:
             self._series.flush()
         if self._journal is not None:

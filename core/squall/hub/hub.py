@@ -9,12 +9,13 @@
     run.outcome.summary.verdict.result
     await hub.close()
 
-With a folder, each run has one below it, and a hub that is started again there takes its runs up where they were.
+With a folder, each run has one below it until it is forgotten, and a hub that is started again there takes its runs up where they were.
 """
 
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from squall.hub.certificates import Certificates
     from squall.hub.driver import LogLine
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -74,8 +76,13 @@ class Hub:
         self._clock = clock or HubClock()
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str, port: int) -> str:
+    async def start(self, host: str, port: int, certificates: Certificates | None = None) -> str:
         """Take up the runs that are kept, then listen; returns the base URL. Port 0 takes any that is free.
+
+        Args:
+            host: To listen on.
+            port: Likewise.
+            certificates: For TLS; None for none.
 
         Raises:
             UsageError: The address cannot be listened on.
@@ -83,7 +90,7 @@ class Hub:
         self._restore()
         runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
-        site = web.TCPSite(runner, host, port)
+        site = web.TCPSite(runner, host, port, ssl_context=certificates.context if certificates else None)
         try:
             await site.start()
         except OSError as error:
@@ -93,7 +100,7 @@ class Hub:
             ) from error
         self._runner = runner
         bound = runner.addresses[0]
-        return f"http://{bound[0]}:{bound[1]}"
+        return f"{'https' if certificates else 'http'}://{bound[0]}:{bound[1]}"
 
     def token(self, run: str) -> str:
         """The token of a run's runners."""
@@ -125,14 +132,20 @@ class Hub:
         return self._folder / spec.run if self._folder is not None else None
 
     def forget(self, run: str) -> bool:
-        """Let go of a run that has finished; its files stay. False when it has not finished.
+        """Let go of a run that has finished, and of what was kept of it here. False when it has not finished.
 
         Raises:
             KeyError: There is no such run.
         """
-        if not self.runs[run].is_finished:
+        known = self.runs[run]
+        if not known.is_finished:
             return False
         del self.runs[run]
+        known.let_go()
+        folder = self._kept(known.spec)
+        if folder is not None:
+            # Else a hub that serves for months fills its disk, and takes up every run there ever was when it is started again.
+            shutil.rmtree(folder, ignore_errors=True)
         return True
 
     def _restore(self) -> None:
