@@ -7,11 +7,19 @@ import yaml
 from support.documentation import Block, blocks
 from support.manifests import ROOT
 
+from squall.spec.base import API_VERSION
 from squall.spec.loadtest import LoadTestSpec
 from squall.validation import ManifestError, Options, load_text
 
 SCENARIOS = ROOT / "docs" / "scenarios.md"
-SHOWN = [each for each in blocks("yaml") if each.page.parent.name != "reference"]
+GITOPS = ROOT / "docs" / "gitops.md"
+SHOWN = [
+    each
+    for each in blocks("yaml")
+    if each.page.parent.name != "reference"
+    # What that page shows of other people's resources, its own test looks at.
+    and (each.page != GITOPS or each.text.startswith(f"apiVersion: {API_VERSION}\n"))
+]
 FRAME = next(each for each in SHOWN if each.page == SCENARIOS)
 KEYS = {field.alias or name for name, field in LoadTestSpec.model_fields.items()} | {"steps"}
 
