@@ -24,7 +24,7 @@ from squall.hub.protocol import Assignment
 from squall.local.launcher import COMMAND, Launcher
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from squall.hub.assignment import Content
 
@@ -117,10 +117,11 @@ def _file(folder: Path, scratch: Path, name: str, content: Content) -> Path:
     if Path(name).name != name:
         raise PodError(f'"{name}" is no name of a file')
     place = scratch / given.FILES / name
-    data = _content(folder, content)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        with place.open("wb") as file:
+            for part in _unfolded(folder / content.path, content):
+                file.write(part)
     except OSError as error:
         raise PodError(
             f'{place}, where the file "{name}" is put together, cannot be written: {error.strerror}',
@@ -131,11 +132,14 @@ def _file(folder: Path, scratch: Path, name: str, content: Content) -> Path:
 
 def _content(folder: Path, content: Content) -> bytes:
     place = folder / content.path
-    if content.pieces == 0:
-        return _bytes(place)
-    pieces = [_bytes(place.with_name(f"{place.name}.{number}")) for number in range(content.pieces)]
+    return _bytes(place) if content.pieces == 0 else b"".join(_unfolded(place, content))
+
+
+def _unfolded(place: Path, content: Content) -> Iterator[bytes]:
+    """What is packed into the pieces at a place; a piece is read when its turn has come."""
+    pieces = (_bytes(place.with_name(f"{place.name}.{number}")) for number in range(content.pieces))
     try:
-        return given.unpack(pieces, content.size)
+        yield from given.unfold(pieces, content.size)
     except ValueError as error:
         raise PodError(f"{place}.0 to .{content.pieces - 1} cannot be put together: {error}") from error
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
+import re
 import signal
 import ssl
 import subprocess
@@ -20,7 +22,7 @@ from support.countingtarget import CountingTarget, counting_target
 from support.fakerunner import manifest
 from support.podfolder import contents, lay_out
 
-from squall.hub.assignment import pods
+from squall.hub.assignment import Content, pods
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.server import application
@@ -152,6 +154,34 @@ async def test_pods_carry_a_run_through(tmp_path, hub, target, processes):
             b"X-Name: squall" in each.head and b"X-Secret: hunter2" in each.head for each in target.seen
         )
         assert [await made.said(index) for index in (0, 1)] == ["", ""]
+
+
+async def test_a_large_file_is_put_together_before_the_load(tmp_path, hub, target):
+    rows = [f"{number}-{random.Random(number).randbytes(30).hex()}" for number in range(20_000)]
+    content = "\n".join(["name", *rows]).encode()
+    parts = {"files": [{"name": "people.csv", "configMap": {"name": "n", "key": "k"}}]}
+    parts |= {"data": [{"name": "people", "csv": "people.csv"}]}
+    async with pods_of(tmp_path, target, duration="1s", safety=CALM, **parts) as made:
+        (step,) = made.manifest["spec"]["scenarios"][0]["steps"]
+        step["http"]["headers"]["X-Name"] = "${data.people.name}"
+        await add_run(hub, made)
+        scratch = str(tmp_path / "scratch")
+        await made.start(hub.url, packed={"people.csv": content}, piece_bytes=100_000, scratch=scratch)
+        assert await made.codes() == [0, 0], [await made.said(index) for index in (0, 1)]
+        assert (await summary(hub))["verdict"]["result"] == "Passed"
+        names = {re.search(rb"X-Name: (\S+)", each.head)[1].decode() for each in target.seen}
+        assert len(names) == 40, "each request has a row of its own"
+        assert names < set(rows)
+        assert len(list((tmp_path / "mounted").glob("files/people.csv.gz.*"))) > 5
+        assert (tmp_path / "scratch/files/people.csv").read_bytes() == content
+
+
+async def test_a_pod_that_lacks_a_piece_says_which(tmp_path, target):
+    async with pods_of(tmp_path, target, shards=2) as made:
+        place = Content(path="packed/people.csv", pieces=3, size=10)
+        await made.start("http://127.0.0.1:1", places={"people.csv": place}, scratch=str(tmp_path))
+        assert await made.codes() == [104]
+        assert "packed/people.csv.0 cannot be read: No such file" in await made.said()
 
 
 async def test_a_pod_that_is_told_to_end_tells_its_processes(tmp_path, hub, target):

@@ -1,6 +1,8 @@
 """`squall run --cluster` for real: an operator, a hub and runner pods behind it."""
 
 import json
+import random
+import string
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from support.playedoperator import Stage
 from squall.errors import ExitCode
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
+
+
+LETTERS = string.ascii_letters + string.digits + "!#$%&()*+-./:;<=>?@^_`{|}~"
 
 
 @pytest.fixture
@@ -44,6 +49,28 @@ def test_a_run_with_a_file_and_a_secret_from_here(stage: Stage) -> None:
     report = stage.squall("report", "loadtest/sent", "--format", "json")
     assert report.end() == 0
     assert json.loads(report.output)["run"] == summary["run"]
+
+
+def test_a_large_file_is_the_data_of_a_run(stage: Stage) -> None:
+    """Three MiB that compression hardly makes smaller; every row that a pod takes from it is whole."""
+    chance = random.Random(1)
+    rows = (f"200,{number},{''.join(chance.choices(LETTERS, k=80))}" for number in range(36_000))
+    content = "\n".join(("code,number,noise", *rows))
+    assert len(content) > 3 * 1024 * 1024
+    (stage.folder / "rows.csv").write_text(content)
+    test = manifest(
+        "large",
+        files=[{"name": "rows.csv", "path": "rows.csv"}],
+        data=[{"name": "rows", "csv": "rows.csv", "order": "random"}],
+        thresholds=[{"metric": "checks", "expression": "rate==1"}],
+    )
+    step = test["spec"]["scenarios"][0]["steps"][0]
+    step["http"] = {"url": "/${data.rows.code}"}
+    step["checks"] = {"read": "status == 200 and len(data.rows.noise) == 80 and data.rows.count == 36000"}
+    command = stage.squall("run", "--cluster", stage.write(test))
+    assert command.end(150) == ExitCode.PASSED, command.output
+    reference = stage.kube.get(stage.path("large"))["spec"]["files"][0]["configMap"]
+    assert (reference["pieces"], reference["sizeBytes"]) == (3, len(content))
 
 
 def test_ctrl_c_stops_the_pods_and_waits_for_the_verdict(stage: Stage) -> None:

@@ -106,14 +106,16 @@ def test_files_and_secrets_go_along_and_belong_to_the_load_test(stage: Stage) ->
         assert owner["uid"] == body["metadata"]["uid"]
 
 
-def test_a_file_that_no_object_can_hold_is_refused_with_what_to_do(stage: Stage) -> None:
-    (stage.folder / "large.bin").write_bytes(os.urandom(900 * 1024 + 1))
+def test_a_file_that_is_more_than_a_cluster_takes_is_refused_with_what_to_do(stage: Stage) -> None:
+    (stage.folder / "large.bin").write_bytes(os.urandom(32 * 900 * 1024))
     test = manifest(files=[{"name": "large.bin", "path": "large.bin"}])
     command = stage.squall("run", "--cluster", stage.write(test))
     assert command.end() == ExitCode.MANIFEST
     assert "large.bin" in command.output
     assert "volumeClaim" in command.output
     assert not stage.kube.exists(stage.path("shop"))
+    maps = stage.kube.get(stage.core("configmaps"))["items"]
+    assert [each["metadata"]["name"] for each in maps if "labels" in each["metadata"]] == []
 
 
 def test_the_same_once_more_asks_for_another_run_and_says_so(stage: Stage) -> None:

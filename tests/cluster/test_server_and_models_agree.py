@@ -27,6 +27,7 @@ STEP = ("spec", "scenarios", 0, "steps", 0)
 PLACES: dict[str, tuple[str | int, ...]] = {
     "Variable": ("spec", "variables", 0),
     "File": ("spec", "files", 0),
+    "FileRef": ("spec", "files", 0, "configMap"),
     "Data": ("spec", "data", 0),
     "HttpDefaults": ("spec", "http"),
     "RateLimit": ("spec", "http", "rateLimits", 0),
@@ -103,6 +104,8 @@ def _manifest_with(place: tuple[str | int, ...], value: Json) -> Json:
         kind = str(place[len(STEP)])
         step: Json = {"http": {"url": "/"}} if kind in ("http", "extract", "record") else {}
         manifest["spec"]["scenarios"][0]["steps"] = [step]
+    if place[:2] == ("spec", "files") and len(place) > len(("spec", "files", 0)):
+        manifest["spec"]["files"] = [{"name": "a"}]
     here: Any = manifest
     for part, following in zip(place, [*place[1:], None], strict=True):
         new = value if following is None else [] if isinstance(following, int) else {}

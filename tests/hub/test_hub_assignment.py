@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from unittest.mock import patch
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from squall.hub.assignment import pack, pods, unpack
+from squall.hub import assignment
+from squall.hub.assignment import pack, pods, unfold, unpack
 
 COUNTS = {
     "shards": st.integers(1, 300),
@@ -46,6 +50,33 @@ def test_what_was_packed_comes_out_again(content, piece):
     assert unpack(pieces, len(content)) == content
 
 
+@given(
+    content=st.binary(min_size=1, max_size=60),
+    times=st.integers(1, 60),
+    piece=st.integers(1, 50),
+    part=st.integers(1, 40),
+)
+def test_it_comes_out_part_by_part(content, times, piece, part):
+    with patch.object(assignment, "_PART_BYTES", part):
+        parts = list(unfold(pack(content * times, piece), len(content) * times))
+    assert b"".join(parts) == content * times
+    assert max(map(len, parts)) <= part
+
+
+def test_nothing_is_read_beyond_what_is_too_much():
+    pieces = pack(random.Random(1).randbytes(5_000_000), 1_000_000)
+    read = []
+
+    def reading():
+        for number, piece in enumerate(pieces):
+            read.append(number)
+            yield piece
+
+    with pytest.raises(ValueError, match="more than the 10 bytes"):
+        list(unfold(reading(), 10))
+    assert read == [0]
+
+
 @given(content=st.binary(min_size=1, max_size=3000), place=st.integers(0, 10_000), change=st.integers(1, 255))
 @example(content=b"\0\0\0\0\1", place=16, change=4)
 def test_no_byte_of_the_content_can_be_changed_unnoticed(content, place, change):
@@ -72,6 +103,7 @@ def test_a_changed_byte_is_noticed():
         (pack(b"abc"), 2, "more than the 2 bytes"),
         (pack(b"abc"), 4, "ends after 3 of 4"),
         ((*pack(b"abc"), b"more"), 3, "something follows"),
+        ((*pack(b"abc")[:-1], pack(b"abc")[-1] + b"more"), 3, "something follows"),
         ((b"no gzip",), 7, "damaged"),
         ((), 0, "ends after 0 of 0"),
     ],

@@ -1,18 +1,25 @@
 """What goes along with a manifest: made of its content alone, and of nothing that stays on this machine."""
 
+import random
+import re
 from base64 import b64decode
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from squall.errors import ExitCode, UsageError
-from squall.remote import needs
-from squall.remote.sending import LARGEST, Parcel, TooLargeError, pack
+from squall.hub.assignment import unpack
+from squall.remote import needs, sending
+from squall.remote.sending import CONTENT, PIECE_BYTES, Parcel, TooLargeError, leftovers, pack
 from squall.spec.files import LocalFile
+from squall.spec.loadtest import MAX_PIECES, MAX_UNPACKED_BYTES, FileRef
+from squall_operator.manifests.owned import Owner
 
 
 def parcel(
@@ -95,13 +102,125 @@ def test_what_is_sent_is_meant_to_run() -> None:
     assert "suspend" not in parcel(contents={}).manifest["spec"]
 
 
-def test_the_largest_file_that_goes_along() -> None:
-    entry = {"name": "a", "path": "a"}
-    parcel(dict(entry), contents={"a": bytes(LARGEST)})
-    with pytest.raises(TooLargeError, match="at most 921,600") as error:
-        parcel(dict(entry), contents={"a": bytes(LARGEST + 1)})
+@settings(deadline=None)
+@given(content=st.binary(min_size=21, max_size=400), compressible=st.booleans(), secret=st.booleans())
+def test_pieces_make_the_file_again(content: bytes, compressible: bool, secret: bool) -> None:
+    content = content * 50 if compressible else content
+    entry = {"name": "a", "secret": {"name": "s", "key": "k"}} if secret else {"name": "a", "path": "a"}
+    with small_pieces():
+        packed = parcel(entry, contents={"a": content}, given=("a",))
+    (file,) = packed.manifest["spec"]["files"]
+    (key, kind, data) = ("secret", "Secret", "data") if secret else ("configMap", "ConfigMap", "binaryData")
+    assert set(file) == {"name", key}
+    reference = FileRef.model_validate(file[key])
+    assert reference.pieces == len(packed.objects)
+    assert reference.size_bytes == len(content)
+    objects = {each["metadata"]["name"]: each for each in packed.objects}
+    pieces = [objects[f"{reference.name}-{number}"] for number in range(len(objects))]
+    assert {each["kind"] for each in pieces} == {kind}
+    assert unpack([b64decode(each[data][CONTENT]) for each in pieces], len(content)) == content
+
+
+def small_pieces(size: int = 20) -> AbstractContextManager[Any]:
+    """As if objects were small."""
+    return patch.multiple(sending, PIECE_BYTES=size, MAX_PIECES=1000)
+
+
+def test_another_version_of_a_file_shares_no_piece_with_the_one_before() -> None:
+    chance = random.Random(1)
+    first = chance.randbytes(3 * PIECE_BYTES)
+    other = first[:-1] + bytes([first[-1] ^ 1])
+    one, two = (parcel({"name": "a", "path": "a"}, contents={"a": each}) for each in (first, other))
+    assert len(one.objects) == len(two.objects) == 4
+    assert one.objects[0]["binaryData"] == two.objects[0]["binaryData"]
+    names = [{each["metadata"]["name"] for each in packed.objects} for packed in (one, two)]
+    assert names[0].isdisjoint(names[1])
+    assert one == parcel({"name": "a", "path": "a"}, contents={"a": first})
+
+
+def test_an_object_has_room_for_what_is_put_into_it() -> None:
+    content = random.Random(2).randbytes(3 * PIECE_BYTES)
+    for each in parcel({"name": "a", "path": "a"}, contents={"a": content}).objects:
+        assert len(b64decode(each["binaryData"][CONTENT])) <= PIECE_BYTES < 1024 * 1024
+        assert each["immutable"] is True
+
+
+def test_what_fits_into_an_object_is_sent_as_it_is() -> None:
+    packed = parcel({"name": "a", "path": "a"}, contents={"a": bytes(PIECE_BYTES)})
+    assert set(packed.manifest["spec"]["files"][0]["configMap"]) == {"name", "key"}
+    packed = parcel({"name": "a", "path": "a"}, contents={"a": bytes(PIECE_BYTES + 1)})
+    assert packed.manifest["spec"]["files"][0]["configMap"]["pieces"] == 1
+
+
+def refused(*files: dict[str, Any], contents: dict[str, bytes]) -> TooLargeError:
+    with pytest.raises(TooLargeError) as error:
+        parcel(*files, contents=contents)
     assert "volumeClaim" in error.value.hint
     assert error.value.exit_code == ExitCode.MANIFEST
+    return error.value
+
+
+def test_a_file_that_is_more_than_a_cluster_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = random.Random(3).randbytes(MAX_PIECES * 1024)
+    monkeypatch.setattr(sending, "PIECE_BYTES", 1024)
+    error = refused({"name": "a", "path": "a"}, contents={"a": content})
+    assert 'the file "a" has 33 pieces when compressed; at most 32 of 1 KiB' in error.message
+    assert "etcd" in error.message
+
+
+def test_files_that_are_more_than_a_cluster_takes_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = {name: random.Random(name).randbytes(MAX_PIECES * 512) for name in "abc"}
+    monkeypatch.setattr(sending, "PIECE_BYTES", 1024)
+    parcel({"name": "a", "path": "a"}, contents=contents)
+    error = refused(*({"name": name, "path": name} for name in "abc"), contents=contents)
+    assert "the files have 51 pieces, and all of a test together at most 32" in error.message
+
+
+def test_a_file_that_is_small_only_when_compressed_is_refused_unread(tmp_path: Path) -> None:
+    data = {"metadata": {"name": "shop"}, "spec": {"files": [{"name": "a", "path": "a"}]}}
+    huge = LocalFile("a", tmp_path / "never read", None, MAX_UNPACKED_BYTES + 1)
+    with pytest.raises(TooLargeError, match="at most 268,435,456"):
+        pack(data, "team-a", {"a": huge}, {}, frozenset())
+
+
+def selected(selector: str, labels: dict[str, str]) -> bool:
+    """What an API server makes of a selector of these forms."""
+    equal, there, *kept = selector.split(",", 2)
+    name, value = equal.split("=")
+    out = re.fullmatch(rf"{there} notin \((.*)\)", kept[0]) if kept else None
+    others = out.group(1).split(",") if out else []
+    return labels.get(name) == value and there in labels and labels[there] not in others
+
+
+def test_what_is_left_over_is_what_was_sent_and_is_not_named_any_more() -> None:
+    files = ({"name": "a", "path": "a"}, {"name": "b", "configMap": {"name": "shop-theirs", "key": "k"}})
+    with small_pieces():
+        contents = random.Random(4).randbytes(50), b"small"
+        one, two = (parcel(*files, contents={"a": each}, secrets={"p": "1"}) for each in contents)
+    selector = leftovers("shop", two.manifest["spec"])
+    assert all(not selected(selector, each["metadata"]["labels"]) for each in two.objects)
+    gone = [each["kind"] for each in one.objects if selected(selector, each["metadata"]["labels"])]
+    assert gone == ["ConfigMap"] * 4, "the secret is still named"
+    theirs = Owner(namespace="team-a", name="shop", uid="u").labels("shop-1")
+    assert not selected(leftovers("shop", {}), theirs), "the objects of runs are not ours to take away"
+    assert all(selected(leftovers("shop", {}), each["metadata"]["labels"]) for each in one.objects)
+
+
+def test_long_names_are_told_apart() -> None:
+    data = {"spec": {"files": [{"name": "a", "path": "a"}]}}
+    for name in ("a" * 63, "a" * 64, "a" * 253):
+        packed = pack(
+            {**data, "metadata": {"name": name}},
+            "team-a",
+            {"a": LocalFile("a", None, b"x", 1)},
+            {},
+            frozenset(),
+        )
+        labels = packed.objects[0]["metadata"]["labels"]
+        assert all(len(value) <= 63 for value in labels.values())
+        assert len(packed.objects[0]["metadata"]["name"]) <= 250
+        found = [each for each in ("a" * 63, "a" * 64, "a" * 253) if selected(leftovers(each, {}), labels)]
+        assert found == [name]
 
 
 def test_a_file_that_has_gone_meanwhile(tmp_path: Path) -> None:

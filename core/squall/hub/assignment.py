@@ -11,7 +11,8 @@ The folder:
     manifest.json.gz.0 ...    the effective manifest; what is larger than one ConfigMap may be is cut into pieces
     token                     proves to the hub that a runner belongs to the run
     secrets/NAME              the value of each secret variable
-    files/NAME ...            the manifest's files, as they are or packed like the manifest; or anywhere else in the pod
+    files/NAME                the manifest's files that lie there as they are; others lie anywhere else in the pod
+    packed/NAME.0 ...         those that are packed like the manifest
 
 A pod knows its index from the environment variable `JOB_COMPLETION_INDEX`, which Kubernetes gives to the pods of an Indexed Job.
 """
@@ -25,16 +26,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 RUN: Final = "run.json"
 MANIFEST: Final = "manifest.json.gz"
 TOKEN: Final = "token"  # noqa: S105 - the name of a file
 SECRETS: Final = "secrets"
 FILES: Final = "files"
+PACKED: Final = "packed"
+"""Apart from `FILES`, where a file may have the name of another's piece."""
 INDEX_VARIABLE: Final = "JOB_COMPLETION_INDEX"
 PIECE_BYTES: Final = 900 * 1024
 """A ConfigMap or Secret holds at most 1 MiB, its keys included."""
+_PART_BYTES: Final = 1024 * 1024
+"""How much is unpacked at once."""
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,17 +126,44 @@ def unpack(pieces: Sequence[bytes], size: int) -> bytes:
     """What `pack` was given.
 
     Raises:
-        ValueError: A piece is missing or damaged, or there is more or less than `size` bytes.
+        ValueError: As for `unfold`.
+    """
+    return b"".join(unfold(pieces, size))
+
+
+def unfold(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """What `pack` was given, part by part, so that nobody has to hold all of it.
+
+    However much the pieces would unpack to, at most `_PART_BYTES` more than `size` are unpacked.
+
+    Raises:
+        ValueError: A piece is missing or damaged, or there is more or less than `size` bytes. Parts have been given by then.
     """
     reader = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # gzip's frame and no other
-    try:
-        content = reader.decompress(b"".join(pieces), size + 1)
-    except zlib.error as error:
-        raise ValueError(f"it is damaged: {error}") from error
-    if len(content) > size:
-        raise ValueError(f"it has more than the {size} bytes that it should have")
-    if len(content) < size or not reader.eof:
-        raise ValueError(f"it ends after {len(content)} of {size} bytes")
+    done = 0
+    for piece in pieces:
+        for part in _parts(reader, piece):
+            done += len(part)
+            if done > size:
+                raise ValueError(f"it has more than the {size} bytes that it should have")
+            yield part
+    if done < size or not reader.eof:
+        raise ValueError(f"it ends after {done} of {size} bytes")
     if reader.unused_data:
         raise ValueError("something follows after its end")
-    return content
+
+
+def _parts(reader: zlib._Decompress, piece: bytes) -> Iterator[bytes]:
+    """What a piece unpacks to, in parts of at most `_PART_BYTES`."""
+    part, rest = b"", piece
+    # A full part may have left something behind although all of the piece has been read.
+    while rest or len(part) == _PART_BYTES:
+        if reader.eof and rest:
+            raise ValueError("something follows after its end")
+        try:
+            part = reader.decompress(rest, _PART_BYTES)
+        except zlib.error as error:
+            raise ValueError(f"it is damaged: {error}") from error
+        rest = reader.unconsumed_tail
+        if part:
+            yield part

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from squall.errors import UsageError
 from squall.kube.api import KubeError
-from squall.kube.paths import named
 from squall.kube.runs import AGAIN, DONE
+from squall.remote.delivering import adopt, make, sweep
 from squall.remote.following import attend
 from squall.remote.seen import key_of, status_of
-from squall.remote.sending import adopted, annotated
+from squall.remote.sending import annotated
 from squall.remote.signals import Signals
 from squall.report.folder import ResultsFolder
 
@@ -64,7 +64,7 @@ async def run_on_cluster(cluster: Cluster, request: RemoteRun, view: View) -> tu
     for problem in folder.write_manifest(manifest):
         view.tell(f"warning: {problem}")
     with Signals() as signals:
-        await _send(cluster, request, manifest)
+        await _send(cluster, request, manifest, view)
         view.tell(f"LoadTest {cluster.namespace}/{request.name} is applied")
         outcome = await attend(cluster, request.name, key, view, signals, limit=request.limit, stop=True)
     return outcome, folder
@@ -108,20 +108,15 @@ def _has_run(body: Mapping[str, Any], key: str) -> bool:
     return key in {done, status.run.key, *(past.key for past in status.history)}
 
 
-async def _send(cluster: Cluster, request: RemoteRun, manifest: dict[str, Any]) -> None:
+async def _send(cluster: Cluster, request: RemoteRun, manifest: dict[str, Any], view: View) -> None:
     """Make what pods will need, then the LoadTest, then make the one belong to the other."""
-    for body in request.parcel.objects:
-        await cluster.kube.apply(_place(body), body)
+    before = await cluster.find(request.name)
+    await make(cluster, request.parcel)
     applied = await _apply(cluster, request, manifest)
-    for body in request.parcel.objects:
-        await cluster.kube.apply(_place(body), adopted(body, applied))
+    await adopt(cluster, request.parcel, applied)
+    await sweep(cluster, request.parcel, before, applied, view.tell)
     if applied["spec"].get("suspend"):
         await cluster.hold(request.name, suspend=False)
-
-
-def _place(body: Mapping[str, Any]) -> str:
-    metadata = body["metadata"]
-    return named(f"{body['kind'].lower()}s", metadata["namespace"], metadata["name"])
 
 
 async def _apply(

@@ -78,6 +78,17 @@ def at_most_one_of(*keys: str) -> Rule:
     )
 
 
+def together(one: str, other: str) -> Rule:
+    """The rule of two keys that mean something only beside each other."""
+    either = {"anyOf": [{"required": [one]}, {"required": [other]}]}
+    return Rule(
+        f"has(self.{cel_name(one)}) == has(self.{cel_name(other)})",
+        f"needs {one} and {other} together, or neither",
+        lambda _, given: (one in given) == (other in given),
+        {"anyOf": [{"required": [one, other]}, {"not": either}]},
+    )
+
+
 _CEL_RESERVED = frozenset(
     {"if", "else", "for", "while", "in", "as", "break", "const", "continue", "function", "import"}
 )

@@ -3,11 +3,13 @@
 A manifest may come from a pull request or from a tenant. PyYAML's own composer recurses, follows aliases into
 themselves, and keeps the last of two equal keys without a word. So the parser's events are read here one by
 one, with a bound on nesting and on what aliases expand to, before anything is built from them.
-JSON is read too: it is YAML.
+JSON is read too: it is YAML. What comes from a server is data already; it becomes a tree as it is, since made into text again it
+could be several times as large as what somebody has written.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +18,19 @@ import yaml
 from squall.spec.problems import Problem
 from squall.spec.scalars import parse_plain, parse_tagged
 from squall.spec.syntax import syntax_problem
-from squall.spec.tree import Leaf, ListNode, MapNode, Node, Origin
+from squall.spec.tree import Leaf, ListNode, MapNode, Node, Origin, from_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_MANIFEST_BYTES = 128 * 1024
+MAX_STORED_BYTES = 3 * MAX_MANIFEST_BYTES
+"""What a server stores is JSON, where nothing is more than three times as long: of `\\e`, which becomes `\\u001b`."""
 MAX_DEPTH = 64
 MAX_NODES = 100_000
 """No honest manifest of 128 KiB has more; aliases that refer to aliases can have 10^9."""
 
+_SMALLER = "move data out of it: spec.files with path, configMap or volumeClaim instead of inline"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAP_TAGS = (None, "!", "tag:yaml.org,2002:map")
 _LIST_TAGS = (None, "!", "tag:yaml.org,2002:seq")
@@ -103,6 +108,31 @@ def read_documents(text: str, file: str) -> tuple[list[Document], list[Problem]]
     return documents, builder.problems
 
 
+def document_of(data: Any, file: str) -> tuple[list[Document], list[Problem]]:
+    """The same for a resource that a server has stored: data, with no lines to speak of."""
+
+    def refused(message: str, hint: str) -> tuple[list[Document], list[Problem]]:
+        return [], [Problem(file, 0, 0, "", message, hint)]
+
+    if not _within(data, MAX_DEPTH):
+        return refused(f"nested deeper than {MAX_DEPTH} levels", "no manifest needs that; flatten it")
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    size = len(text.encode("utf-8", "replace"))
+    if size > MAX_STORED_BYTES:
+        return refused(
+            f"the manifest has {size // 1024} KiB as JSON; at most {MAX_STORED_BYTES // 1024} KiB are possible, "
+            "because each change of its status writes all of it again",
+            _SMALLER,
+        )
+    return [Document(file, from_plain(data, Origin(file)), text)], []
+
+
+def _within(value: Any, levels: int) -> bool:
+    """Whether data is nested no deeper than that."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return levels >= 0 and all(_within(each, levels - 1) for each in inner)
+
+
 def _mark(event: yaml.Event) -> Any:
     assert event.start_mark is not None, "the parser marks every event"
     return event.start_mark
@@ -123,7 +153,7 @@ def _keep(documents: list[Document], builder: _Builder, text: str, end: int) -> 
                 "",
                 f"the manifest has {size // 1024} KiB; at most {MAX_MANIFEST_BYTES // 1024} KiB are possible, "
                 "because Kubernetes stores it twice (annotations keep a copy) and refuses more",
-                "move data out of it: spec.files with path, configMap or volumeClaim instead of inline",
+                _SMALLER,
             )
         )
         return

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from squall.spec.loadtest import MAX_PIECES, MAX_UNPACKED_BYTES
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, nearest, one_of
-from squall.spec.tree import Node, find, items_at, text_at
+from squall.spec.tree import Node, find, items_at, plain, text_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from squall.spec.options import Options
     from squall.spec.tree import Path as TreePath
 
+VOLUME_HINT: Final = "put it into a PersistentVolumeClaim of the namespace and name that by volumeClaim"
 _ON_CLUSTER = {"configMap": "a ConfigMap", "secret": "a Secret", "volumeClaim": "a volume"}
 
 
@@ -73,7 +77,37 @@ def locate_files(root: Node, directory: Path, options: Options) -> Files:
         name = text_at(item, "name")
         if name:
             _locate(files, root, ("spec", "files", index), name, directory=directory, options=options)
+    too_much = beyond_pieces(plain(item) for item in items)
+    if too_much:
+        files.problems.append(problem_at(root, ("spec", "files"), too_much, VOLUME_HINT, key=True))
     return files
+
+
+def beyond_pieces(files: Iterable[Any]) -> str:
+    """Why the files that are cut into pieces are too much for a cluster; empty when they are not.
+
+    Args:
+        files: Entries of `spec.files` as plain data, right or wrong.
+    """
+    entries = [file for file in files if isinstance(file, dict)]
+    references = [each for file in entries for key in ("configMap", "secret") if (each := file.get(key))]
+    pieces, size = (_sum(references, key) for key in ("pieces", "sizeBytes"))
+    if pieces > MAX_PIECES:
+        return (
+            f"the files have {pieces} pieces, and all of a test together at most {MAX_PIECES}: "
+            "each is an object in the cluster's etcd, and every pod waits for all of them"
+        )
+    if size > MAX_UNPACKED_BYTES:
+        return (
+            f"the files in pieces have {size:,} bytes, and all of a test together at most "
+            f"{MAX_UNPACKED_BYTES:,}: each pod unpacks them onto its node's disk"
+        )
+    return ""
+
+
+def _sum(references: Iterable[Mapping[str, Any]], key: str) -> int:
+    values = [each.get(key) for each in references if isinstance(each, dict)]
+    return sum(value for value in values if isinstance(value, int))
 
 
 def _locate(

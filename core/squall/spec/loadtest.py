@@ -20,10 +20,17 @@ from squall.spec.base import (
     Text,
     at_most_one_of,
     one_of,
+    together,
 )
 from squall.spec.http import HttpDefaults
 from squall.spec.scenarios import Scenario
 from squall.spec.steps import StepBlock
+
+MAX_PIECES = 32
+"""Of all files of a test together. Each piece is an object of up to 1 MiB in the cluster's etcd, whose database for everything has 2 GiB
+unless somebody has given it more; and every pod waits until its kubelet has fetched all of them."""
+MAX_UNPACKED_BYTES = 256 * 1024 * 1024
+"""Of all files of a test that are in pieces: each pod unpacks them onto its node's disk."""
 
 Metadata = Annotated[dict[str, Any], Field(json_schema_extra={"type": "object"})]
 
@@ -58,6 +65,22 @@ class Variable(Model):
     """The environment variable that gives or overrides the value on one machine."""
 
 
+class FileRef(KeyRef):
+    """A key of a ConfigMap or a Secret of the same namespace that holds a file.
+
+    What is too large for one object (1 MiB) lies in several: compressed by gzip and cut into `pieces`, the first in `NAME-0`, the
+    next in `NAME-1` and so on, each under `key`.
+    """
+
+    rules = (together("pieces", "sizeBytes"),)
+
+    pieces: Annotated[int, Field(ge=1, le=MAX_PIECES)] | None = None
+    """How many objects the file is cut into; without it, it lies in one as it is. All files of a test together have at
+    most 32."""
+    size_bytes: Annotated[int, Field(ge=0, le=MAX_UNPACKED_BYTES)] | None = None
+    """How large the file is when it is put together again: neither more nor less is taken."""
+
+
 class VolumeFile(Model):
     """A file in a PersistentVolumeClaim of the same namespace."""
 
@@ -80,8 +103,8 @@ class File(Model):
     """Relative to the manifest; the command line reads it and sends it along."""
     inline: Annotated[str, Field(max_length=MAX_BLOB)] | None = None
     """The content itself, for small files."""
-    config_map: KeyRef | None = None
-    secret: KeyRef | None = None
+    config_map: FileRef | None = None
+    secret: FileRef | None = None
     volume_claim: VolumeFile | None = None
 
 

@@ -16,6 +16,7 @@ from squall.validation.loading import (
     load_effective,
     load_one,
     load_resources,
+    load_stored,
     load_text,
 )
 
@@ -28,5 +29,6 @@ __all__ = [
     "load_effective",
     "load_one",
     "load_resources",
+    "load_stored",
     "load_text",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from squall.plan.cron import CronError, parse_cron
 from squall.spec import KINDS, LoadTest
-from squall.spec.document import Document, read_documents
+from squall.spec.document import Document, document_of, read_documents
 from squall.spec.effective import Effective, make_effective
 from squall.spec.modelcheck import check_model, problem_at
 from squall.spec.options import Options
@@ -22,7 +22,7 @@ from squall.validation.metrics import check_thresholds, compile_all, measured
 from squall.validation.plans import check_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from squall.spec.files import LocalFile
     from squall.spec.secrets import Secrets
@@ -105,6 +105,18 @@ def load_text(text: str, options: Options | None = None, *, file: str = "<text>"
     """As `load_resources`, for a text that is already there."""
     options = options or Options()
     return _load([Source(file, text, options.directory or Path.cwd())], options, [])
+
+
+def load_stored(data: Mapping[str, Any], options: Options | None = None, *, file: str) -> Resource:
+    """As `load_text`, for one resource as an API server has it."""
+    options = options or Options()
+    loading = _Loading(options)
+    documents, loading.problems = document_of(dict(data), file)
+    for document in documents:
+        _load_document(loading, Source(file, document.text, options.directory or Path.cwd()), document)
+    if loading.problems:
+        raise ManifestError(loading.problems)
+    return loading.resources[0]
 
 
 def load_effective(
