@@ -28,6 +28,7 @@ from squall.hub.connection import Connection
 from squall.hub.members import Refused
 from squall.hub.model import Cause, RunSpec
 from squall.hub.tokens import bears
+from squall.hub.turns import Turns
 from squall.report.model import LiveState
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def application(hub: Hub) -> web.Application:
 class _Api:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._turns = Turns()
 
     # -- who is asking ----------------------------------------------------------------------------------------
 
@@ -198,8 +200,27 @@ class _Api:
         except Refused as error:
             await _close(socket, protocol.CLOSE_REFUSED, str(error))
             return socket
-        await _serve(run, hello.runner, connection, socket)
+        await self._serve(run, hello.runner, connection, socket)
         return socket
+
+    async def _serve(
+        self, run: Run, runner: int, connection: Connection, socket: web.WebSocketResponse
+    ) -> None:
+        """Take in what a runner sends, until its connection ends."""
+        sender = asyncio.create_task(connection.run())
+        try:
+            async for message in socket:
+                await self._turns.mine()
+                problem = _take(run, runner, connection, message)
+                if problem:
+                    run.refuse(runner, connection, problem)
+                    connection.close(protocol.CLOSE_MALFORMED, problem)
+                    await asyncio.wait([sender], timeout=1)
+                    break
+        finally:
+            run.detach(runner, connection)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
 
 
 async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
@@ -217,23 +238,6 @@ async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
     if not isinstance(message, protocol.Hello):
         raise ValueError(f"{type(message).__name__} came first")  # noqa: TRY004 - the value is wrong, not a type
     return message
-
-
-async def _serve(run: Run, runner: int, connection: Connection, socket: web.WebSocketResponse) -> None:
-    """Take in what a runner sends, until its connection ends."""
-    sender = asyncio.create_task(connection.run())
-    try:
-        async for message in socket:
-            problem = _take(run, runner, connection, message)
-            if problem:
-                run.refuse(runner, connection, problem)
-                connection.close(protocol.CLOSE_MALFORMED, problem)
-                await asyncio.wait([sender], timeout=1)
-                break
-    finally:
-        run.detach(runner, connection)
-        sender.cancel()
-        await asyncio.gather(sender, return_exceptions=True)
 
 
 def _take(run: Run, runner: int, connection: Connection, message: WSMessage) -> str:

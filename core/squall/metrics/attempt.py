@@ -125,7 +125,7 @@ def _grown_trend(source: _Source[S], wire: tuple[int, TrendWire], slot: int) -> 
         return None
     trend = unpack(wire[1])
     # Without the empty buckets of the whole run, which are more and more: windows hold many differences.
-    grown = (trend.minus(source.trend) if source.trend else trend).trimmed()
+    grown = trend.minus(source.trend) if source.trend else trend.trimmed()
     source.slot, source.trend = slot, trend
     return grown
 

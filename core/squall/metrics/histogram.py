@@ -28,6 +28,7 @@ Counts = NDArray[np.int64]
 
 _FEW: Final = 16  # below this many values a plain loop beats numpy's fixed cost per call
 _CHUNK: Final = 8192  # values per vectorised pass: all its intermediates stay in the processor's cache
+_sum, _lowest = np.add.reduce, np.minimum.reduce  # what the methods of arrays call, without their detours
 _GROWTH: Final = 32  # buckets of slack on growth, so that a widening range does not reallocate each time
 
 
@@ -85,7 +86,7 @@ class Histogram:
         new.offset = offset
         new.counts = counts
         new.zero = zero
-        new.count = zero + int(counts.sum())
+        new.count = zero + int(_sum(counts))
         if new.count:
             new.sum, new.min, new.max = total, low, high
         return new
@@ -175,9 +176,12 @@ class Histogram:
             return
         size = other.counts.size
         if size:
-            self._cover(other.offset, other.offset + size)
             at = other.offset - self.offset
-            self.counts[at : at + size] += other.counts
+            if at < 0 or at + size > self.counts.size:
+                self._cover(other.offset, other.offset + size)
+                at = other.offset - self.offset
+            own = self.counts[at : at + size]
+            own += other.counts
         self.zero += other.zero
         self.count += other.count
         self.sum += other.sum
@@ -187,7 +191,7 @@ class Histogram:
     then = merge
 
     def minus(self, earlier: Histogram) -> Histogram:
-        """What was recorded since an earlier state of this histogram.
+        """What was recorded since an earlier state of this histogram, without empty buckets at either end.
 
         An extreme that was reached since then is exact; else the new samples' extreme is known to the width of
         its bucket only, and the bucket's outer bound is given (within what the whole history allows).
@@ -195,6 +199,21 @@ class Histogram:
         Raises:
             ValueError: `earlier` holds samples that this histogram does not.
         """
+        counts, first = self._counts_since(earlier)
+        new = Histogram()
+        new.zero, new.count = self.zero - earlier.zero, self.count - earlier.count
+        if counts.size:
+            new.offset, new.counts = self.offset + first, counts
+        if new.zero < 0 or (counts.size and _lowest(counts) < 0):
+            raise ValueError("not an earlier state: it has more samples than this histogram")
+        if new.count:
+            new.sum = self.sum - earlier.sum
+            new.min = self.min if self.min < earlier.min else max(self.min, _floor(new))
+            new.max = self.max if self.max > earlier.max else min(self.max, _ceiling(new))
+        return new
+
+    def _counts_since(self, earlier: Histogram) -> tuple[Counts, int]:
+        """What the buckets have more than an earlier state, without empty ends, and how many are left out below."""
         counts = self.counts.copy()
         size = earlier.counts.size
         if size:
@@ -204,42 +223,26 @@ class Histogram:
                 at, size = earlier.offset - self.offset, earlier.counts.size
                 if size and (at < 0 or at + size > counts.size):
                     raise ValueError("not an earlier state: it has samples where this histogram has none")
-            counts[at : at + size] -= earlier.counts
-        new = Histogram()
-        new.offset, new.counts = self.offset, counts
-        new.zero, new.count = self.zero - earlier.zero, self.count - earlier.count
-        if new.zero < 0 or (counts.size and int(counts.min()) < 0):
-            raise ValueError("not an earlier state: it has more samples than this histogram")
-        if new.count:
-            new.sum = self.sum - earlier.sum
-            low, high = _ends(new)
-            new.min = self.min if self.min < earlier.min else max(self.min, low)
-            new.max = self.max if self.max > earlier.max else min(self.max, high)
-        return new
+            changed = counts[at : at + size]
+            changed -= earlier.counts
+        return _trim(counts)
 
     def copy(self) -> Histogram:
         """An independent copy, without room to grow: most copies are kept as they are, and many."""
-        return Histogram.from_parts(
-            offset=self.offset,
-            counts=self.counts.copy(),
-            zero=self.zero,
-            total=self.sum,
-            low=self.min,
-            high=self.max,
-        )
+        new = Histogram()
+        new.offset, new.counts = self.offset, self.counts.copy()
+        new.zero, new.count, new.sum = self.zero, self.count, self.sum
+        new.min, new.max = self.min, self.max
+        return new
 
     def trimmed(self) -> Histogram:
         """The same histogram without empty buckets at either end."""
-        used = np.flatnonzero(self.counts)
-        first, end = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
-        return Histogram.from_parts(
-            offset=self.offset + first if used.size else 0,
-            counts=self.counts[first:end].copy(),
-            zero=self.zero,
-            total=self.sum,
-            low=self.min,
-            high=self.max,
-        )
+        counts, first = _trim(self.counts)
+        new = Histogram()
+        new.offset, new.counts = (self.offset + first if counts.size else 0), counts
+        new.zero, new.count, new.sum = self.zero, self.count, self.sum
+        new.min, new.max = self.min, self.max
+        return new
 
     def __eq__(self, other: object) -> bool:
         """Equal buckets, extremes, and sums up to the rounding that another order of adding causes."""
@@ -344,13 +347,25 @@ class Histogram:
         return Buckets(schema, offset, counts)
 
 
-def _ends(trend: Histogram) -> tuple[float, float]:
-    """The outer bounds of the lowest and the highest bucket in use; infinite where a bucket has none."""
-    used = trend.counts.nonzero()[0]
-    low, high = -math.inf, ZERO_THRESHOLD
-    if used.size:
-        last = trend.offset + int(used[-1])
-        high = math.inf if last == MAX_INDEX else buckets.upper_bound(last)
-        if not trend.zero:
-            low = buckets.upper_bound(trend.offset + int(used[0]) - 1)
-    return low, high
+def _trim(counts: Counts) -> tuple[Counts, int]:
+    """Counts without empty buckets at either end, as a copy, and how many were left out below."""
+    used = counts.nonzero()[0]
+    if not used.size:
+        return counts[:0].copy(), 0
+    first = int(used[0])
+    return counts[first : int(used[-1]) + 1].copy(), first
+
+
+def _floor(trend: Histogram) -> float:
+    """The outer bound of the lowest bucket in use, of a histogram without empty ends; infinite where it has none."""
+    if trend.zero or not trend.counts.size:
+        return -math.inf
+    return buckets.upper_bound(trend.offset - 1)
+
+
+def _ceiling(trend: Histogram) -> float:
+    """Likewise of the highest bucket."""
+    if not trend.counts.size:
+        return ZERO_THRESHOLD
+    last = trend.offset + trend.counts.size - 1
+    return math.inf if last == MAX_INDEX else buckets.upper_bound(last)

@@ -24,7 +24,8 @@ from squall.metrics.names import Kind
 WIRE_VERSION: Final = 1
 """Version of the wire types of this module; a hub refuses others."""
 
-_WIDTHS: Final = ("<u1", "<u2", "<u4", "<u8")
+_WIDTHS: Final = tuple(np.dtype(width) for width in ("<u1", "<u2", "<u4", "<u8"))
+_PLACE: Final = np.dtype("<u2")
 
 
 class TrendWire(msgspec.Struct, frozen=True, array_like=True):
@@ -63,7 +64,7 @@ def pack(trend: Histogram) -> TrendWire:
     size = max(0, (int(dense.max()).bit_length() - 1) // 8).bit_length()
     width, places = 1 << size, b""
     if used.size * (width + 2) < dense.size * width:
-        dense, places = dense[used - first], (used - first).astype("<u2").tobytes()
+        dense, places = dense[used - first], (used - first).astype(_PLACE).tobytes()
     packed = dense.astype(_WIDTHS[size]).tobytes()
     return TrendWire(trend.offset + first, width, packed, places, trend.zero, trend.sum, trend.min, trend.max)
 
@@ -88,11 +89,11 @@ def unpack_counts(wire: TrendWire) -> Counts:
     """
     if wire.width not in (1, 2, 4, 8) or wire.zero < 0 or not _finite(wire):
         raise ValueError("malformed trend: width, zero count or sum out of range")
-    packed = np.frombuffer(wire.counts, dtype=_WIDTHS[wire.width.bit_length() - 1])
+    packed = np.frombuffer(wire.counts, _WIDTHS[wire.width.bit_length() - 1])
     if not wire.places:
         counts = packed.astype(np.int64)
     else:
-        places = np.frombuffer(wire.places, dtype="<u2")
+        places = np.frombuffer(wire.places, _PLACE)
         if places.size != packed.size:
             raise ValueError("malformed trend: as many places as counts are needed")
         counts = np.zeros(int(places.max()) + 1, dtype=np.int64)
