@@ -66,7 +66,7 @@ def test_a_large_file_is_the_data_of_a_run(stage: Stage) -> None:
     )
     step = test["spec"]["scenarios"][0]["steps"][0]
     step["http"] = {"url": "/${data.rows.code}"}
-    step["checks"] = {"read": "status == 200 and len(data.rows.noise) == 80 and data.rows.count == 36000"}
+    step["checks"] = {"read": "status == 200 and len(data.rows.noise) == 80"}
     command = stage.squall("run", "--cluster", stage.write(test))
     assert command.end(150) == ExitCode.PASSED, command.output
     reference = stage.kube.get(stage.path("large"))["spec"]["files"][0]["configMap"]
