@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squall_operator.settings import Settings
 
 _OWN: Final = (cache.LOAD_TESTS, cache.SCHEDULES, cache.POLICIES)
+_IDENTITY: Final[Any] = "squall-operator"
 _VERSION: Final = API_VERSION.partition("/")[2]
 
 
@@ -83,6 +84,8 @@ async def watch(settings: Settings, seen: Callable[[str, Mapping[str, Any], bool
         registry=make_registry(seen),
         settings=make_settings(),
         standalone=True,
+        # Else it would ask for the name of the user, and the number that pods run as has none.
+        identity=_IDENTITY,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
     )
