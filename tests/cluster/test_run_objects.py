@@ -117,6 +117,7 @@ def tried(kube: KubeClient, made: Json) -> Json:
                 {"name": "b", "configMap": {"name": "m", "key": "k"}},
                 {"name": "c", "secret": {"name": "s", "key": "k"}},
                 {"name": "d", "volumeClaim": {"claimName": "claim", "path": "d.csv"}},
+                {"name": "e", "secret": {"name": "s", "key": "k", "pieces": 32, "sizeBytes": 1}},
             ],
             variables=[{"name": "token", "secret": {"name": "s", "key": "t"}}],
         ),
