@@ -6,7 +6,6 @@ looked at leads to another look, so nothing is missed, and nothing depends on th
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.kube.api import KubeError
@@ -81,8 +80,9 @@ class Reconciler:
         self._notices = Notices(kube, clock)
         self._failures: dict[Place, str] = {}
         self._written: dict[Place, float] = {}
-        self._admission = asyncio.Lock()
-        """Held while it is decided whether a LoadTest may begin: two must not take the same last place."""
+        self._decided: dict[Place, Status] = {}
+        """What is being written into the status of LoadTests that are not running: two must not take the same last place, and nobody
+        should wait for the other's write to know."""
         self.queue: WorkQueue[Place] = WorkQueue(self.look, self._failed, clock)
 
     # -- what happens -----------------------------------------------------------------------------------------
@@ -156,18 +156,24 @@ class Reconciler:
             self._failures.pop(place, None)
             self._written.pop(place, None)
             return None
-        run, deleting = read(body.get("status")).run, "deletionTimestamp" in body["metadata"]
-        if run is None or run.phase == "Finished":
-            async with self._admission:
-                return await self._round(place, body, deleting=deleting)
-        return await self._round(place, body, deleting=deleting)
+        return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
 
     async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
         checked = self._check(body)
         status = read(body.get("status"))
-        seen = await self._observe(place, body, checked, status, deleting=deleting)
+        processes = checked.processes
+        pods = await self._pods(place[0], status.run.id, processes) if status.run is not None else Pods()
+        # From here to what is noted of the decision nothing may wait: others count on it.
+        seen = self._observe(place, body, checked, status, pods, deleting=deleting)
         decision = decide(seen, self._settings.deadlines)
-        return await self._act(place, body, checked, decision)
+        written = next((each.status for each in decision.actions if isinstance(each, WriteStatus)), None)
+        if _is_active(status) or written is None:
+            return await self._act(place, body, checked, decision)
+        self._decided[place] = written
+        try:
+            return await self._act(place, body, checked, decision)
+        finally:
+            del self._decided[place]
 
     async def _act(self, place: Place, body: Object, checked: Checked, decision: Decision) -> float | None:
         again = decision.again
@@ -202,12 +208,12 @@ class Reconciler:
 
     # -- looking ----------------------------------------------------------------------------------------------
 
-    async def _observe(
-        self, place: Place, body: Object, checked: Checked, status: Status, *, deleting: bool
+    def _observe(
+        self, place: Place, body: Object, checked: Checked, status: Status, pods: Pods, *, deleting: bool
     ) -> Observed:
         metadata, run = body["metadata"], status.run
         # Whoever runs already has its place, and is looked at every second: only the others are counted for.
-        active, before = self._others(body) if run is None or run.phase == "Finished" else ([], [])
+        active, before = ([], []) if _is_active(status) else self._others(body)
         return Observed(
             namespace=place[0],
             name=place[1],
@@ -228,7 +234,7 @@ class Reconciler:
                 active=active,
                 before=before,
             ),
-            pods=await self._pods(place[0], run.id, checked.processes) if run is not None else Pods(),
+            pods=pods,
             hub=self._hubs.view(run.hub, run.id) if run is not None else self._hubs.view("", ""),
             hubs=tuple(hub for hub in self._settings.hubs if hub in self._hubs.runs),
             failure=self._failures.get(place, ""),
@@ -257,12 +263,25 @@ class Reconciler:
         for each in self._seen.all(cache.LOAD_TESTS):
             if each["metadata"]["uid"] == uid:
                 continue
-            status, namespace = each.get("status") or {}, str(each["metadata"]["namespace"])
-            if (status.get("run") or {}).get("phase") not in (None, "Finished"):
+            namespace = str(each["metadata"]["namespace"])
+            is_active, phase = self._standing(each)
+            if is_active:
                 active.append(namespace)
-            elif status.get("phase") in _WAITING and _age(each) < own:
+            elif phase in _WAITING and _age(each) < own:
                 before.append(namespace)
         return active, before
+
+    def _standing(self, body: Object) -> tuple[bool, str | None]:
+        """Whether a LoadTest has a run that is not over, and its phase, as they are or are about to be."""
+        decided = self._decided.get(cache.place_of(body))
+        if decided is not None:
+            return _is_active(decided), decided.phase
+        status = body.get("status") or {}
+        return (status.get("run") or {}).get("phase") not in (None, "Finished"), status.get("phase")
+
+
+def _is_active(status: Status) -> bool:
+    return status.run is not None and status.run.phase != "Finished"
 
 
 def _age(body: Object) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from squall.kube.api import KubeError
@@ -62,6 +63,9 @@ class Server:
         self.events = 0
         self.away = False
         self.missing = False
+        self.answers = asyncio.Event()
+        """Until this is set, writes of a status are under way."""
+        self.answers.set()
         self.acted: list[Action] = []
 
     async def get(self, path: str) -> dict[str, Any]:
@@ -76,6 +80,8 @@ class Server:
         if self.missing and isinstance(action, WriteStatus):
             raise KubeError(404, "not found", "NotFound")
         self.acted.append(action)
+        if isinstance(action, WriteStatus):
+            await self.answers.wait()
 
 
 class World:
@@ -147,3 +153,23 @@ async def test_who_does_not_lead_forgets_what_was_deleted_long_ago() -> None:
     other["metadata"]["name"] = "other"
     world.reconciler.saw(cache.LOAD_TESTS, other, gone=True)
     assert world.reconciler._gone == {}
+
+
+async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_waits_for_the_others_write() -> None:
+    world = World()
+    world.reconciler._hubs._known["http://hub:1"] = {}
+    limit = {"metadata": {"name": "one", "resourceVersion": "1"}, "spec": {"maxConcurrentRuns": 1}}
+    world.reconciler.saw(cache.POLICIES, limit, gone=False)
+    names = ("first", "second", "third")
+    for name in names:
+        body = load_test(uid=name)
+        new = {**body, "metadata": {**body["metadata"], "name": name}, "status": {}}
+        world.reconciler.saw(cache.LOAD_TESTS, new, gone=False)
+    world.server.answers.clear()
+    looks = [asyncio.create_task(world.reconciler.look(("default", name))) for name in names]
+    await asyncio.sleep(0)
+    written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    assert [each.phase for each in written] == ["Launching", "Queued", "Queued"]
+    assert [each.queue_position for each in written] == [None, 1, 2]
+    world.server.answers.set()
+    await asyncio.gather(*looks)
