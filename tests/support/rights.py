@@ -1,5 +1,6 @@
 """Who may do what: as role files say it, as the documentation says it, and as an API server judges it."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def documented(heading: str) -> dict[str, set[Right]]:
         assert why, f"{resources}: nobody is told why"
         for resource in resources.split(", "):
             plain, _, name = resource.partition(" named ")
+            plain = re.sub(r"^(\w+)\.([\w.]+)/(\w+)$", r"\1/\3.\2", plain)  # people put the subresource last
             found.setdefault(who, set()).update((plain, name, verb) for verb in verbs.split(", "))
     return found
 
