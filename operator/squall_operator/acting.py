@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from squall_operator.model import Action
     from squall_operator.settings import Settings
 
+RECONNECT_SECONDS: Final = 15.0
+"""A runner whose connection broke may take this long to return: between nodes that takes longer than on one machine, and of a pod that is
+really gone the cluster tells at once."""
 REPORT_KEY: Final = "summary.json.gz"
 
 
@@ -169,6 +172,8 @@ class Actor:
             runners=tuple(runner for pod in dealt for runner in pod),
             prometheus_url=self._settings.prometheus_url,
             start_deadline_seconds=self._settings.deadlines.start,
+            reconnect_seconds=RECONNECT_SECONDS,
+            in_pods=True,
         )
 
     async def _stop(self, run: str, hub: str, stop: Any, *, now: bool) -> None:

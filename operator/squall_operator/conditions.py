@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from squall.kube.runs import run_key
 from squall_operator.status import Condition, Status
 from squall_operator.times import stamp
 
@@ -32,10 +33,16 @@ def complete(status: Status, seen: Observed, reason: str = "") -> Status:
     """
     phase = status.phase or "Queued"
     word = reason or phase
+    # The end of a run that is not the one asked for any more says nothing of that one, which begins with the next look.
+    outdated = (
+        status.verdict is not None
+        and status.run is not None
+        and status.run.key != run_key(seen.spec, seen.annotations)
+    )
     wanted = {
-        "Ready": phase == "Passed",
-        "Reconciling": phase in _UNDER_WAY,
-        "Stalled": phase in _BAD_ENDS,
+        "Ready": phase == "Passed" and not outdated,
+        "Reconciling": phase in _UNDER_WAY or outdated,
+        "Stalled": phase in _BAD_ENDS and not outdated,
     }
     conditions = build(wanted, (word, status.message), seen.status.conditions, (seen.now, seen.generation))
     return msgspec.structs.replace(status, conditions=conditions, observed_generation=seen.generation)

@@ -247,7 +247,7 @@ class Agent:
             self._leave(EXIT_OK, "told to terminate again")
             return
         text = f"runner {self.assignment.runner} was told to terminate"
-        self._tell("terminated", protocol.Abort("Terminated", text, "user"))
+        self._tell("terminated", protocol.Leaving(text))
         self._stop("Terminated", self.limits.stop_grace_ns)
         patience = self.limits.stop_grace_ns / SECOND + LINGER_SECONDS
         asyncio.get_running_loop().call_later(patience, self._leave, EXIT_OK, "told to terminate")

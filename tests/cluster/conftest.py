@@ -122,6 +122,12 @@ def squall(access: Access, images: None, tmp_path_factory: pytest.TempPathFactor
         yield squall
 
 
+@pytest.fixture(scope=_shared)
+def hasty(squall: Installation) -> Installation:
+    """The same in another namespace, with an operator that waits for little."""
+    return squall.beside("--schedule-deadline", "15", "--start-deadline", "30")
+
+
 @pytest.fixture
 def target(access: Access) -> Iterator[Target]:
     """A target on the node that knows when every request came."""

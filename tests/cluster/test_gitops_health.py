@@ -271,6 +271,21 @@ async def test_a_status_that_somebody_has_broken_never_looks_like_an_end(
         assert flux_status(body) in ("InProgress", "Unknown")
 
 
+@pytest.mark.parametrize("result", ["Passed", "Failed", "Aborted"])
+async def test_the_end_of_a_run_that_is_not_asked_for_any_more_is_no_end(
+    control_plane: ControlPlane, crds: Json, result: str
+) -> None:
+    """Else an edit under load shows, for a moment, the old run's verdict as that of the new generation."""
+    async with life(control_plane) as one:
+        await one.run()
+        await one.apply(spec={"shards": 1})
+        body = await one.look(hub=one.hub_ends(result, reason="Replaced"))
+        assert body["status"]["phase"] == result
+        assert body["status"]["observedGeneration"] == body["metadata"]["generation"] == 2
+        assert (argo_health(body)[0], flux_status(body), kstatus(body)) == PROGRESSING
+        assert (await one.look(hub=HubView(), pods=Pods()))["status"]["phase"] == "Launching"
+
+
 # -- schedules and policies -----------------------------------------------------------------------------------
 
 

@@ -322,6 +322,36 @@ class TestLoss:
         assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerLost")
         assert bench.summary().lost_runners == (0,)
 
+    def test_a_process_that_is_told_to_terminate_ends_the_run_as_a_person_does(self):
+        bench = Bench(2)
+        bench.begin()
+        bench.slots(1)
+        bench.say(0, protocol.Leaving("told to"))
+        bench.finish()
+        assert (bench.verdict.result, bench.verdict.cause) == ("Aborted", "user")
+
+    def test_a_pod_that_is_told_to_terminate_is_lost(self):
+        bench = Bench(2, spec={"in_pods": True})
+        bench.begin()
+        bench.slots(1)
+        bench.say(0, protocol.Leaving("told to"))
+        bench.finish()
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerTerminated")
+        assert bench.summary().lost_runners == (0,)
+
+    def test_without_a_pod_that_is_taken_away_the_run_may_go_on_and_its_successor_adds_to_it(self):
+        bench = Bench(2, spec={"in_pods": True}, safety={"onRunnerLoss": "continue"})
+        bench.begin()
+        bench.slots(2)
+        bench.say(0, protocol.Leaving("told to"))
+        bench.say(0, protocol.Finished(bench.now))
+        assert bench.heard(0, protocol.Goodbye), "nobody keeps it waiting"
+        bench.state.disconnected(0, bench.now)
+        bench.pass_time(2, alive=(1,))
+        assert bench.state.phase == "running"
+        bench.hello(0, "b")
+        assert bench.state.members[0].live
+
     def test_a_process_that_ended_is_lost_at_once(self):
         bench = Bench(2)
         bench.begin()

@@ -29,6 +29,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         start_deadline_seconds: By then every runner must be ready.
         reconnect_seconds: A runner whose connection has broken may come back for this long before it counts as lost. A
             process that is known to have ended is lost at once.
+        in_pods: Runners are pods. One that is told to terminate is then taken away by its cluster, and lost; on one machine it is a
+            person who tells it, and who wants the run to end.
         watermark_seconds: A slot is judged without the runners that have not delivered it this long after its end.
     """
 
@@ -41,6 +43,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     launched_unix: float = 0.0
     start_deadline_seconds: float = 60.0
     reconnect_seconds: float = 5.0
+    in_pods: bool = False
     watermark_seconds: float = 1.5
 
 

@@ -138,12 +138,18 @@ class Abort(Message, frozen=True, tag="abort"):
         reason: A CamelCase word.
         message: For people.
         cause: `scenario`: a step with `onError: abortRun`, data that ran out with `whenExhausted: fail`, or
-            a malformed row; `user`: the process was told to terminate; `deadline`: it has reached `safety.maxDuration` by its own clock.
+            a malformed row; `deadline`: it has reached `safety.maxDuration` by its own clock.
     """
 
     reason: str
     message: str
-    cause: Literal["scenario", "user", "deadline"] = "scenario"
+    cause: Literal["scenario", "deadline"] = "scenario"
+
+
+class Leaving(Message, frozen=True, tag="leaving"):
+    """The process was told to terminate: it sends no more load, delivers what it has measured, and ends."""
+
+    message: str
 
 
 class Finished(Message, frozen=True, tag="finished"):
@@ -247,6 +253,7 @@ FromRunner = (
     | Note
     | Probe
     | Abort
+    | Leaving
     | Finished
     | TeardownDone
 )

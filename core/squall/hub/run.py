@@ -124,10 +124,14 @@ class RunState(RunEnding):
                 self._probed(self.judge.probe(ok=ok, message=text), now_ns)
             case protocol.Abort(reason, text, cause):
                 self.stop(Stopping(cause=cause, reason=reason, message=text), now_ns)
+            case protocol.Leaving(text):
+                self._leaving(member, text, now_ns)
             case protocol.Finished(last_request_ns):
                 member.finished = True
                 if last_request_ns:
                     member.last_request_ns = member.clock.to_hub(last_request_ns)
+                if member.exited:
+                    self.send(member, protocol.Goodbye())  # it leaves, and nothing more is wanted of it
             case protocol.TeardownDone(error):
                 self.torn_down(member, error, now_ns)
             case protocol.Hello():
@@ -160,6 +164,12 @@ class RunState(RunEnding):
         elif self.phase != "finished" and member.live:
             self.lose(member, text, now_ns, reason)
         self._progress(now_ns)
+
+    def _leaving(self, member: Member, text: str, now_ns: int) -> None:
+        if self.spec.in_pods:
+            self.gone(member.index, "RunnerTerminated", text, now_ns)
+        else:
+            self.stop(Stopping(cause="user", reason="Terminated", message=text), now_ns)
 
     def tick(self, now_ns: int) -> None:
         """Time has passed."""

@@ -5,6 +5,7 @@ run. Each installation looks after namespaces of its own, so several test on one
 runner's own pod, or, where a test wants to count every request itself, from the node's own network to a target on its loopback address.
 """
 
+import copy
 import gzip
 import json
 import os
@@ -18,9 +19,9 @@ from typing import Any
 
 from support.cluster.access import Access
 from support.cluster.built import IMAGES
+from support.cluster.hosttarget import Target
 from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import committed_crds
-from support.cluster.hosttarget import Target
 from support.processes import Process, free_ports
 
 BIN = Path(__file__).resolve().parents[3] / ".venv" / "bin"
@@ -111,6 +112,13 @@ class Installation:
         self.operators.append(operator)
         return operator
 
+    def beside(self, *options: str) -> "Installation":
+        """Another namespace on the same hub, with an operator of its own."""
+        other = copy.copy(self)
+        other.namespace = self.make_namespace(f"squall-{secrets.token_hex(3)}")
+        other.start_operator(*options)
+        return other
+
     def kill_operators(self) -> None:
         """End them as a crash would."""
         for operator in self.operators:
@@ -134,9 +142,9 @@ class Installation:
             manifest = {**manifest, "metadata": metadata}
         return self.kube.apply(_path(manifest), manifest)
 
-    def path(self, name: str, namespace: str | None = None) -> str:
-        """The path of a LoadTest."""
-        return load_test(name, namespace or self.namespace)
+    def path(self, name: str = "", namespace: str | None = None) -> str:
+        """The path of a LoadTest, or of all of them."""
+        return load_test(name, namespace or self.namespace).rstrip("/")
 
     def core(self, plural: str, name: str = "", namespace: str | None = None) -> str:
         """The path of objects of Kubernetes' core, or of one of them."""
