@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from support.controlplane import ControlPlane
-from support.kubebin import binaries
+from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
 from support.kubectl import Kubectl
+from support.leftout import missing, skip_if_left_out
 from support.rights import DEPLOY, Right, allowed, every, rights, rules_of
 
-pytestmark = pytest.mark.control_plane
+pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(120, func_only=True)]
 
 OPERATOR = "system:serviceaccount:{}:squall-operator"
 READS = ("get", "list", "watch")
@@ -34,6 +35,16 @@ FORBIDDEN: list[Right] = [
     *every(("impersonate",), "users", "groups", "serviceaccounts"),
     *every(("*",), "*.*"),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def program() -> None:
+    """`kubectl` is there; building it the first time is part of setting up, and counts against no test's time limit."""
+    skip_if_left_out("control-plane")
+    try:
+        binaries(["kubectl"])
+    except KubeBinariesError as error:
+        missing("control-plane", str(error))
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +190,6 @@ def workloads(folder: str, place: Path) -> list[Json]:
 
 def overlay(place: Path, folder: str, *, components: tuple[str, ...] | list[str] = (), **parts: str) -> None:
     """A user's own kustomization."""
-    binaries(["kubectl"])
     written = {
         "resources": [os.path.relpath(DEPLOY / folder, place)],
         "components": [os.path.relpath(DEPLOY / "components" / each, place) for each in components],
