@@ -8,7 +8,7 @@ has nodes (`support.cluster`) has to be reachable from pods, so it listens on th
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +50,12 @@ class ControlPlane:
 
 
 @contextmanager
-def running_control_plane(address: str = LOOPBACK) -> Iterator[ControlPlane]:
+def running_control_plane(address: str = LOOPBACK, options: Sequence[str] = ()) -> Iterator[ControlPlane]:
     """Start etcd and kube-apiserver, wait until the server is ready, and stop both at the end.
 
     Args:
         address: Where pods and kubelets reach the server; the loopback address when there are none.
+        options: More options for the server.
 
     Raises:
         KubeBinariesError: The binaries are not there and cannot be built.
@@ -72,6 +73,7 @@ def running_control_plane(address: str = LOOPBACK) -> Iterator[ControlPlane]:
             command = [
                 *_apiserver_command(tools["kube-apiserver"], authority, accounts, etcd_port, api_port),
                 *_reachable_at(address, authority),
+                *options,
             ]
             apiserver = Process(command, log=folder / "kube-apiserver.log")
             try:
