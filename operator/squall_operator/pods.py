@@ -276,6 +276,8 @@ def _reason_of_end(pod: Object) -> str:
         return "BadManifest"
     if "deletionTimestamp" in pod["metadata"] and ended is None:
         return "PodDeleted"
+    if ended is not None and int(ended.get("exitCode", 0)) == 143:
+        return "RunnerTerminated"
     return "RunnerCrashed"
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 EXIT_OK: Final = 0
 EXIT_CRASH: Final = 1
+EXIT_TERMINATED: Final = 143
+"""Told to terminate by a signal before its load was over, as shells show it: whoever runs pods makes another one for such an end."""
 EXIT_LOST_CONTROL: Final = 70
 """The hub could not be reached for `safety.lostControl`, or the process that started this one is gone."""
 WATCH_SECONDS: Final = 0.1
@@ -244,13 +246,15 @@ class Agent:
     def terminate(self) -> None:
         """A signal asks the process to end: tell the hub, stop, and wait for its goodbye, but not for ever."""
         if self._facts.get("terminated"):
-            self._leave(EXIT_OK, "told to terminate again")
+            self._leave(self._code, "told to terminate again")
             return
+        if not self._finished:
+            self._code = EXIT_TERMINATED
         text = f"runner {self.assignment.runner} was told to terminate"
         self._tell("terminated", protocol.Leaving(text))
         self._stop("Terminated", self.limits.stop_grace_ns)
         patience = self.limits.stop_grace_ns / SECOND + LINGER_SECONDS
-        asyncio.get_running_loop().call_later(patience, self._leave, EXIT_OK, "told to terminate")
+        asyncio.get_running_loop().call_later(patience, self._leave, self._code, "told to terminate")
 
     def orphaned(self) -> None:
         """The process that started this one is gone, or needs it no longer and its goodbye is still on the way."""

@@ -26,7 +26,7 @@ import uvloop
 
 from squall.errors import ExitCode
 from squall.hub.protocol import Assignment
-from squall_runner.agent import EXIT_CRASH, EXIT_OK, Agent
+from squall_runner.agent import EXIT_CRASH, EXIT_OK, EXIT_TERMINATED, Agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +79,7 @@ def _run_pod(folder: Path) -> int:
     from squall_runner import pod  # noqa: PLC0415 - only pods need it
 
     # The first process of a container that says nothing about a signal never gets it. Until there is load, leaving is all it takes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     try:
         assignments = pod.read(folder, os.environ)
     except pod.PodError as error:

@@ -209,8 +209,7 @@ class _Supervisor:
 
     def _on_exit(self, runner: int, code: int) -> None:
         if code < 0:
-            # Told to end before it could listen: nothing was lost.
-            code = 0 if self._told and code == -signal.SIGTERM else 128 - code
+            code = 128 - code
         self._ended[runner] = code
         if code:
             print(f"squall-runner: runner {runner} ended with code {code}", file=sys.stderr)  # noqa: T201 - the pod's log

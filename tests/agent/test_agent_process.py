@@ -163,7 +163,7 @@ async def test_sigterm_to_a_runner_stops_the_run_as_a_user_does(bench):
     bench.agents[1].signal(signal.SIGTERM)
     verdict = await bench.verdict()
     assert (verdict.result, verdict.cause) == ("Aborted", "user")
-    assert [await agent.exit_code() for agent in bench.agents] == [0, 0]
+    assert [await agent.exit_code() for agent in bench.agents] == [0, 143]
 
 
 async def test_max_duration_ends_the_run(bench):

@@ -28,7 +28,8 @@ BIN = Path(__file__).resolve().parents[3] / ".venv" / "bin"
 RUN = "squall.dev/run"
 ENDED = ("Passed", "Failed", "Invalid", "Aborted", "Error", "Rejected")
 TARGET = """
-import http.server, sys
+import http.server, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
