@@ -139,3 +139,23 @@ def test_a_breach_of_long_ago_outlives_the_hubs_pod(ready: Installed) -> None:
     ready.kubectl("delete", "pod", HUB, "-n", team, "--wait=false")
     status = ready.wait_for("breach", team, *ENDED)
     assert status["phase"] == "Failed", status
+
+
+def test_load_ends_where_the_installation_is_removed(ready: Installed) -> None:
+    """Nobody tells the runners anything any more: they stop by themselves, and their namespace can go."""
+    team = ready.namespace
+    saturation = {"tolerated": "100%"}
+    safety = {"lostControl": "10s", "saturation": saturation}
+    ready.start("orphan", team, scenarios=[scenario("5m")], safety=safety)
+    run = ready.wait_for("orphan", team, "Running")["run"]["id"]
+    ready.remove()
+    pods = f"/api/v1/namespaces/{team}/pods?labelSelector=squall.dev/run%3D{run}"
+
+    def ended() -> bool:
+        items = ready.kube.get(pods)["items"]
+        return [pod["status"]["phase"] for pod in items] == ["Failed", "Failed"]
+
+    until(ended, 60, lambda: str(ready.kube.get(pods)))
+    assert ready.status("orphan", team)["phase"] == "Running", "nobody is there to say otherwise"
+    ready.kubectl("delete", "namespace", team, "--wait=false")
+    ready.gone(f"/api/v1/namespaces/{team}")
