@@ -16,6 +16,7 @@ import pytest
 from support.cluster.built import IMAGES
 from support.cluster.hosttarget import Target
 from support.cluster.operated import ENDED, Installation, manifest, scenario, until
+from support.cluster.podprocesses import runner_pids
 from support.kubeclient import Json
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
@@ -51,18 +52,6 @@ def python_steps(code: str) -> Json:
         "files": [{"name": STEPS_FILE, "inline": code}],
         "scenarios": [{**scenario("5m"), "steps": steps}],
     }
-
-
-def runner_pids(pod: Json) -> list[int]:
-    """The processes of a pod that run `squall-runner`, as this machine sees them."""
-    uid = pod["metadata"]["uid"]
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            words = (folder / "cmdline").read_bytes()
-            if b"squall-runner" in words and uid in (folder / "cgroup").read_text().replace("_", "-"):
-                found.append(int(folder.name))
-    return found
 
 
 # -- before the load ------------------------------------------------------------------------------------------

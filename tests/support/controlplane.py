@@ -48,6 +48,11 @@ class ControlPlane:
     etcd: Process
     apiserver: Process
 
+    def restart_apiserver(self) -> None:
+        """Start the API server again after its end, and wait until it is ready."""
+        self.apiserver.start_again()
+        self.apiserver.wait_until(lambda: _ready(self.client), timeout=READY_SECONDS)
+
 
 @contextmanager
 def running_control_plane(address: str = LOOPBACK, options: Sequence[str] = ()) -> Iterator[ControlPlane]:

@@ -41,18 +41,28 @@ class Process:
     ) -> None:
         self.name = Path(command[0]).name
         self.log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
+        self._command, self._cwd, self._environment = command, cwd, environment
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        with self.log.open("ab") as output:
+            process = subprocess.Popen(
+                self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=cwd,
-                env=environment,
+                cwd=self._cwd,
+                env=self._environment,
                 process_group=0,
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - a prepared C call, nothing that could hold a lock
             )
         atexit.register(self.stop)
+        return process
+
+    def start_again(self) -> None:
+        """Start the same program once more, after its end."""
+        self.stop()
+        self._process = self._start()
 
     @property
     def pid(self) -> int:
