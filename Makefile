@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-cluster lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak clean
+.PHONY: help setup demo test test-cluster lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,8 +34,12 @@ demo: setup ## Start the bundled target and run a real load test against it
 test: setup lint ## Run all quality gates and all tests but the cluster's long matrix
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not matrix"
 
-test-cluster: setup ## Run the long matrix of what can happen on a cluster (as root, on Debian)
-	@$(BIN)/python -m pytest -m matrix
+# Only a cluster that is named on make's own command line is used: KUBECONFIG in the environment may well be production.
+ifeq ($(origin KUBECONFIG),command line)
+test-cluster: export SQUALL_TEST_KUBECONFIG := $(KUBECONFIG)
+endif
+test-cluster: setup ## Run the long matrix of what can happen on a cluster (as root on Debian, or KUBECONFIG=...)
+	@$(BIN)/python tests/cluster/matrix.py
 
 lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/ruff format --check --quiet .
@@ -70,6 +74,9 @@ bench-capacity: setup ## Measure how exactly a search finds a known limit; write
 
 bench-soak: setup ## Watch memory for ten minutes at full rate; writes build/bench/soak.json
 	@$(BIN)/python bench/soak.py
+
+bench-operator: setup ## Measure operator and hub on real and fake nodes (as root, on Debian); writes build/bench/operator.json
+	@$(BIN)/python bench/operator_bench.py $(addprefix --only ,$(ONLY))
 
 clean: ## Remove what was built here; the cache of built tools stays
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -102,7 +102,7 @@ def look(
     troubles = [trouble for trouble in found if trouble is not None]
     if len(latest) < _wanted(job):
         troubles += _not_made(job, told)
-    ends = {index: lost for index, pod in latest.items() if (lost := _lost(pod)) is not None}
+    ends = {index: end for index, pod in latest.items() if (end := _lost(pod)) is not None}
     gone = Lost("PodDeleted", "its pod was deleted")
     ends |= {index: gone for index in _failed_indexes(job) if index not in latest}
     lost = {index * processes + process: end for index, end in ends.items() for process in range(processes)}

@@ -116,6 +116,12 @@ class Reconciler:
         for place in self._gone:
             self.queue.add(place)
 
+    def _look_at_waiting(self) -> None:
+        """Have those looked at that wait for others to end."""
+        for each in self._seen.all(cache.LOAD_TESTS):
+            if (each.get("status") or {}).get("phase") in _WAITING:
+                self.queue.add(cache.place_of(each))
+
     def _lost_sight(self, place: Place, body: Object) -> None:
         """A LoadTest is gone; its run, if it has one, has to be ended."""
         now = self._clock()
@@ -124,6 +130,7 @@ class Reconciler:
         run = read(body.get("status")).run
         if run is not None and run.phase != "Finished":
             self._gone[place] = (body, now)
+            self._look_at_waiting()
 
     def heard(self, run: str) -> None:
         """A hub has said something new of a run."""
@@ -168,7 +175,10 @@ class Reconciler:
         decision = decide(seen, self._settings.deadlines)
         written = next((each.status for each in decision.actions if isinstance(each, WriteStatus)), None)
         if _is_active(status) or written is None:
-            return await self._act(place, body, checked, decision)
+            again = await self._act(place, body, checked, decision)
+            if written is not None and not _is_active(written):
+                self._look_at_waiting()
+            return again
         self._decided[place] = written
         try:
             return await self._act(place, body, checked, decision)
@@ -284,6 +294,6 @@ def _is_active(status: Status) -> bool:
     return status.run is not None and status.run.phase != "Finished"
 
 
-def _age(body: Object) -> tuple[str, str]:
-    """What puts LoadTests in order: the older first."""
-    return str(body["metadata"].get("creationTimestamp", "")), str(body["metadata"]["uid"])
+def _age(body: Object) -> tuple[str, Place]:
+    """What puts LoadTests in order: the older first, and by name what came within the same second."""
+    return str(body["metadata"].get("creationTimestamp", "")), cache.place_of(body)

@@ -155,7 +155,9 @@ async def test_who_does_not_lead_forgets_what_was_deleted_long_ago() -> None:
     assert world.reconciler._gone == {}
 
 
-async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_waits_for_the_others_write() -> None:
+async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_waits_for_the_others_write() -> (
+    None
+):
     world = World()
     world.reconciler._hubs._known["http://hub:1"] = {}
     limit = {"metadata": {"name": "one", "resourceVersion": "1"}, "spec": {"maxConcurrentRuns": 1}}
@@ -173,3 +175,15 @@ async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_wai
     assert [each.queue_position for each in written] == [None, 1, 2]
     world.server.answers.set()
     await asyncio.gather(*looks)
+
+
+async def test_the_end_of_a_run_has_those_looked_at_that_wait_for_it() -> None:
+    world = World()
+    waiting = load_test(uid="u2")
+    waiting = {**waiting, "metadata": {**waiting["metadata"], "name": "next"}, "status": {"phase": "Queued"}}
+    world.reconciler.saw(cache.LOAD_TESTS, waiting, gone=False)
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(phase="Launching"), gone=False)
+    while world.reconciler.queue.waiting:
+        await world.reconciler.queue._next()
+    await world.reconciler.look(PLACE)  # its key is another one: the run is replaced, so it ends
+    assert await world.reconciler.queue._next() == ("default", "next")
