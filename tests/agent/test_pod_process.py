@@ -192,7 +192,9 @@ async def test_a_pod_that_is_told_to_end_tells_its_processes(tmp_path, hub, targ
         made.running[0].send_signal(signal.SIGTERM)
         verdict = (await summary(hub))["verdict"]
         assert (verdict["result"], verdict["cause"]) == ("Aborted", "user")
-        assert await made.codes() == [143, 0], "a Job makes another pod for one that ends like this, where it may"
+        assert await made.codes() == [143, 0], (
+            "a Job makes another pod for one that ends like this, where it may"
+        )
 
 
 async def test_a_process_that_is_killed_gives_its_pod_an_exit_code(tmp_path, hub, target):

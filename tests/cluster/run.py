@@ -19,7 +19,9 @@ from support.processes import ProcessError
 
 def main() -> int:
     """Run the cluster until somebody ends it."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both, since whatever a script starts in the background ignores the latter.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         try:
             prepare_cluster()
