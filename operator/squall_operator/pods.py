@@ -49,14 +49,17 @@ _MOUNTING_SECONDS: Final = 60.0
 _NO_PODS_SECONDS: Final = 20.0
 _SETTLED_SECONDS: Final = 5.0
 """Pods are made and begun within this; only what takes longer needs an explanation."""
+_KILLED_FOR_MEMORY: Final = Lost("OOMKilled", "was killed for using more memory than its limit (OOMKilled)")
+_TERMINATED: Final = 143
 _EXITS: Final = {
-    0: "ended before it was told to",
-    1: "crashed (exit code 1)",
-    70: "had lost its hub for safety.lostControl and stopped its load (exit code 70)",
-    104: "could not use what it was given (exit code 104)",
-    137: "was killed (SIGKILL)",
-    143: "was terminated (SIGTERM)",
+    0: Lost("RunnerCrashed", "ended before it was told to"),
+    1: Lost("RunnerCrashed", "crashed (exit code 1)"),
+    70: Lost("LostControl", "had lost its hub for safety.lostControl and stopped its load (exit code 70)"),
+    104: Lost("BadManifest", "could not use what it was given (exit code 104)"),
+    137: Lost("RunnerCrashed", "was killed (SIGKILL)"),
+    _TERMINATED: Lost("RunnerTerminated", "was told to terminate (SIGTERM)"),
 }
+"""What a runner's exit code tells."""
 _REFUSED: Final = (
     ("exceeded quota", "QuotaExceeded"),
     ("serviceaccount", "ServiceAccountMissing"),
@@ -224,61 +227,41 @@ def _terminated(pod: Object) -> Object | None:
 
 def _lost(pod: Object) -> Lost | None:
     """What became of a pod that is lost; None while it is well, and when it has succeeded."""
-    text = _ended_badly(pod)
-    return Lost(_reason_of_end(pod), f"{_name(pod)} {text}") if text else None
-
-
-def _ended_badly(pod: Object) -> str:
-    """What became of a pod that is lost, as a part of a sentence; empty while it is well, and when it has succeeded."""
     if _phase(pod) == "Succeeded":
-        return ""
-    told = _disrupted(pod) or _exited(pod)
-    if not told and "deletionTimestamp" in pod["metadata"]:
-        return "is being deleted"
-    return told
+        return None
+    end = _disrupted(pod) or _exited(pod)
+    if end is None and "deletionTimestamp" in pod["metadata"]:
+        end = Lost("PodDeleted", "is being deleted")
+    return None if end is None else Lost(end.reason, f"{_name(pod)} {end.message}")
 
 
-def _disrupted(pod: Object) -> str:
+def _disrupted(pod: Object) -> Lost | None:
     """What took a pod away from outside, if anything did."""
-    status = pod.get("status", {})
-    condition = _condition(pod, "DisruptionTarget")
+    status, condition = pod.get("status", {}), _condition(pod, "DisruptionTarget")
     if condition is not None and condition.get("status") == "True":
-        return f"was disrupted ({condition.get('reason')}): {condition.get('message', '')}".rstrip(": ")
-    if status.get("reason") in ("Evicted", "NodeLost", "Shutdown", "Terminated"):
-        return f"was lost ({status['reason']}): {status.get('message', '')}".rstrip(": ")
-    return ""
+        text = f"was disrupted ({condition.get('reason')}): {condition.get('message', '')}"
+    elif status.get("reason") in ("Evicted", "NodeLost", "Shutdown", "Terminated"):
+        text = f"was lost ({status['reason']}): {status.get('message', '')}"
+    else:
+        return None
+    return Lost("PodDisrupted", text.rstrip(": "))
 
 
-def _exited(pod: Object) -> str:
+def _exited(pod: Object) -> Lost | None:
     """How the runner of a pod has ended, if it has ended badly."""
     ended, status = _terminated(pod), pod.get("status", {})
     if ended is not None and ended.get("reason") == "OOMKilled":
-        return "was killed for using more memory than its limit (OOMKilled)"
-    if ended is not None and (int(ended.get("exitCode", 0)) or _phase(pod) == "Failed"):
-        code = int(ended.get("exitCode", 0))
-        return _EXITS.get(code, f"ended with exit code {code}")
+        return _KILLED_FOR_MEMORY
+    code = int(ended.get("exitCode", 0)) if ended is not None else 0
+    if code == _TERMINATED and "deletionTimestamp" in pod["metadata"]:
+        return Lost("PodDeleted", "was deleted")
+    if ended is not None and (code or _phase(pod) == "Failed"):
+        return _EXITS.get(code, Lost("RunnerCrashed", f"ended with exit code {code}"))
     if _phase(pod) == "Failed":
         reason = status.get("reason") or "no reason given"
-        return f"has failed ({reason}): {status.get('message', '')}".rstrip(": ")
-    return ""
-
-
-def _reason_of_end(pod: Object) -> str:
-    ended = _terminated(pod)
-    if ended is not None and ended.get("reason") == "OOMKilled":
-        return "OOMKilled"
-    if _condition(pod, "DisruptionTarget") is not None:
-        return "PodDisrupted"
-    reason = pod.get("status", {}).get("reason")
-    if reason in ("Evicted", "NodeLost"):
-        return "PodDisrupted"
-    if ended is not None and int(ended.get("exitCode", 0)) == 104:
-        return "BadManifest"
-    if "deletionTimestamp" in pod["metadata"] and ended is None:
-        return "PodDeleted"
-    if ended is not None and int(ended.get("exitCode", 0)) == 143:
-        return "RunnerTerminated"
-    return "RunnerCrashed"
+        text = f"has failed ({reason}): {status.get('message', '')}".rstrip(": ")
+        return Lost("RunnerCrashed", text)
+    return None
 
 
 def _not_made(job: Object, notices: Iterable[Object]) -> list[Trouble]:

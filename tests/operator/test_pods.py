@@ -67,7 +67,7 @@ def test_pods_that_run_are_no_trouble() -> None:
         (condition("PodScheduled", "False", message="0/1 nodes"), "Unschedulable", "0/1 nodes", 120),
         (ended(137, "OOMKilled"), "OOMKilled", "more memory than its limit", 0),
         (ended(1), "RunnerCrashed", "crashed", 0),
-        (ended(143), "RunnerTerminated", "terminated", 0),
+        (ended(143), "RunnerTerminated", "told to terminate", 0),
         (ended(104), "BadManifest", "could not use what it was given", 0),
         (
             {"phase": "Failed", "reason": "Evicted", "message": "node was low"},
