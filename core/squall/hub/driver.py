@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from squall.errors import SquallError
 from squall.hub import outcome, protocol
 from squall.hub.journal import NAME as JOURNAL_NAME
 from squall.hub.journal import Journal
@@ -34,8 +35,10 @@ from squall.spec.loadtest import LoadTest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from squall.export.model import RemoteWrite
     from squall.hub.connection import Connection
     from squall.hub.model import Action, Cause, RunSpec
+    from squall.hub.pushing import Pushing
     from squall.report.model import LiveState
 
 LogLine = Callable[[str, str, str, dict[str, Any]], None]
@@ -52,6 +55,7 @@ class Run:
         clock: Unix time in nanoseconds.
         folder: Where the journal goes, so that another process can take the run up; None for nowhere.
         log: Called with what belongs to the log.
+        remote_write: Where metrics are pushed, and how; None for nowhere.
 
     Raises:
         SquallError: The manifest cannot be run.
@@ -65,6 +69,7 @@ class Run:
         clock: Callable[[], int],
         folder: Path | None = None,
         log: LogLine | None = None,
+        remote_write: RemoteWrite | None = None,
     ) -> None:
         self.spec = spec
         model = LoadTest.model_validate(spec.manifest)
@@ -88,6 +93,8 @@ class Run:
         self._series = SeriesFile(results / SERIES_NAME) if results else None
         self._connections: dict[int, Connection] = {}
         self._prometheus = Prometheus(spec.prometheus_url) if spec.prometheus_url else None
+        self._pushing = self._make_pushing(remote_write, model)
+        self._concluded = False
         self._silent: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
@@ -214,6 +221,8 @@ class Run:
             if record["kind"] == "end":
                 self.outcome = msgspec.convert(record["outcome"], outcome.Outcome)
                 self.state.ended_ns = int(record["at"])
+            if record["kind"] == "pushed" and self._pushing is not None:
+                self._pushing.restore(int(record["slot"]))
             if record["kind"] == "series" and self._series is not None:
                 self._series = SeriesFile(self._series.path, int(record["slot"]))
 
@@ -229,6 +238,8 @@ class Run:
             self._act()
             return
         self._tasks = [asyncio.create_task(self._tick())]
+        if self._pushing is not None:
+            self._pushing.start()
         if self.state.judge.queries and self._prometheus is None:
             text = "thresholds on queries cannot be judged: no Prometheus is known (`squall run --prometheus-url`)"
             self.state.note("warning", "NoPrometheus", text, self._clock())
@@ -248,6 +259,8 @@ class Run:
                 await self._alone.wait()
         if self._prometheus is not None:
             await self._prometheus.close()
+        if self._pushing is not None:
+            await self._pushing.close()
         self.let_go()
 
     def let_go(self) -> None:
@@ -258,7 +271,7 @@ class Run:
             self._journal.close()
 
     async def _tick(self) -> None:
-        while not self.is_finished:
+        while not self.is_finished and not self._concluded:
             self._wake.clear()
             self._planned_ns = self.state.due_ns
             pause = (self._planned_ns - self._clock()) / SECOND
@@ -312,6 +325,8 @@ class Run:
             return
         if self.state.phase == "finished" and self.outcome is None:
             self._conclude()
+            if self.outcome is None:
+                return  # the rest is being pushed; until it is, the run is not shown as finished
         shown = (
             self.state.phase,
             tuple(member.phase() for member in self.state.members),
@@ -319,11 +334,15 @@ class Run:
         )
         if judged or shown != self._shown:
             self._shown = shown
-            self.live = live_state(self.state, self.plan, self.name, self._clock())
-            self._news.set()
-            self._news = asyncio.Event()
+            self._show()
         if self.state.due_ns < self._planned_ns or self.is_finished:
             self._wake.set()
+
+    def _show(self) -> None:
+        """Tell those who watch."""
+        self.live = live_state(self.state, self.plan, self.name, self._clock())
+        self._news.set()
+        self._news = asyncio.Event()
 
     def _do(self, action: Action) -> None:
         match action:
@@ -337,6 +356,8 @@ class Run:
                     self._log(self.spec.run, level, event, fields)
             case Judged(slot):
                 self._keep_series(slot)
+                if self._pushing is not None and self._pushing.judged(slot):
+                    self._keep("pushed", {"slot": slot}, durable=False)
 
     def _keep(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
         if self._journal is None:
@@ -366,15 +387,56 @@ class Run:
             self._keep("series", {"slot": series.written}, durable=False)
 
     def _conclude(self) -> None:
+        if self._concluded:
+            return
+        self._concluded = True
+        self._wake.set()
         if self._series is not None:
             self._series.flush()
             if self._series.problem:
                 self.state.note("warning", "SeriesLost", self._series.problem, self._clock())
-        self.outcome = outcome.conclude(self.spec, self.state, self.plan, self.catalogue, self.name)
-        self._keep(
-            "end", {"at": self.state.ended_ns, "outcome": msgspec.to_builtins(self.outcome)}, durable=True
-        )
-        self._done.set()
+        ended = outcome.conclude(self.spec, self.state, self.plan, self.catalogue, self.name)
+        self._keep_end(ended)
+        if self._pushing is None:
+            self.outcome = ended
+            self._done.set()
+        else:
+            self._tasks.append(asyncio.create_task(self._push_the_rest(self._pushing, ended)))
+
+    def _keep_end(self, ended: outcome.Outcome) -> None:
+        fields = {"at": self.state.ended_ns, "outcome": msgspec.to_builtins(ended)}
+        self._keep("end", fields, durable=True)
+
+    # -- pushing metrics --------------------------------------------------------------------------------------
+
+    def _make_pushing(self, settings: RemoteWrite | None, test: LoadTest) -> Pushing | None:
+        if settings is None:
+            return None
+        from squall.hub.pushing import Pushing  # noqa: PLC0415 - what it needs is loaded by those who push
+
+        def say(level: str, event: str, text: str) -> None:
+            self.state.note(level, event, text, self._clock())
+            self._act()
+
+        try:
+            return Pushing(settings, test, self.plan, self.catalogue, self.state, clock=self._clock, say=say)
+        except SquallError as error:
+            text = f"no metrics are pushed: {error.message}"
+            self.state.note("warning", "RemoteWriteImpossible", text, self._clock())
+            return None
+
+    async def _push_the_rest(self, pushing: Pushing, ended: outcome.Outcome) -> None:
+        """Push how the run ended, then let everybody know that it has."""
+        try:
+            summary = await pushing.finish(ended.summary)
+            if summary is not ended.summary:
+                ended = msgspec.structs.replace(ended, summary=summary)
+                self._keep_end(ended)
+        finally:
+            self.outcome = ended
+            self._done.set()
+            self._show()
+            self._act()
 
     async def _ask_prometheus(self, prometheus: Prometheus) -> None:
         """Ask all queries at the end of every slot; answers count for the slots judged after."""

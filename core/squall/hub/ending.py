@@ -29,8 +29,6 @@ LAST_WORD_NS: Final = SECOND
 class RunEnding(RunBase):
     """The end of a run."""
 
-    _killed = False
-    """Somebody has asked for the end at once: no teardown, no patience."""
     _refused = 0
     """How often a runner has sent what makes no sense."""
 
@@ -70,7 +68,7 @@ class RunEnding(RunBase):
         """
         if self.phase == "finished":
             return
-        again, self._killed = self._killed, True
+        again, self.killed = self.killed, True
         if self.stopping is None:
             self._decide_stop(Stopping(cause="user", reason="Killed", message="stopped at once"), now_ns)
         assert self.stopping is not None, "decided above"
@@ -118,7 +116,7 @@ class RunEnding(RunBase):
             case "running":
                 text = f"the run has reached safety.maxDuration, {self.manifest.safety.max_duration}"
                 self.stop(Stopping(cause="deadline", reason="Deadline", message=text), now_ns)
-            case "stopping" if self._killed:
+            case "stopping" if self.killed:
                 self._judge_rest()
                 self._finish(now_ns)
             case "stopping":
@@ -160,7 +158,7 @@ class RunEnding(RunBase):
     def _end_load(self, now_ns: int) -> None:
         """There is no load any more, and will be none: tear down if there is something to tear down."""
         begun = self.start_ns is not None or self.setup_runner is not None
-        if not begun or self.manifest.teardown is None or self._killed:
+        if not begun or self.manifest.teardown is None or self.killed:
             self._finish(now_ns)
             return
         present = [member for member in self.members.connected() if not member.exited]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from squall.export.model import RemoteWrite
     from squall.hub.certificates import Certificates
     from squall.hub.driver import LogLine
 
@@ -59,6 +60,7 @@ class Hub:
         folder: Where runs are kept, to be taken up by another process; None when that is not wanted.
         log: Called with run, level, event and fields of everything that belongs to a run's log.
         clock: Unix time in nanoseconds.
+        remote_write: Where the metrics of all runs are pushed, and how; None for nowhere.
     """
 
     def __init__(
@@ -68,12 +70,14 @@ class Hub:
         folder: Path | None = None,
         log: LogLine | None = None,
         clock: Callable[[], int] | None = None,
+        remote_write: RemoteWrite | None = None,
     ) -> None:
         self.key = key
         self.runs: dict[str, Run] = {}
         self._folder = folder
         self._log = log
         self._clock = clock or HubClock()
+        self._remote_write = remote_write
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int, certificates: Certificates | None = None) -> str:
@@ -123,10 +127,19 @@ class Hub:
             if known.spec.manifest != spec.manifest or known.spec.runners != spec.runners:
                 raise UsageError(f"run {spec.run!r} exists, and is another")
             return known
-        run = Run(spec, clock=self._clock, folder=self._kept(spec), log=self._log)
+        run = self._run(spec)
         self.runs[spec.run] = run
         run.open()
         return run
+
+    def _run(self, spec: RunSpec) -> Run:
+        return Run(
+            spec,
+            clock=self._clock,
+            folder=self._kept(spec),
+            log=self._log,
+            remote_write=self._remote_write,
+        )
 
     def _kept(self, spec: RunSpec) -> Path | None:
         return self._folder / spec.run if self._folder is not None else None
@@ -160,7 +173,7 @@ class Hub:
                 spec = _spec_of(records)
                 if spec is None or spec.run in self.runs:
                     continue
-                run = Run(spec, clock=self._clock, folder=self._kept(spec), log=self._log)
+                run = self._run(spec)
                 run.restore(records)
             except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, SquallError) as error:
                 if self._log is not None:

@@ -200,6 +200,11 @@ class Judge:
 
     # -- how it stands ----------------------------------------------------------------------------------------
 
+    @property
+    def saturated(self) -> bool:
+        """Whether the generator was saturated in the last slot."""
+        return bool(self._saturated) and self._saturated[-1]
+
     def thresholds(self) -> tuple[ThresholdState, ...]:
         """The thresholds as last evaluated."""
         return tuple(threshold_state(watch.threshold, watch.last) for watch in self._watches)

@@ -71,6 +71,8 @@ class RunBase:
         self.teardown_runner: int | None = None
         self.lost: list[int] = []
         """Runners that were lost at any time, in that order."""
+        self.killed = False
+        """Somebody has asked for the end at once: no teardown, no patience."""
         self.recovered_ns: int | None = None
         """When this hub process took the run up from another; None once judging has caught up, or never."""
         self.deadline_ns = now_ns + round(spec.start_deadline_seconds * SECOND)

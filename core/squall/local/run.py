@@ -22,11 +22,13 @@ from squall.local.interrupts import Interrupts
 from squall.local.log import RunLog
 from squall.local.packing import pack
 from squall.report.folder import LOG, ResultsFolder
+from squall.spec.loadtest import LoadTest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from squall.export.model import RemoteWrite
     from squall.hub.driver import Run
     from squall.local.launcher import Launcher
     from squall.report.live import View
@@ -116,7 +118,8 @@ class _Launched:
 async def _carry_out(
     request: LocalRun, launched: _Launched, *, log: RunLog, view: View, interrupts: Interrupts
 ) -> Summary:
-    hub = Hub(secrets.token_bytes(32), log=log)
+    places = _laid_out(request.files, launched.folder)
+    hub = Hub(secrets.token_bytes(32), log=log, remote_write=_remote_write(request, places))
     runners = pack(request.shards, request.processes)
     try:
         url = await hub.start(HOST, 0)
@@ -139,7 +142,7 @@ async def _carry_out(
             manifest=request.manifest,
             variables=dict(request.variables),
             secrets=dict(request.secrets),
-            files=_laid_out(request.files, launched.folder),
+            files=places,
             exit_with_parent=True,
         )
         assignments = [
@@ -153,6 +156,25 @@ async def _carry_out(
         await hub.close()
     assert run.outcome is not None
     return run.outcome.summary
+
+
+def _remote_write(request: LocalRun, places: Mapping[str, str]) -> RemoteWrite | None:
+    """Where the hub pushes metrics, if the manifest says so.
+
+    Raises:
+        UsageError: Files for TLS cannot be used.
+    """
+    if "outputs" not in request.manifest["spec"]:
+        return None
+    from squall.export.manifest import settings_of  # noqa: PLC0415 - what it needs is loaded by those who push
+    from squall.export.sending import tls_context  # noqa: PLC0415
+
+    outputs = LoadTest.model_validate(request.manifest).spec.outputs
+    if outputs is None or outputs.prometheus is None:
+        return None
+    settings = settings_of(outputs.prometheus, secrets=request.secrets, files=places)
+    tls_context(settings.receiver)  # what is wrong with it should be known before there is load
+    return settings
 
 
 def _laid_out(files: Mapping[str, LocalFile], folder: ResultsFolder) -> dict[str, str]:

@@ -265,22 +265,29 @@ _SUFFIX: Final[Mapping[Unit, str]] = MappingProxyType(
 )
 
 
+_RATES: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({"checks": ("checks_passed", "checks")})
+"""Rates whose own name says what is counted, and not what a hit is: the names of the hits, and of all."""
+
+
 def prometheus_name(metric: Metric) -> str:
     """The name in Prometheus: prefix `squall_`, the unit as suffix, `_total` for counters.
 
     `vus_max` becomes `squall_vus_max`, `http_req_duration` `squall_http_req_duration_seconds`, `data_sent`
     `squall_data_sent_bytes_total`. A rate is two counters in Prometheus, so that it can be added and taken over any
-    time: this is the name of the one that counts the hits, and `prometheus_rate_total` that of all.
+    time: this is the name of the one that counts what the rate is named after (`squall_http_req_failed_total`,
+    `squall_checks_passed_total`), and `prometheus_rate_total` that of all.
     """
+    if metric.kind is Kind.RATE:
+        hits, _ = _RATES.get(metric.name, (metric.name, ""))
+        return f"squall_{hits}_total"
     base = f"squall_{metric.name}"
     suffix = _SUFFIX[metric.unit]
     if suffix and not base.endswith(suffix):
         base += suffix
-    if metric.kind is Kind.RATE:
-        return f"{base}_hits_total"
     return f"{base}_total" if metric.kind is Kind.COUNTER else base
 
 
 def prometheus_rate_total(metric: Metric) -> str:
-    """The Prometheus counter of all values of a rate (see `prometheus_name`)."""
-    return f"squall_{metric.name}_samples_total"
+    """The Prometheus counter of all values of a rate: `squall_http_req_failed_samples_total`, `squall_checks_total`."""
+    _, every = _RATES.get(metric.name, ("", f"{metric.name}_samples"))
+    return f"squall_{every}_total"

@@ -288,6 +288,23 @@ class SlotStore:
             if part is not None:
                 yield series.key, part
 
+    def standing(self, slot: int) -> Iterator[tuple[SeriesKey, Aggregate]]:
+        """How every series stands at the end of a slot that is still kept.
+
+        What was counted until then, without what faster runners have delivered already; of gauges what they were in this very
+        slot, and nothing of those that were not in it. Whoever asks may change what is given.
+        """
+        values = self._slots.get(slot, {})
+        for series in self._series.values():
+            if series.metric.kind is Kind.GAUGE:
+                gauge = values.get(series)
+                if isinstance(gauge, Gauge):
+                    yield series.key, gauge.copy()
+                continue
+            part = self._of_series(series, -1, slot)
+            if part is not None:
+                yield series.key, part
+
     def _of_series(self, series: _Series, after: int, last: int) -> Aggregate | None:
         """One series' aggregate after one slot and until another; the caller may change it."""
         if series.metric.kind is Kind.GAUGE:

@@ -16,6 +16,7 @@ from squall.spec.hostchecks import check_hosts
 from squall.spec.httpchecks import check_http
 from squall.spec.loadtest import LoadTest
 from squall.spec.modelcheck import check_model
+from squall.spec.outputchecks import check_outputs
 from squall.spec.overrides import apply_overrides
 from squall.spec.prune import prune_thresholds
 from squall.spec.resources import metadata_problems
@@ -90,6 +91,7 @@ def make_effective(root: Node, directory: Path, options: Options) -> Effective:
     check_http(checks)
     check_steps(checks)
     check_hosts(checks)
+    check_outputs(checks)
     warnings += checks.warnings
     told = {(problem.path, problem.line) for problem in unresolved}
     problems += [problem for problem in checks.problems if (problem.path, problem.line) not in told]

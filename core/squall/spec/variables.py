@@ -160,7 +160,7 @@ class _Resolver:
                 self.problems.append(problem_at(self.root, path, message, hint))
             elif name in secret and not secrets_allowed(path):
                 message = f'the secret variable "{name}" cannot be used here'
-                hint = "secrets may stand only inside requests and in the arguments of python steps"
+                hint = "secrets may stand only inside requests, in the arguments of python steps and in outputs.prometheus.auth"
                 self.problems.append(problem_at(self.root, path, message, hint))
         if not request and not _FREE_TEXT.intersection(path) and _TEMPLATE.search(_REFERENCE.sub("", text)):
             message = "only ${var.name} can stand here; nothing else is known before the run"
@@ -188,16 +188,27 @@ def evaluated_later(path: Path) -> bool:
 
 
 def secrets_allowed(path: Path) -> bool:
-    """Whether a secret may stand at this path: inside a request, or in a python step's arguments."""
+    """Whether a secret may stand at this path: inside a request, in a python step's arguments, or to push metrics with."""
     if path[1:2] == ("http",):
         below = path[3:4] if path[2:3] == ("proxy",) else path[2:3]
         return below in (("url",), ("auth",), ("baseUrl",), ("baseUrls",), ("headers",))
     if path[1:3] == ("safety", "connectivity"):
         return path[-1] == "url"
+    if path[1:4] == ("outputs", "prometheus", "auth"):
+        return True
     if not evaluated_later(path):
         return False
     pairs = list(pairwise(path))
     return any(a == "http" and b in _REQUEST_KEYS for a, b in pairs) or ("python", "args") in pairs
+
+
+def with_secrets(text: str, secrets: Mapping[str, str]) -> str:
+    """A text outside of steps in which only references to secrets are left, with their values.
+
+    Raises:
+        KeyError: One has no value here.
+    """
+    return _REFERENCE.sub(lambda match: secrets[match[1]], text).replace("$${", "${")
 
 
 def resolve(

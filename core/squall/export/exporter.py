@@ -1,0 +1,250 @@
+"""Pushes one run: takes how it stands, second by second, and sees that it is sent without anybody waiting for that.
+
+Making requests takes the time of the loop that judges a run, or sends its load. So it is done in pieces between which others have their
+turn, and never takes more than a twentieth of one core: where there are so many series that it would, some seconds are left out. What
+is left out loses nothing but resolution, since values are cumulative; the last ones of a run are always sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from squall.export import run as about
+from squall.export.buffer import Buffer
+from squall.export.exposition import STALE_AFTER_MS, Exposition, Point, Standing
+from squall.export.names import PREFIX
+from squall.export.sending import Counts, Sender
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from squall.export.model import RemoteWrite
+    from squall.export.names import Labels
+    from squall.export.wire import Body
+    from squall.metrics.names import Catalogue
+    from squall.metrics.series import Aggregate, SeriesKey
+
+FLUSH_SECONDS: Final = 5.0
+"""How long the end of a run may wait for the receiver."""
+SHARE: Final = 0.05
+"""Of one core, for making requests."""
+MILLI: Final = 1_000_000
+"""Nanoseconds."""
+
+
+class Exporter:
+    """Pushes the series of one run, of the whole fleet or of one runner.
+
+    Args:
+        settings: Where to, and how series look.
+        catalogue: The run's metrics.
+        labels: Of every series.
+        clock: Unix time in nanoseconds.
+        say: Told of what people should know: level, event and message.
+        points: Whether there will be series about the run.
+        prefix: Of the metrics' names.
+
+    Raises:
+        UsageError: A file for TLS cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: RemoteWrite,
+        catalogue: Catalogue,
+        labels: Labels,
+        *,
+        clock: Callable[[], int],
+        say: Callable[[str, str, str], None],
+        points: bool = True,
+        prefix: str = PREFIX,
+    ) -> None:
+        own = about.FAMILIES if points else ()
+        self._points = points
+        self._exposition = Exposition(catalogue, settings.form, labels, own=own, prefix=prefix)
+        self._buffer = Buffer(settings.buffer_bytes)
+        self.counts = Counts()
+        self._sender = Sender(settings.receiver, self._buffer, self.counts, say)
+        self._clock = clock
+        self._say = say
+        self._waiting: Standing | None = None
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._broken = asyncio.Event()
+        self._free_at = 0.0
+        self._last_ms = 0
+        self._folding = False
+        self.cpu_seconds = 0.0
+        """Time that making requests has taken of the loop's thread."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to send; needs a running event loop."""
+        self._tasks = [asyncio.create_task(self._sender.run()), asyncio.create_task(self._make())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+
+    def resume(self, known: Iterable[SeriesKey], at_ns: int) -> None:
+        """Go on where another process has pushed until a moment; `known` had been begun by then."""
+        self._exposition.resume(known)
+        self._last_ms = at_ns // MILLI
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A task that should go on has ended: a defect costs what would have been pushed, and not the run."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        text = f"metrics are pushed no more, as Squall has a defect: {type(error).__name__}: {error}"
+        self._say("error", "RemoteWriteDefect", text)
+        self._broken.set()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it would take something now; what is offered before is left out."""
+        return self._idle.is_set() and not self._broken.is_set() and time.monotonic() >= self._free_at
+
+    def push(
+        self,
+        at_ns: int,
+        before_ns: int,
+        measured: list[tuple[SeriesKey, Aggregate]],
+        points: list[Point] | None = None,
+    ) -> bool:
+        """Take how the run stands.
+
+        Args:
+            at_ns: As of when, Unix time; later than the last time.
+            before_ns: When nothing had been measured, if it is the first time.
+            measured: See `Standing`.
+            points: Likewise; the exporter adds those about itself.
+
+        Returns:
+            Whether it was taken.
+        """
+        at_ms = at_ns // MILLI
+        if not self.is_ready or at_ms <= self._last_ms:
+            return False
+        self._take(at_ms, before_ns, measured, points or [])
+        return True
+
+    async def finish(
+        self,
+        at_ns: int,
+        before_ns: int,
+        measured: list[tuple[SeriesKey, Aggregate]],
+        points: list[Point] | None = None,
+        *,
+        seconds: float = FLUSH_SECONDS,
+    ) -> tuple[str, ...]:
+        """Push how the run stands for the last time, end its series, and wait for the receiver, but not for long.
+
+        Returns:
+            What people should know: samples that are not there. Those that still waited are given up.
+        """
+        last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
+        broken = asyncio.create_task(self._broken.wait())
+        await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in (last, broken):
+            task.cancel()
+        await asyncio.gather(last, broken, return_exceptions=True)
+        self._give_up()
+        return self._losses()
+
+    async def _finish(
+        self, at_ns: int, before_ns: int, measured: list[tuple[SeriesKey, Aggregate]], points: list[Point]
+    ) -> None:
+        await self._idle.wait()
+        at_ms = max(at_ns // MILLI, self._last_ms + 1)
+        self._take(at_ms, before_ns, measured, points)
+        await self._idle.wait()
+        await self._put_all(self._exposition.end(at_ms + STALE_AFTER_MS))
+        await self._sender.drained()
+
+    async def close(self) -> None:
+        """Stop sending; what waits is given up."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._give_up()
+
+    # -- making requests --------------------------------------------------------------------------------------
+
+    def _take(
+        self, at_ms: int, before_ns: int, measured: list[tuple[SeriesKey, Aggregate]], points: list[Point]
+    ) -> None:
+        before_ms = self._last_ms or before_ns // MILLI
+        self._last_ms = at_ms
+        if self._points:
+            points = [*points, *self.health()]
+        self._waiting = Standing(at_ms, min(before_ms, at_ms), measured, points)
+        self._idle.clear()
+        self._news.set()
+
+    async def _make(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            standing, self._waiting = self._waiting, None
+            if standing is None:
+                continue
+            cost = await self._put_all(self._exposition.bodies(standing))
+            self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
+            self.cpu_seconds += cost
+            self._warn_of_folding()
+            self._idle.set()
+
+    async def _put_all(self, bodies: Iterator[Body]) -> float:
+        """Have requests made and sent; returns the time that making them took."""
+        cost = 0.0
+        while True:
+            began = time.thread_time()
+            body = next(bodies, None)
+            cost += time.thread_time() - began
+            if body is None:
+                return cost
+            self._buffer.put(body)
+            self._sender.wake()
+            await asyncio.sleep(0)
+
+    def _warn_of_folding(self) -> None:
+        if self._exposition.folded and not self._folding:
+            self._folding = True
+            text = "there are more series than may be pushed: later ones are counted in fewer, with overflow=true"
+            self._say("warning", "RemoteWriteFolds", text)
+
+    # -- how it goes ------------------------------------------------------------------------------------------
+
+    def health(self) -> list[Point]:
+        """The exporter's own figures."""
+        counts, oldest = self.counts, self._buffer.oldest_ms()
+        lag = 0.0 if oldest is None else max(0.0, self._clock() / MILLI - oldest) / 1000
+        values = {
+            about.SENT: counts.sent,
+            about.REFUSED: counts.refused,
+            about.DROPPED: counts.dropped + self._buffer.dropped,
+            about.RETRIES: counts.retries,
+            about.PENDING: self._buffer.samples,
+            about.PENDING_BYTES: self._buffer.size,
+            about.LAG: lag,
+            about.SERIES: self._exposition.series,
+            about.FOLDED: self._exposition.folded,
+        }
+        return [Point(family, (), float(value)) for family, value in values.items()]
+
+    def _give_up(self) -> None:
+        self.counts.dropped += self._buffer.clear()
+
+    def _losses(self) -> tuple[str, ...]:
+        dropped, refused = self.counts.dropped + self._buffer.dropped, self.counts.refused
+        found = []
+        if dropped:
+            why = f": {self._sender.problem}" if self._sender.problem else ""
+            found.append(
+                f"{dropped:,} samples did not reach the receiver of metrics before the buffer was full or the run over{why}"
+            )
+        if refused:
+            found.append(f"the receiver of metrics refused {refused:,} samples")
+        return tuple(found)

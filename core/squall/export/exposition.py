@@ -1,0 +1,273 @@
+"""Makes the requests of a run, second by second: which series there are, their samples, and how each of them begins and ends.
+
+Prometheus reads more out of a counter than its values, so each of these is a promise:
+
+- A counter begins with a zero, one push before its first value: without it, `increase` would leave out all that the first value holds.
+- It never goes back, not by the last bit of a float either: that would be read as a restart, and counted twice.
+- All samples of one push have one time, and no time comes twice: a receiver refuses what comes late, and all that is with it.
+- A gauge whose runner is gone, and every series at the end of a run, is ended by a stale marker, and does not linger for five minutes.
+- Series have a budget. What comes beyond is counted with fewer labels, in series that have `overflow="true"`: sums stay right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from squall.export.histograms import Native, bounds, classic, le, native
+from squall.export.names import PREFIX, Family, Labels, Names, labels_of
+from squall.export.wire import STALE, Writer, identity
+from squall.metrics.names import Kind
+from squall.metrics.series import Counter, Gauge, Rate, SeriesKey, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from squall.export.model import Form
+    from squall.export.wire import Body
+    from squall.metrics.histogram import Histogram
+    from squall.metrics.names import Catalogue, Metric
+    from squall.metrics.series import Aggregate
+
+SERIES_PER_REQUEST: Final = 1000
+METADATA_EVERY: Final = 60
+"""Pushes from one description of the families to the next."""
+STALE_AFTER_MS: Final = 5000
+"""The last values stand for this long before the series end, so that whoever draws one point in five seconds draws them."""
+_KEPT: Final = frozenset({"scenario", "error"})
+"""The tags that are left beyond the budget."""
+
+
+class Point(NamedTuple):
+    """A value that is no measurement: something about the run itself."""
+
+    family: Family
+    labels: Labels
+    value: float
+
+
+class Standing(NamedTuple):
+    """How everything stands at one moment.
+
+    Attributes:
+        at_ms: The moment, Unix time in milliseconds.
+        before_ms: The moment before: where series that are new have their zero.
+        measured: Each series with what was counted until then; of gauges, what they are.
+        points: All there are.
+    """
+
+    at_ms: int
+    before_ms: int
+    measured: list[tuple[SeriesKey, Aggregate]]
+    points: list[Point]
+
+
+@dataclass(slots=True, eq=False)
+class _Series:
+    """The series of Prometheus that one measured series becomes."""
+
+    metric: Metric
+    ids: tuple[bytes, ...]
+    """Their labels, encoded."""
+    limits: tuple[float, ...] = ()
+    """Of classic buckets; none for native histograms."""
+    begun: bool = False
+    alive: bool = False
+    last: list[float] = field(default_factory=list)
+    empty: Native | None = None
+    """Of a native histogram: what it begins with."""
+
+
+class Exposition:
+    """All series of one exporter.
+
+    Args:
+        catalogue: The metrics of the run.
+        form: How series look.
+        labels: That every series has, those of the form beside.
+        own: Families of the points, whose names no metric may have.
+        prefix: Of the metrics' names.
+
+    Attributes:
+        folded: Measured series that were counted with fewer labels, as the budget was spent.
+        series: How many series of Prometheus there are.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        form: Form,
+        labels: Labels,
+        *,
+        own: Iterable[Family] = (),
+        prefix: str = PREFIX,
+    ) -> None:
+        self._catalogue = catalogue
+        self._form = form
+        # What the run is called comes from Squall; what the installation adds must not hide it.
+        self._common = tuple(sorted({**dict(form.labels), **dict(labels)}.items()))
+        self._reserved = frozenset(name for name, _ in self._common)
+        own = tuple(own)
+        self._names = Names(catalogue, (family.name for family in own), prefix)
+        self._own = own
+        self._targets: dict[SeriesKey, _Series] = {}
+        self._series: dict[SeriesKey, _Series] = {}
+        self._before: frozenset[SeriesKey] = frozenset()
+        self._points: dict[tuple[str, Labels], bytes] = {}
+        self._shown: set[bytes] = set()
+        self._pushes = 0
+        self.folded = 0
+        self.series = 0
+
+    def resume(self, known: Iterable[SeriesKey]) -> None:
+        """Series that another process has begun to push: a zero now would be read as a restart."""
+        self._before = frozenset(known)
+
+    # -- requests ---------------------------------------------------------------------------------------------
+
+    def bodies(self, standing: Standing) -> Iterator[Body]:
+        """The requests that say how everything stands; whoever takes them may pause between two."""
+        writer = Writer()
+        if self._pushes % METADATA_EVERY == 0:
+            writer.metadata((*self._own, *self._names.all()))
+        self._pushes += 1
+        merged = self._merged(standing.measured)
+        for series, value in merged.items():
+            self._write(writer, series, value, standing)
+            if writer.samples >= SERIES_PER_REQUEST:
+                yield writer.body()
+                writer = Writer()
+        for series in self._series.values():
+            if series.alive and series.metric.kind is Kind.GAUGE and series not in merged:
+                _end(writer, series, standing.at_ms)
+        self._write_points(writer, standing)
+        if writer.samples:
+            yield writer.body()
+
+    def end(self, at_ms: int) -> Iterator[Body]:
+        """The requests that end all measured series at a moment."""
+        writer = Writer()
+        for series in self._series.values():
+            if series.alive:
+                _end(writer, series, at_ms)
+            if writer.samples >= SERIES_PER_REQUEST:
+                yield writer.body()
+                writer = Writer()
+        if writer.samples:
+            yield writer.body()
+
+    # -- which series -----------------------------------------------------------------------------------------
+
+    def _merged(self, measured: Iterable[tuple[SeriesKey, Aggregate]]) -> dict[_Series, Aggregate]:
+        found: dict[_Series, Aggregate] = {}
+        for key, value in measured:
+            series = self._targets.get(key) or self._admit(key)
+            if series in found:
+                merge(found[series], value)
+            else:
+                found[series] = value
+        return found
+
+    def _admit(self, key: SeriesKey) -> _Series:
+        """Find a place for a series that is new."""
+        metric = self._catalogue[key.metric]
+        made = self._make(metric, key)
+        if self.series + len(made.ids) > self._form.max_series:
+            self.folded += 1
+            few = tuple(tag for tag in key.tags if tag[0] in _KEPT)
+            short = SeriesKey(key.metric, tuple(sorted((*few, ("overflow", "true")))))
+            made = self._series.get(short) or self._make(metric, short)
+            made.begun |= key in self._before
+            self._series[short] = made
+        else:
+            made.begun = key in self._before
+            self._series[key] = made
+            self.series += len(made.ids)
+        self._targets[key] = made
+        return made
+
+    def _make(self, metric: Metric, key: SeriesKey) -> _Series:
+        labels = (*self._common, *labels_of(key.tags, self._reserved))
+        families = self._names.of(metric.name)
+        if metric.kind is not Kind.TREND:
+            ids = tuple(identity(family.name, labels) for family in families)
+            return _Series(metric, ids, last=[0.0] * len(ids))
+        (family,) = families
+        if self._form.histograms == "native":
+            empty = Native(0, 0.0, self._form.schema, 0, (), ())
+            return _Series(metric, (identity(family.name, labels),), last=[0.0], empty=empty)
+        limits = bounds(metric.unit)
+        bucket = [
+            identity(f"{family.name}_bucket", (*labels, ("le", text))) for text in (*map(le, limits), "+Inf")
+        ]
+        ids = (*bucket, identity(f"{family.name}_count", labels), identity(f"{family.name}_sum", labels))
+        return _Series(metric, ids, limits, last=[0.0] * len(ids))
+
+    # -- samples ----------------------------------------------------------------------------------------------
+
+    def _write(self, writer: Writer, series: _Series, value: Aggregate, standing: Standing) -> None:
+        at_ms, before_ms = standing.at_ms, standing.before_ms
+        zero = not series.begun and before_ms < at_ms and series.metric.kind is not Kind.GAUGE
+        series.begun = series.alive = True
+        if isinstance(value, Gauge):
+            writer.sample(series.ids[0], (at_ms, value.last))
+            return
+        if series.empty is not None:
+            self._write_native(writer, series, value, (at_ms, before_ms if zero else None))  # type: ignore[arg-type]  # a trend has a histogram
+            return
+        for index, (name, figure) in enumerate(zip(series.ids, _figures(series, value), strict=True)):
+            series.last[index] = figure = max(figure, series.last[index])  # noqa: PLW2901 - never less than before
+            if zero:
+                writer.sample(name, (before_ms, 0.0), (at_ms, figure))
+            else:
+                writer.sample(name, (at_ms, figure))
+
+    def _write_native(
+        self, writer: Writer, series: _Series, trend: Histogram, at: tuple[int, int | None]
+    ) -> None:
+        assert series.empty is not None, "of a native histogram it is known"
+        made = native(trend, self._form.schema)
+        at_ms, before_ms = at
+        if before_ms is None:
+            writer.histogram(series.ids[0], (at_ms, made))
+        else:
+            writer.histogram(series.ids[0], (before_ms, series.empty), (at_ms, made))
+
+    def _write_points(self, writer: Writer, standing: Standing) -> None:
+        shown = set()
+        for family, labels, value in standing.points:
+            name = self._points.get((family.name, labels))
+            if name is None:
+                name = self._points[family.name, labels] = identity(
+                    family.name, tuple(sorted((*self._common, *labels_of(labels, self._reserved))))
+                )
+            if name not in shown and math.isfinite(value):
+                shown.add(name)
+                writer.sample(name, (standing.at_ms, value))
+        for name in self._shown - shown:
+            writer.sample(name, (standing.at_ms, STALE))
+        self._shown = shown
+
+
+def _figures(series: _Series, value: Aggregate) -> list[float]:
+    """The values of a series' series, in their order."""
+    match value:
+        case Counter():
+            return [value.value]
+        case Rate():
+            return [value.hits, value.total]
+        case Gauge():
+            return [value.last]
+        case _:
+            return [*classic(value, series.limits), value.count, value.sum]
+
+
+def _end(writer: Writer, series: _Series, at_ms: int) -> None:
+    series.alive = False
+    for name in series.ids:
+        if series.empty is not None:
+            # What marks the end of a histogram is its sum.
+            writer.histogram(name, (at_ms, Native(0, STALE, series.empty.schema, 0, (), ())))
+        else:
+            writer.sample(name, (at_ms, STALE))

@@ -1,0 +1,71 @@
+"""What `outputs` can get wrong: an address that is none, files that are not there, labels that mean something else already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from squall.spec.tree import MapNode, find, text_at
+from squall.spec.wording import show
+
+if TYPE_CHECKING:
+    from squall.spec.checks import Checks
+    from squall.spec.tree import Path
+
+RESERVED: Final = frozenset(
+    {
+        *("loadtest", "namespace", "run", "shard", "scenario", "stage", "step", "method", "status", "error"),
+        *(
+            "check",
+            "host",
+            "overflow",
+            "le",
+            "threshold",
+            "state",
+            "phase",
+            "unit",
+            "result",
+            "cause",
+            "reason",
+        ),
+        *("tier", "group", "source", "expression", "severity", "version", "shards"),
+    }
+)
+"""Labels that Squall itself sets."""
+
+
+def check_outputs(checks: Checks) -> None:
+    """Check `spec.outputs`."""
+    output: Path = ("spec", "outputs", "prometheus")
+    _check_url(checks, (*output, "remoteWriteUrl"))
+    for key in ("caFile", "certFile"):
+        checks.file_name((*output, "tls", key))
+    labels = find(checks.root, *output, "labels")
+    for name in labels.items if isinstance(labels, MapNode) else ():
+        if name in RESERVED:
+            message = f"{show(name)} is a label that Squall sets"
+            checks.report((*output, "labels", name), message, "choose another name", key=True)
+    schema, form = find(checks.root, *output, "histogramSchema"), text_at(checks.root, *output, "histograms")
+    if schema is not None and form == "classic":
+        message = "classic histograms have no schema"
+        hint = "leave histogramSchema out, or write histograms: native"
+        checks.report((*output, "histogramSchema"), message, hint, key=True)
+
+
+def _check_url(checks: Checks, path: Path) -> None:
+    text = text_at(checks.root, *path)
+    if text is None or "${" in text:
+        return
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        message = f"{show(text)} is not where anything could be pushed"
+        checks.report(path, message, "write for example http://prometheus:9090/api/v1/write")
+    elif "@" in parts.netloc:
+        message = "credentials in a URL end up in logs"
+        checks.report(
+            path, message, "write them into outputs.prometheus.auth, best as a variable from a Secret"
+        )
