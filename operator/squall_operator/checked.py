@@ -17,6 +17,7 @@ from squall_operator.policies import Facts, facts_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from squall.spec.loadtest import LoadTestSpec
     from squall.validation import EffectiveManifest
     from squall_operator.settings import RunnerDefaults
 
@@ -78,15 +79,30 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             max_seconds=seconds(spec.safety.max_duration),
             stop_seconds=seconds(spec.safety.stop_grace) + teardown,
             lost_control_seconds=seconds(spec.safety.lost_control),
-            warnings=tuple(
-                each
-                for each in test.warnings
-                if "has no value here" not in each and "is not here" not in each
+            warnings=(
+                *(
+                    each
+                    for each in test.warnings
+                    if "has no value here" not in each and "is not here" not in each
+                ),
+                *_unused(spec),
             ),
         ),
         facts=facts_of(spec, plan, defaults.image),
         processes=processes,
     )
+
+
+def _unused(spec: LoadTestSpec) -> tuple[str, ...]:
+    """What a manifest asks for that does nothing on a cluster."""
+    output = spec.outputs.prometheus if spec.outputs else None
+    if output is None or output.per_shard:
+        return ()
+    text = (
+        "spec.outputs.prometheus is for one machine: here the hub pushes to the receiver of the installation, if it has one "
+        "(perShard: true has each runner push its own series to the receiver of the manifest)"
+    )
+    return (text,)
 
 
 def _told(path: str, message: str) -> str:

@@ -57,7 +57,7 @@ def facts_of(spec: LoadTestSpec, plan: TestPlan, default_image: str) -> Facts:
     plain = spec.model_dump(by_alias=True, exclude_none=True)
     pod = ((spec.runner.template if spec.runner else None) or {}).get("spec") or {}
     return Facts(
-        hosts=tuple(sorted({*_hosts(plain), *_addresses(pod)})),
+        hosts=tuple(sorted({*_hosts(plain), *_receivers(spec), *_addresses(pod)})),
         shards=plan.shards,
         max_vus=plan.max_vus,
         max_rate=sum(each.peak for each in plan.scenarios if each.is_open),
@@ -167,6 +167,13 @@ def _hosts(plain: Mapping[str, Any]) -> Iterator[str]:
                     and (host := urlsplit(text).hostname)
                 ):
                     yield host
+
+
+def _receivers(spec: LoadTestSpec) -> Iterator[str]:
+    """Hosts that runners push metrics to; the hub has its own, whatever a manifest says."""
+    output = spec.outputs.prometheus if spec.outputs else None
+    if output is not None and output.per_shard and (host := urlsplit(output.remote_write_url).hostname):
+        yield host
 
 
 def _walk(value: Any) -> Iterator[tuple[str, Any]]:

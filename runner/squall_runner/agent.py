@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall_runner.load import Load
+    from squall_runner.pushing import ShardPushing
 
 EXIT_OK: Final = 0
 EXIT_CRASH: Final = 1
@@ -65,7 +66,10 @@ class Agent:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.assignment = assignment
-        self.limits = Limits.of(LoadTest.model_validate(assignment.manifest).spec)
+        test = LoadTest.model_validate(assignment.manifest)
+        self.limits = Limits.of(test.spec)
+        self._output = test.spec.outputs.prometheus if test.spec.outputs else None
+        self._test = test
         self._attempt = secrets.token_hex(8)
         self._clock = clock
         self._make_load = make_load
@@ -85,6 +89,8 @@ class Agent:
         self._start = asyncio.Event()
         self._ended = asyncio.Event()
         self._exit = asyncio.Event()
+        self._pushing: ShardPushing | None = None
+        self._last_push: asyncio.Task[None] | None = None
         self._setup: asyncio.Task[None] | None = None
         self._teardown: asyncio.Task[None] | None = None
         url = assignment.hub.rstrip("/") + protocol.PATH.format(run=assignment.run)
@@ -105,11 +111,17 @@ class Agent:
             await self._exit.wait()
             self._halt(0)
             await asyncio.wait([life], timeout=self.limits.stop_grace_ns / SECOND + 1)
+            if self._last_push is not None and self._code != EXIT_LOST_CONTROL:
+                await asyncio.wait([self._last_push])  # for a few seconds at most
             await self._link.flush()
         finally:
             self._exit.set()
             watch.cancel()
-            tasks = [task for task in (link, life, self._setup, self._teardown) if task is not None]
+            tasks = [
+                task
+                for task in (link, life, self._setup, self._teardown, self._last_push)
+                if task is not None
+            ]
             for task in tasks:
                 task.cancel()
             await _settle(tasks)
@@ -125,6 +137,7 @@ class Agent:
         """From preparation to the end of the load; crashes are told, not lost."""
         try:
             self._load = self._make_load(self.assignment, self._attempt, self._hooks())
+            self._pushing = self._make_pushing()
             await self._prepare_and_drive(self._load)
         except SquallError as error:
             if error.exit_code is ExitCode.MANIFEST:
@@ -147,6 +160,8 @@ class Agent:
         if not await self._unless_halted(self._start.wait()):
             return
         assert self._start_ns is not None, "the event is set with it"
+        if self._pushing is not None:
+            self._pushing.start(self._start_ns)
         marks = asyncio.create_task(self._mark(self._start_ns))
         try:
             await load.drive(self._start_ns)
@@ -186,9 +201,12 @@ class Agent:
     def _measure(self, slot: int) -> None:
         if self._load is not None and slot > self._slot:
             self._slot = slot
-            frame = self._retention.add(self._load.measure(slot))
+            snapshot = self._load.measure(slot)
+            frame = self._retention.add(snapshot)
             if self._welcome:
                 self._link.send(protocol.measured(frame))
+            if self._pushing is not None:
+                self._pushing.measured(snapshot)
 
     def _finish(self) -> None:
         """The load has ended, however: send what is left, then say so."""
@@ -200,6 +218,21 @@ class Agent:
         # A load that ended because nobody was in control has not finished: the hub must miss this runner.
         if self._code != EXIT_LOST_CONTROL and ("failed" not in self._facts or self._start_ns is not None):
             self._tell("finished", protocol.Finished(last))
+
+        if self._pushing is not None and self._start_ns is not None:
+            self._last_push = asyncio.create_task(self._pushing.finish())
+
+    # -- pushing its own series -------------------------------------------------------------------------------
+
+    def _make_pushing(self) -> ShardPushing | None:
+        if self._output is None or not self._output.per_shard:
+            return None
+        from squall_runner.pushing import ShardPushing  # noqa: PLC0415 - what it needs is loaded by those who push
+
+        def say(level: str, event: str, text: str) -> None:
+            self._note(level, event, message=f"runner {self.assignment.runner}: {text}")
+
+        return ShardPushing(self._output, self._test, self.assignment, clock=self._clock, say=say)
 
     # -- control ----------------------------------------------------------------------------------------------
 

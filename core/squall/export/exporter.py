@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from squall.export.model import RemoteWrite
-    from squall.export.names import Labels
+    from squall.export.names import Family, Labels
     from squall.export.wire import Body
     from squall.metrics.names import Catalogue
     from squall.metrics.series import Aggregate, SeriesKey
@@ -43,7 +43,7 @@ class Exporter:
         labels: Of every series.
         clock: Unix time in nanoseconds.
         say: Told of what people should know: level, event and message.
-        points: Whether there will be series about the run.
+        own: Families of the points that will be pushed; those about the exporter itself are among them.
         prefix: Of the metrics' names.
 
     Raises:
@@ -58,11 +58,9 @@ class Exporter:
         *,
         clock: Callable[[], int],
         say: Callable[[str, str, str], None],
-        points: bool = True,
+        own: tuple[Family, ...] = about.FAMILIES,
         prefix: str = PREFIX,
     ) -> None:
-        own = about.FAMILIES if points else ()
-        self._points = points
         self._exposition = Exposition(catalogue, settings.form, labels, own=own, prefix=prefix)
         self._buffer = Buffer(settings.buffer_bytes)
         self.counts = Counts()
@@ -76,7 +74,7 @@ class Exporter:
         self._broken = asyncio.Event()
         self._free_at = 0.0
         self._last_ms = 0
-        self._folding = False
+        self._folding = self._dropping = False
         self.cpu_seconds = 0.0
         """Time that making requests has taken of the loop's thread."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,7 +95,7 @@ class Exporter:
         if task.cancelled() or (error := task.exception()) is None:
             return
         text = f"metrics are pushed no more, as Squall has a defect: {type(error).__name__}: {error}"
-        self._say("error", "RemoteWriteDefect", text)
+        self._say("warning", "RemoteWriteDefect", text)
         self._broken.set()
 
     @property
@@ -144,6 +142,7 @@ class Exporter:
             What people should know: samples that are not there. Those that still waited are given up.
         """
         last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
+        last.add_done_callback(self._ended)
         broken = asyncio.create_task(self._broken.wait())
         await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in (last, broken):
@@ -177,9 +176,7 @@ class Exporter:
     ) -> None:
         before_ms = self._last_ms or before_ns // MILLI
         self._last_ms = at_ms
-        if self._points:
-            points = [*points, *self.health()]
-        self._waiting = Standing(at_ms, min(before_ms, at_ms), measured, points)
+        self._waiting = Standing(at_ms, min(before_ms, at_ms), measured, [*points, *self.health()])
         self._idle.clear()
         self._news.set()
 
@@ -193,7 +190,7 @@ class Exporter:
             cost = await self._put_all(self._exposition.bodies(standing))
             self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
             self.cpu_seconds += cost
-            self._warn_of_folding()
+            self._warn()
             self._idle.set()
 
     async def _put_all(self, bodies: Iterator[Body]) -> float:
@@ -209,11 +206,16 @@ class Exporter:
             self._sender.wake()
             await asyncio.sleep(0)
 
-    def _warn_of_folding(self) -> None:
+    def _warn(self) -> None:
+        """Say, once, that not everything is pushed as it was measured."""
         if self._exposition.folded and not self._folding:
             self._folding = True
             text = "there are more series than may be pushed: later ones are counted in fewer, with overflow=true"
             self._say("warning", "RemoteWriteFolds", text)
+        if self._buffer.dropped and not self._dropping:
+            self._dropping = True
+            text = "what waits for the receiver of metrics has no more room: the oldest samples are dropped"
+            self._say("warning", "RemoteWriteDrops", text)
 
     # -- how it goes ------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """`python -m squall.hub`: a hub of its own, for clusters and for whoever wants runs to outlive the process that added them.
 
 The installation's key is taken from the environment variable `SQUALL_HUB_KEY`, or from the file that `--key-file` names. What it
-listens on is printed as one line of JSON. With `--tls-cert-file` and `--tls-key-file` it serves HTTPS.
+listens on is printed as one line of JSON. With `--tls-cert-file` and `--tls-key-file` it serves HTTPS, and with `--remote-write-url` it
+pushes the metrics of all its runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import ExitCode, SquallError
+from squall.hub import receiver
 from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
 
@@ -44,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="its private key (PEM); both are taken up again when renewed",
     )
+    receiver.add_options(parser)
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
     key = _key(options.key_file)
@@ -53,9 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--tls-cert-file and --tls-key-file belong together: give both, or neither")
     try:
         certificates = _certificates(options.tls_cert_file, options.tls_key_file)
-        asyncio.run(_serve(key, host, int(port), options.state_dir, certificates))
+        hub = Hub(
+            key, folder=options.state_dir, log=_log, remote_write=receiver.settings_of(options, os.environ)
+        )
+        asyncio.run(_serve(hub, host, int(port), certificates))
     except SquallError as error:
-        print(f"{error.message}; {error.hint}", file=sys.stderr)  # noqa: T201 - the process's only voice
+        print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201 - the process's only voice
         return error.exit_code
     return ExitCode.PASSED
 
@@ -74,10 +80,7 @@ def _certificates(certificate: Path | None, key: Path | None) -> Certificates | 
     )
 
 
-async def _serve(
-    key: bytes, host: str, port: int, folder: Path | None, certificates: Certificates | None
-) -> None:
-    hub = Hub(key, folder=folder, log=_log)
+async def _serve(hub: Hub, host: str, port: int, certificates: Certificates | None) -> None:
     url = await hub.start(host, port, certificates)
     print(json.dumps({"url": url}), flush=True)  # noqa: T201 - whoever started it waits for this line
     told = asyncio.Event()

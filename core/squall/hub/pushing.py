@@ -33,6 +33,8 @@ Say = Callable[[str, str, str], None]
 
 KILLED_FLUSH_SECONDS: Final = 1.0
 """How long a run that somebody wants to be over at once waits for the receiver."""
+AHEAD_NS: Final = SECOND // 10
+"""A slot may be judged this much before its end, as clocks are known to half a round trip only."""
 
 
 class Pushing:
@@ -66,6 +68,7 @@ class Pushing:
         self._plan = plan
         self._state = state
         self._say = say
+        self._clock = clock
         labels = run_labels(test, state.spec.run)
         self.exporter = Exporter(settings, catalogue, labels, clock=clock, say=say)
         self.pushed = -1
@@ -97,6 +100,8 @@ class Pushing:
         assert start is not None, "slots exist once the run has begun"
         self._resume(start)
         at_ns = start + (slot + 1) * SECOND
+        if at_ns > self._clock() + AHEAD_NS:
+            return False  # it was cut short by the end of the run, which is pushed as such
         points = during(live_state(self._state, self._plan, self._name, at_ns), self._facts())
         measured = list(self._state.store.standing(slot))
         if not self.exporter.push(at_ns, start, measured, points):
@@ -126,15 +131,13 @@ class Pushing:
         assert state.ended_ns is not None, "the run has finished"
         begin = state.ended_ns if start is None else start
         measured: list[tuple[SeriesKey, Aggregate]] = []
-        end_ns = state.ended_ns
         if start is not None:
             self._resume(start)
             measured = list(state.store.standing(state.store.latest))
-            end_ns = max(end_ns, start + (state.store.latest + 1) * SECOND)
-        live = live_state(state, self._plan, self._name, end_ns)
+        live = live_state(state, self._plan, self._name, state.ended_ns)
         points = at_end(live, self._facts(), summary, state.ended_ns / SECOND)
         seconds = KILLED_FLUSH_SECONDS if state.killed else FLUSH_SECONDS
-        return await self.exporter.finish(end_ns, begin, measured, points, seconds=seconds)
+        return await self.exporter.finish(state.ended_ns, begin, measured, points, seconds=seconds)
 
     def _cannot(self, error: Exception) -> None:
         self._broken = True

@@ -1,0 +1,138 @@
+"""Pushes the series of one runner to Prometheus, for those who want to see each shard by itself.
+
+The hub pushes what the fleet has measured, and that is what a percentile of all must be read from. These series have names of their own
+(`squall_shard_...`), so that no sum counts anything twice. What is known each second is what the hub is sent as well: cumulative values, of
+which a snapshot holds those that have changed.
+
+The time of their samples is that of this machine's clock, as it was when the load began.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from squall.export.exporter import Exporter
+from squall.export.manifest import run_labels, settings_of
+from squall.export.names import SHARD_PREFIX
+from squall.export.run import HEALTH
+from squall.hub.limits import SECOND
+from squall.metrics.declared import catalogue_of
+from squall.metrics.series import Counter, Gauge, Rate, SeriesKey
+from squall.metrics.snapshot import TrendWire, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squall.hub.protocol import Assignment
+    from squall.metrics.series import Aggregate
+    from squall.metrics.snapshot import Snapshot
+    from squall.spec.loadtest import LoadTest, PrometheusOutput
+
+AHEAD_NS = SECOND // 10
+"""A slot whose end is further away was cut short, and is pushed as the end of the load."""
+
+
+class ShardPushing:
+    """Pushes what one runner measures.
+
+    Args:
+        output: Where to, and how.
+        test: The manifest.
+        assignment: What the runner was given.
+        clock: Nanoseconds, monotonic.
+        say: Told of what people should know: level, event and message.
+
+    Raises:
+        UsageError: A file for TLS cannot be used.
+    """
+
+    def __init__(
+        self,
+        output: PrometheusOutput,
+        test: LoadTest,
+        assignment: Assignment,
+        *,
+        clock: Callable[[], int],
+        say: Callable[[str, str, str], None],
+    ) -> None:
+        settings = settings_of(
+            output,
+            secrets=assignment.secrets,
+            files=assignment.files,
+            policies=assignment.allowed_hosts,
+        )
+        shard = ",".join(map(str, assignment.shards))
+        labels = (*run_labels(test, assignment.run), ("shard", shard))
+        self._catalogue = catalogue_of(test.spec)
+        self._clock = clock
+        self._say = say
+        self._broken = False
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._exporter = Exporter(
+            settings,
+            self._catalogue,
+            labels,
+            clock=lambda: clock() + self._offset_ns,
+            say=say,
+            own=HEALTH,
+            prefix=SHARD_PREFIX,
+        )
+        self._start_ns = 0
+        self._keys: dict[int, SeriesKey] = {}
+        self._counted: dict[int, Counter | Rate | TrendWire] = {}
+        self._gauges: list[tuple[SeriesKey, Aggregate]] = []
+
+    def start(self, start_ns: int) -> None:
+        """The load begins at a moment of the clock; needs a running event loop."""
+        self._start_ns = start_ns + self._offset_ns
+        self._exporter.start()
+
+    def measured(self, snapshot: Snapshot) -> None:
+        """A slot is over."""
+        if self._broken:
+            return
+        try:
+            self._take(snapshot)
+            at_ns = self._start_ns + (snapshot.slot + 1) * SECOND
+            if self._exporter.is_ready and at_ns <= self._clock() + self._offset_ns + AHEAD_NS:
+                self._exporter.push(at_ns, self._start_ns, self._standing())
+        except Exception as error:  # noqa: BLE001 - the load must not suffer from what only shows it
+            self._cannot(error)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        for new in snapshot.defs:
+            self._keys[new.id] = SeriesKey(new.metric, new.tags)
+        self._counted.update((number, Counter(value)) for number, value in snapshot.counters)
+        self._counted.update((number, Rate(hits, total)) for number, hits, total in snapshot.rates)
+        self._counted.update(snapshot.trends)
+        self._gauges = [
+            (self._keys[number], Gauge(last, low, high, self._catalogue[self._keys[number].metric].merge))
+            for number, last, low, high in snapshot.gauges
+        ]
+
+    async def finish(self) -> None:
+        """The load is over: push the last values, and say what is not there."""
+        try:
+            if not self._broken:
+                now = self._clock() + self._offset_ns
+                for text in await self._exporter.finish(now, self._start_ns, self._standing()):
+                    self._say("warning", "RemoteWriteLost", text)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._cannot(error)
+        finally:
+            await self._exporter.close()
+
+    def _cannot(self, error: Exception) -> None:
+        self._broken = True
+        text = f"metrics cannot be pushed, as Squall has a defect: {type(error).__name__}: {error}"
+        self._say("warning", "RemoteWriteDefect", text)
+
+    def _standing(self) -> list[tuple[SeriesKey, Aggregate]]:
+        counted = [(self._keys[number], _aggregate(value)) for number, value in self._counted.items()]
+        return [*counted, *self._gauges]
+
+
+def _aggregate(value: Counter | Rate | TrendWire) -> Aggregate:
+    """A value that may be changed."""
+    return unpack(value) if isinstance(value, TrendWire) else value.copy()
