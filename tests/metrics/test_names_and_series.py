@@ -86,7 +86,7 @@ def test_empty_tags_are_left_out():
         ("data_sent", "squall_data_sent_bytes_total"),
         ("vus_max", "squall_vus_max"),
         ("memory_resident", "squall_memory_resident_bytes"),
-        ("http_req_failed", "squall_http_req_failed_hits_total"),
+        ("http_req_failed", "squall_http_req_failed_total"),
     ],
 )
 def test_names_in_prometheus(name, expected):

@@ -7,14 +7,17 @@ table refuses to be written when it lacks an entry or has one too many.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
+from squall.export.names import families_of
+from squall.export.run import FAMILIES, RESULTS, STATES
 from squall.expr import BASE_NAMES, RESPONSE_NAMES, catalogue
 from squall.expr.functions.texts import MAX_MATCH_INPUT
 from squall.expr.limits import MAX_BITS, MAX_TEXT, MAX_WEIGHT
 from squall.expr.regex import MAX_PATTERN
 from squall.expr.source import MAX_DEPTH, MAX_SOURCE
 from squall.metrics.names import BUILT_IN, Kind, Merge, prometheus_name, prometheus_rate_total
+from squall.report.model import Phase, RunnerPhase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -203,6 +206,10 @@ def metrics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
 _METRICS_INTRO: Final = (
     "Every metric that a run measures, beside those that its steps `record`. Thresholds name them as in the first column;",
     "[Verdict](../verdict.md) says how. Names and meaning are k6's where k6 has the metric.",
@@ -217,8 +224,7 @@ _METRICS_NOTES: Final = (
     "`series_dropped`.",
     "",
     "Metrics that a step records are trends in seconds when they take the step's duration, and plain numbers when they take a `value`;",
-    "their tags are scenario, stage (not of gauges) and step. The last column is the metric's name for Prometheus, an output that is",
-    "not part of this release: base units, prefix `squall_`, `_total` for counters; a rate is two counters.",
+    "their tags are scenario, stage (not of gauges) and step. The last column is the metric's name in [Prometheus](prometheus.md).",
 )
 
 
@@ -231,6 +237,62 @@ def _metric(metric: Metric) -> tuple[str, ...]:
         exported += f", `{prometheus_rate_total(metric)}`"
     unit = "share" if metric.kind is Kind.RATE else metric.unit.value
     return (f"`{metric.name}`", kind, unit, metric.description, _tags_of(metric.name), exported)
+
+
+# -- Prometheus ---------------------------------------------------------------------------------------------------
+
+
+def prometheus_page() -> str:
+    """The page on the series in Prometheus, in Markdown."""
+    columns = ("series", "type", "meaning", "labels")
+    measured = [
+        (f"`{family.name}`", family.kind, family.help, _tags_of(metric.name))
+        for metric in BUILT_IN.values()
+        for family in families_of(metric)
+    ]
+    own = [(f"`{each.name}`", each.kind, each.help, ", ".join(each.labels)) for each in FAMILIES]
+    lines = [
+        "# Series in Prometheus",
+        "",
+        _GENERATED,
+        "",
+        *_PROMETHEUS_INTRO,
+        "",
+        "## What is measured",
+        "",
+        *_table(columns, measured),
+        "",
+        *_PROMETHEUS_NOTES,
+        "",
+        "## The run itself",
+        "",
+        *_table(columns, own),
+        "",
+        *_PROMETHEUS_STATES,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_PROMETHEUS_INTRO: Final = (
+    "Every series that is pushed by remote write; [Prometheus](../prometheus.md) tells how. All of them have `loadtest`, `run` and, where",
+    "there is one, `namespace`, beside the labels below and those that `labels` adds.",
+)
+_PROMETHEUS_NOTES: Final = (
+    "Labels without a value are not there. To these come the tags of scenario and step (`tags:`) of the manifest; one that is called like a",
+    "label of all series, or `le`, begins with `exported_`. What comes beyond `maxSeries` has no labels but scenario and error, and",
+    '`overflow="true"`. With `perShard`, each runner pushes the same series as `squall_shard_...`, with the label `shard`: the numbers of',
+    "the shards that it carries, such as `0` or `0,4`. Classic histograms are three series, `..._bucket`, `..._sum` and `..._count`.",
+    "",
+    "What a step records becomes `squall_NAME_seconds` (a trend of durations), `squall_NAME` (a trend or gauge), `squall_NAME_total` (a",
+    "counter), or `squall_NAME_total` and `squall_NAME_samples_total` (a rate). Where such a name is taken, it ends with `_`.",
+)
+_PROMETHEUS_STATES: Final = (
+    f"`phase` of `squall_run_phase` is {_listed(get_args(Phase))}; of `squall_run_runners`",
+    f"{_listed(get_args(RunnerPhase))}.",
+    f"`state` is {_listed(STATES)}, and `result` {_listed(RESULTS)}.",
+    "",
+    "`squall_remote_write_...` is about the pushing itself, of the hub or, with the label `shard`, of a runner.",
+)
 
 
 def _tags_of(name: str) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from squall.export import run as about
 from squall.export.buffer import Buffer
-from squall.export.exposition import STALE_AFTER_MS, Exposition, Point, Standing
-from squall.export.names import PREFIX
+from squall.export.exposition import STALE_AFTER_MS, Exposition, Standing
+from squall.export.names import PREFIX, Point
 from squall.export.sending import Counts, Sender
 
 if TYPE_CHECKING:

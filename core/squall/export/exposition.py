@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from squall.export.histograms import Native, bounds, classic, le, native
-from squall.export.names import PREFIX, Family, Labels, Names, labels_of
+from squall.export.names import PREFIX, Family, Labels, Names, Point, labels_of
 from squall.export.wire import STALE, Writer, identity
 from squall.metrics.names import Kind
 from squall.metrics.series import Counter, Gauge, Rate, SeriesKey, merge
@@ -37,14 +37,6 @@ STALE_AFTER_MS: Final = 5000
 """The last values stand for this long before the series end, so that whoever draws one point in five seconds draws them."""
 _KEPT: Final = frozenset({"scenario", "error"})
 """The tags that are left beyond the budget."""
-
-
-class Point(NamedTuple):
-    """A value that is no measurement: something about the run itself."""
-
-    family: Family
-    labels: Labels
-    value: float
 
 
 class Standing(NamedTuple):

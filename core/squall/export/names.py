@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from squall.metrics.names import Kind, prometheus_name, prometheus_rate_total
 
@@ -47,6 +47,14 @@ class Family:
     labels: tuple[str, ...] = ()
 
 
+class Point(NamedTuple):
+    """A value that is no measurement: something about the run itself."""
+
+    family: Family
+    labels: Labels
+    value: float
+
+
 class Names:
     """The families of the metrics of one run.
 
@@ -78,9 +86,9 @@ def families_of(metric: Metric, prefix: str = PREFIX) -> tuple[Family, ...]:
     name = prefix + prometheus_name(metric).removeprefix(PREFIX)
     if metric.kind is Kind.RATE:
         every = prefix + prometheus_rate_total(metric).removeprefix(PREFIX)
-        hits = f"How many were true. {metric.description}"
+        hits = f"The numerator. {metric.description}"
         return Family(name, "counter", hits), Family(
-            every, "counter", f"How many there were. {metric.description}"
+            every, "counter", f"The denominator. {metric.description}"
         )
     kinds: Mapping[Kind, FamilyKind] = {
         Kind.COUNTER: "counter",
@@ -118,7 +126,7 @@ def labels_of(tags: Iterable[tuple[str, str]], reserved: Collection[str] = ()) -
     for tag, value in tags:
         name = label_name(tag, reserved)
         while name in found:
-            name += "_"
+            name += "2"
         if value:
             found[name] = value[:MAX_LABEL]
     return tuple(sorted(found.items()))

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, get_args
 
-from squall.export.exposition import Point
-from squall.export.names import Family
+from squall.export.names import Family, Point
 from squall.report.model import Phase, RunnerPhase
 
 if TYPE_CHECKING:

@@ -1,0 +1,253 @@
+"""A receiver that is away, slow, wants patience or refuses: what is tried again, what is counted, and that nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from support.certificates import Authority
+
+from squall.errors import UsageError
+from squall.export.exporter import Exporter
+from squall.export.model import Form, Receiver, RemoteWrite
+from squall.export.sending import patience_of, tls_context
+from squall.export.wire import HEADERS, read
+from squall.metrics.names import BUILT_IN
+from squall.metrics.series import Counter, SeriesKey
+
+SECOND = 1_000_000_000
+KEY = SeriesKey.of("http_reqs", scenario="a")
+
+
+class Played:
+    """A receiver that answers as it is told."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.answers: list[tuple[int, dict[str, str]]] = []
+        self.delay = 0.0
+        self.requests: list[web.Request] = []
+        self.taken: list[bytes] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        data = await request.read()
+        self.requests.append(request)
+        await asyncio.sleep(self.delay)
+        status, headers = self.answers.pop(0) if self.answers else (204, {})
+        if status < 300:
+            self.taken.append(data)
+        return web.Response(status=status, headers=headers, text="" if status == 204 else "no, thanks")
+
+    def values(self, name: str = "squall_http_reqs_total") -> list[tuple[int, float]]:
+        """All samples of the series of that name."""
+        return [
+            (sample.timestamp, sample.value)
+            for data in self.taken
+            for series in read(data).timeseries
+            if any(label.value == name for label in series.labels)
+            for sample in series.samples
+        ]
+
+
+@asynccontextmanager
+async def serving(port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator[Played]:
+    played = Played()
+    app = web.Application()
+    app.router.add_post("/write", played.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    played.url = f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}/write"
+    try:
+        yield played
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def exporting(
+    url: str, *, buffer_bytes: int = 1 << 20, **receiver: Any
+) -> AsyncIterator[tuple[Exporter, list[tuple[str, str, str]]]]:
+    said: list[tuple[str, str, str]] = []
+    settings = RemoteWrite(receiver=Receiver(url=url, **receiver), form=Form(), buffer_bytes=buffer_bytes)
+    exporter = Exporter(
+        settings, BUILT_IN, (("run", "r1"),), clock=time.time_ns, say=lambda *words: said.append(words)
+    )
+    exporter.start()
+    try:
+        yield exporter, said
+    finally:
+        await exporter.close()
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def push(exporter: Exporter, second: int, value: float) -> None:
+    await until(lambda: exporter.is_ready)
+    assert exporter.push(second * SECOND, 0, [(KEY, Counter(value))])
+
+
+async def test_headers_are_those_of_the_protocol() -> None:
+    async with (
+        serving() as played,
+        exporting(played.url, authorization=lambda: "Bearer t", tenant="shop") as made,
+    ):
+        exporter, said = made
+        await push(exporter, 1, 1)
+        await until(lambda: played.taken)
+    headers = played.requests[0].headers
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert headers["Authorization"] == "Bearer t"
+    assert headers["X-Scope-OrgID"] == "shop"
+    assert headers["User-Agent"].startswith("squall/")
+    assert not said
+
+
+async def test_a_receiver_that_is_away_gets_everything_in_order_once_it_is_back(unused_tcp_port: int) -> None:
+    async with exporting(f"http://127.0.0.1:{unused_tcp_port}/write") as (exporter, said):
+        for second in range(1, 6):
+            await push(exporter, second, second)
+        await until(lambda: exporter.counts.retries > 1)
+        async with serving(unused_tcp_port) as played:
+            assert await exporter.finish(6 * SECOND, 0, [(KEY, Counter(6))]) == ()
+            values = played.values()[:7]
+    assert values == [(0, 0), *((second * 1000, second) for second in range(1, 7))]
+    assert [event for _, event, _ in said] == ["RemoteWriteFails", "RemoteWriteWorks"]
+
+
+@pytest.mark.parametrize("status", [500, 503, 429])
+async def test_what_may_get_better_is_sent_again_unchanged(status: int) -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        played.answers = [(status, {}), (status, {})]
+        await push(exporter, 1, 1)
+        await until(lambda: played.taken)
+    assert len(played.requests) == 3
+    assert (exporter.counts.retries, exporter.counts.refused) == (2, 0)
+
+
+async def test_patience_that_is_asked_for_is_given() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        played.answers = [(429, {"Retry-After": "1"})]
+        began = time.monotonic()
+        await push(exporter, 1, 1)
+        await until(lambda: played.taken)
+        assert time.monotonic() - began >= 1.0
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 302])
+async def test_what_is_refused_is_counted_said_once_and_not_sent_again(status: int) -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.answers = [(status, {"Location": "/write"}), (status, {})]
+        await push(exporter, 1, 1)
+        await push(exporter, 2, 2)
+        await push(exporter, 3, 3)
+        losses = await exporter.finish(4 * SECOND, 0, [(KEY, Counter(4))])
+    assert exporter.counts.retries == 0
+    assert exporter.counts.refused > 0
+    assert losses == (f"the receiver of metrics refused {exporter.counts.refused:,} samples",)
+    assert [event for _, event, _ in said] == ["RemoteWriteRefused"]
+    assert f"status {status}: no, thanks" in said[0][2]
+    assert (3000, 3) in played.values()
+
+
+async def test_a_receiver_that_never_answers_holds_nobody_up() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        played.delay = 60
+        for second in range(1, 5):
+            began = time.monotonic()
+            await push(exporter, second, second)
+            assert time.monotonic() - began < 0.5
+        began = time.monotonic()
+        (loss,) = await exporter.finish(5 * SECOND, 0, [(KEY, Counter(5))], seconds=0.3)
+        assert time.monotonic() - began < 2
+    assert loss.split()[0] == str(exporter.counts.dropped)
+    assert "did not reach the receiver" in loss
+
+
+async def test_a_buffer_that_is_full_drops_the_oldest_and_says_so(unused_tcp_port: int) -> None:
+    async with exporting(f"http://127.0.0.1:{unused_tcp_port}/write", buffer_bytes=3000) as (exporter, said):
+        for second in range(1, 40):
+            await push(exporter, second, second)
+        async with serving(unused_tcp_port) as played:
+            (loss,) = await exporter.finish(40 * SECOND, 0, [(KEY, Counter(40))])
+            values = played.values()
+    assert "did not reach" in loss
+    assert [event for _, event, _ in said if event == "RemoteWriteDrops"] == ["RemoteWriteDrops"]
+    # The totals are right in spite of it: what came last holds all that was dropped.
+    assert values[-2] == (40_000, 40)
+    assert len(values) < 40
+
+
+async def test_health_is_told() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        await push(exporter, 1, 1)
+        await until(lambda: exporter.counts.sent)
+        await push(exporter, 2, 1)
+        await until(lambda: len(played.taken) > 1)
+    assert played.values("squall_remote_write_samples_sent_total")[1][1] == 11
+    assert played.values("squall_remote_write_series")[1][1] == 1
+
+
+@pytest.mark.parametrize(
+    ("policies", "allowed"),
+    [
+        ((), True),
+        ((("127.0.0.0/8",),), True),
+        ((("*",),), True),
+        ((("127.0.0.0/8",), ("10.0.0.0/8",)), False),
+        ((("shop.example",),), False),
+    ],
+)
+async def test_policies_say_where_pushing_may_go(
+    policies: tuple[tuple[str, ...], ...], *, allowed: bool
+) -> None:
+    async with serving() as played:
+        for url in (played.url, played.url.replace("127.0.0.1", "localhost")):
+            async with exporting(url, policies=policies) as (exporter, _):
+                played.taken.clear()
+                losses = await exporter.finish(SECOND, 0, [(KEY, Counter(1))], seconds=5 if allowed else 0.5)
+                assert bool(played.taken) is allowed
+                assert bool(losses) is not allowed
+                assert allowed or "policy" in losses[0]
+
+
+async def test_tls_is_verified(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.issue("server", name="bench", hosts=("127.0.0.1",))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.certificate, pair.key)
+    async with serving(context=context) as played:
+        async with exporting(played.url) as (exporter, said):
+            assert await exporter.finish(SECOND, 0, [(KEY, Counter(1))], seconds=0.5)
+            assert "certificate" in said[0][2].lower()
+        async with exporting(played.url, ca_file=str(authority.certificate)) as (exporter, _):
+            assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+        async with exporting(played.url, insecure_skip_verify=True) as (exporter, _):
+            assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+
+
+def test_files_that_hold_nothing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nothing")
+    with pytest.raises(UsageError, match=r"ca\.pem"):
+        tls_context(Receiver(url="https://h/", ca_file=str(tmp_path / "ca.pem")))
+
+
+def test_retry_after_is_read_in_both_forms() -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    assert patience_of("7", now) == 7
+    assert patience_of(format_datetime(now + timedelta(seconds=9), usegmt=True), now) == 9
+    assert patience_of("9999", now) == 60
+    assert patience_of("", now) == patience_of("soon", now) == patience_of("-3", now) == 0
