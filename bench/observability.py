@@ -196,7 +196,7 @@ async def alone(url: str) -> dict[str, float]:
             else:
                 measured.append((key, spread.copy()))
         exporter._free_at = 0.0  # noqa: SLF001 - as quickly as it can, to have more to measure
-        while not exporter.is_ready:
+        while not exporter.is_ready:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0)
         exporter.push(start + second * 1_000_000_000, start, measured)
         await asyncio.sleep(0)

@@ -197,7 +197,7 @@ def body(size: int, at: int = 0) -> Body:
 
 
 def test_the_oldest_give_way_but_not_what_is_on_its_way() -> None:
-    buffer = Buffer(100)
+    buffer = Buffer(60)
     first, second, third = body(40, 1), body(40, 2), body(40, 3)
     buffer.put(first)
     assert buffer.hold() is first

@@ -183,7 +183,7 @@ def test_the_run_itself_is_told(prometheus: Prometheus, ran: Ended) -> None:
     assert value(prometheus, f"squall_scenario_delivered{load}", middle) == 4
     assert value(prometheus, f'squall_run_phase{{{run},phase="running"}}', middle) == 1
     assert value(prometheus, f'squall_run_runners{{{run},phase="running"}}', middle) == 2
-    assert value(prometheus, f"squall_remote_write_samples_dropped_total{{{run},shard=}}}}", at) == 0
+    assert value(prometheus, f'squall_remote_write_samples_dropped_total{{{run},shard=""}}', at) == 0
 
 
 def test_every_name_is_one_of_the_reference(prometheus: Prometheus, ran: Ended) -> None:

@@ -13,64 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from support.certificates import Authority
+from support.receiver import serving
 
 from squall.errors import UsageError
 from squall.export.exporter import Exporter
 from squall.export.model import Form, Receiver, RemoteWrite
 from squall.export.sending import patience_of, tls_context
-from squall.export.wire import HEADERS, read
+from squall.export.wire import HEADERS
 from squall.metrics.names import BUILT_IN
 from squall.metrics.series import Counter, SeriesKey
 
 SECOND = 1_000_000_000
 KEY = SeriesKey.of("http_reqs", scenario="a")
-
-
-class Played:
-    """A receiver that answers as it is told."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.answers: list[tuple[int, dict[str, str]]] = []
-        self.delay = 0.0
-        self.requests: list[web.Request] = []
-        self.taken: list[bytes] = []
-
-    async def take(self, request: web.Request) -> web.Response:
-        data = await request.read()
-        self.requests.append(request)
-        await asyncio.sleep(self.delay)
-        status, headers = self.answers.pop(0) if self.answers else (204, {})
-        if status < 300:
-            self.taken.append(data)
-        return web.Response(status=status, headers=headers, text="" if status == 204 else "no, thanks")
-
-    def values(self, name: str = "squall_http_reqs_total") -> list[tuple[int, float]]:
-        """All samples of the series of that name."""
-        return [
-            (sample.timestamp, sample.value)
-            for data in self.taken
-            for series in read(data).timeseries
-            if any(label.value == name for label in series.labels)
-            for sample in series.samples
-        ]
-
-
-@asynccontextmanager
-async def serving(port: int = 0, context: ssl.SSLContext | None = None) -> AsyncIterator[Played]:
-    played = Played()
-    app = web.Application()
-    app.router.add_post("/write", played.take)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
-    played.url = f"http{'s' if context else ''}://127.0.0.1:{runner.addresses[0][1]}/write"
-    try:
-        yield played
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

@@ -124,8 +124,9 @@ class AgentProcess:
 class HubProcess:
     """A hub of its own, that can be killed and started again at the same address."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self.options = options
         self.url = ""
         self._process: asyncio.subprocess.Process | None = None
 
@@ -139,6 +140,7 @@ class HubProcess:
             listen,
             "--state-dir",
             str(self.folder),
+            *self.options,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=environment(),

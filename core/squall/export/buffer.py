@@ -16,7 +16,7 @@ class Buffer:
     """A queue of requests.
 
     Args:
-        most: Bytes that it may hold. One request alone may be larger.
+        most: Bytes that it may hold, beside the request that is on its way. One request alone may be larger.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,7 +37,8 @@ class Buffer:
         self._bodies.append(body)
         self.size += len(body.data)
         self.samples += body.samples
-        while self.size > self._most and len(self._bodies) > 1 + (self._held is not None):
+        held = len(self._held.data) if self._held else 0
+        while self.size - held > self._most and len(self._bodies) > 1 + (self._held is not None):
             self.dropped += self._remove(1 if self._held else 0).samples
 
     def hold(self) -> Body:

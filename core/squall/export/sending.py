@@ -118,7 +118,8 @@ class Sender:
         try:
             status, patience, text = await self._post(session, body)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            await self._again(str(error) or type(error).__name__, 0.0)
+            why = getattr(error, "os_error", error)  # what is wrapped says it better
+            await self._again(str(why) or type(error).__name__, 0.0)
             return
         if status < 300:
             self._counts.sent += body.samples
