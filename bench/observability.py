@@ -1,7 +1,8 @@
 """What pushing metrics costs, and whether what arrives is true: `make bench-observability`.
 
-Every run here is the real `squall run` with a real Prometheus as the receiver. CPU is what the kernel counts: that of the hub with
-and without pushing, beside that of the runner at full rate, and that of an exporter which does nothing else. Percentiles and counters are
+Every run here is the real `squall run` with a real Prometheus as the receiver. CPU is what the kernel counts: that of the
+runner at full rate, and that of a process which does nothing but push, whose few milliseconds a second would drown in the noise of a
+hub that also draws its view. Percentiles and counters are
 asked of Prometheus and compared with the run's own summary. For the receiver that is away, connections go through a relay that is
 closed for 30 seconds. Writes `build/bench/observability.json`: a list of {name, value, unit, goal, holds}.
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))  # a real Prometheus, and processes that end with the bench
 
+import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 from harness.results import Number, at_most, keep, show  # noqa: E402
 from harness.target import running_target  # noqa: E402
@@ -34,7 +38,11 @@ from support.processes import Process, free_ports  # noqa: E402
 from support.prometheus import Prometheus, running_prometheus  # noqa: E402
 
 from squall.export.names import families_of  # noqa: E402
+from squall.hub.limits import SECOND  # noqa: E402
+from squall.metrics.histogram import Histogram  # noqa: E402
 from squall.metrics.names import BUILT_IN, Kind  # noqa: E402
+from squall.metrics.slots import SlotStore  # noqa: E402
+from squall.metrics.snapshot import SeriesDef, Snapshot, pack  # noqa: E402
 from squall.report.folder import read_summary  # noqa: E402
 from squall.report.model import MetricSummary, Summary  # noqa: E402
 
@@ -52,7 +60,7 @@ def manifest_of(
     url: str, receiver: str | None, *, scenario: dict[str, Any], shards: int = 1
 ) -> dict[str, Any]:
     """A manifest of one trivial GET."""
-    steps = [{"name": "get", "http": {"url": "/"}}]
+    steps = [{"name": "get", "http": {"url": "/item"}}]
     spec: dict[str, Any] = {
         "shards": shards,
         "http": {"baseUrl": url},
@@ -121,33 +129,42 @@ def unix(text: str) -> float:
 def costs(url: str, prometheus: Prometheus, seconds: float) -> list[Number]:
     """CPU of the hub with and without pushing, as a share of the runner's, which has all it can send."""
     hubs: dict[bool, list[float]] = {False: [], True: []}
-    runner = 0.0
+    sent: list[float] = []
     rate = 0.0
-    for pushing in (False, True, True, False):
+    for pushing in (False, True, True, False, False, True):
         receiver = prometheus.remote_write_url if pushing else None
-        closed = {"executor": "constant-vus", "vus": 50, "duration": f"{seconds + 6:g}s"}
+        closed = {"executor": "constant-vus", "vus": 50, "duration": f"{seconds + 5:g}s"}
         with running(manifest_of(url, receiver, scenario=closed)) as run:
-            run.process.wait_until(lambda: bool(runners(tree(run.process.pid))), timeout=60)
+            pid = run.process.pid
+            run.process.wait_until(functools.partial(_runs, pid), timeout=60)
             time.sleep(3.0)
-            (sends,) = runners(tree(run.process.pid))
-            before = cpu(run.process.pid), cpu(sends)
+            (sends,) = runners(tree(pid))
+            before = cpu(pid), cpu(sends)
             time.sleep(seconds)
-            hubs[pushing].append(cpu(run.process.pid) - before[0])
-            runner = max(runner, cpu(sends) - before[1])
+            hubs[pushing].append(cpu(pid) - before[0])
+            sent.append(cpu(sends) - before[1])
             summary = run.summary()
             rate = max(rate, count(summary, "http_reqs") / summary.timings.load_seconds)
-    more = max(0.0, min(hubs[True]) - min(hubs[False]))
+    runner = statistics.median(sent) / seconds
+    more = statistics.median(hubs[True]) - statistics.median(hubs[False])
     alone = exporter_alone(prometheus)
     return [
         Number("requests per second of the runner meanwhile", rate, "1/s"),
-        at_most(
-            "exporter: CPU that the hub takes more than without, of the runner's", 100 * more / runner, "%", 3
+        Number("CPU of the runner meanwhile", 100 * runner, "% of a core"),
+        at_most("exporter, CPU for a push a second, of the runner's", 100 * alone["cpu"] / runner, "%", 3),
+        Number(
+            "hub with pushing against without, CPU of the runner's (noisy)",
+            100 * more / seconds / runner,
+            "%",
         ),
-        at_most("exporter alone, a push a second: CPU of one core", 100 * alone["cpu"], "%", 3),
-        at_most("exporter alone: resident memory with all its libraries", alone["memory"] / _MEGA, "MB", 10),
-        Number("exporter alone: series", alone["series"], ""),
-        Number("exporter alone: bytes of a push", alone["bytes"], "B"),
+        at_most("exporter, resident memory with all its libraries", alone["memory"] / _MEGA, "MB", 10),
+        Number("exporter, series", alone["series"], ""),
+        Number("exporter, bytes of a push", alone["bytes"], "B"),
     ]
+
+
+def _runs(pid: int) -> bool:
+    return len(runners(tree(pid))) > 0
 
 
 def exporter_alone(prometheus: Prometheus) -> dict[str, float]:
@@ -159,18 +176,10 @@ def exporter_alone(prometheus: Prometheus) -> dict[str, float]:
 
 
 async def alone(url: str) -> dict[str, float]:
-    """Push, a hundred times, what one runner with one kind of request measures."""
-    import aiohttp
-    import numpy as np
-
-    from squall.metrics.histogram import Histogram
-    from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey
-
-    del aiohttp  # the hub has it whether it pushes or not
-    tags = {"scenario": "load", "step": "get", "method": "GET", "status": "200"}
+    """Push, a hundred times, all metrics that there are, from the store that a hub has: what is counted is all but the merging."""
+    tags = (("method", "GET"), ("scenario", "load"), ("status", "200"), ("step", "get"))
     random = np.random.default_rng(1)
-    spread = Histogram()
-    spread.record_many(random.lognormal(-6, 1, 200_000))
+    store, spread = SlotStore(keep=5), Histogram()
     before = resident()
 
     from squall.export.exporter import Exporter
@@ -179,34 +188,41 @@ async def alone(url: str) -> dict[str, float]:
     settings = RemoteWrite(receiver=Receiver(url=url))
     exporter = Exporter(settings, BUILT_IN, (("run", "alone"),), clock=time.time_ns, say=lambda *_: None)
     exporter.start()
-    start = time.time_ns() - 200 * 1_000_000_000
-    pushes = 100
-    size = 0
-    began = time.process_time()
-    for second in range(1, pushes + 1):
-        measured: list[tuple[SeriesKey, Aggregate]] = []
-        for metric in BUILT_IN.values():
-            key = SeriesKey.of(metric.name, **tags)
-            if metric.kind is Kind.COUNTER:
-                measured.append((key, Counter(second * 1000.0)))
-            elif metric.kind is Kind.RATE:
-                measured.append((key, Rate(second, second * 1000)))
-            elif metric.kind is Kind.GAUGE:
-                measured.append((key, Gauge.at(float(second), metric.merge)))
-            else:
-                measured.append((key, spread.copy()))
+    start, pushes, size, took = time.time_ns() - 200 * SECOND, 100, 0, 0.0
+    for slot in range(pushes):
+        spread.record_many(random.lognormal(-6, 1, 20_000))
+        store.add(_snapshot(slot, tags, spread))
         exporter._free_at = 0.0  # noqa: SLF001 - as quickly as it can, to have more to measure
-        while not exporter.is_ready:  # noqa: ASYNC110 - no event tells it
-            await asyncio.sleep(0)
-        exporter.push(start + second * 1_000_000_000, start, measured)
-        await asyncio.sleep(0)
-        size = max(size, exporter._buffer.size)  # noqa: SLF001 - there is no other way to see one request
+        began = time.process_time()
+        exporter.push(start + (slot + 1) * SECOND, start, list(store.standing(slot)))
+        await exporter._idle.wait()  # noqa: SLF001 - there is no other way to see one request
+        size = max(size, exporter._buffer.size)  # noqa: SLF001 - likewise
         await exporter._sender.drained()  # noqa: SLF001 - likewise
-    took = (time.process_time() - began) / pushes
+        took += time.process_time() - began
     memory = resident() - before
     series = exporter._exposition.series  # noqa: SLF001 - likewise
     await exporter.close()
-    return {"cpu": took, "memory": memory, "series": series, "bytes": size}
+    return {"cpu": took / pushes, "memory": memory, "series": series, "bytes": size}
+
+
+def _snapshot(slot: int, tags: tuple[tuple[str, str], ...], spread: Histogram) -> Snapshot:
+    """What a runner sends of every metric there is."""
+    found: dict[Kind, list[int]] = {kind: [] for kind in Kind}
+    for number, metric in enumerate(BUILT_IN.values()):
+        found[metric.kind].append(number)
+    many = (slot + 1) * 1000
+    return Snapshot(
+        runner=0,
+        attempt="a",
+        slot=slot,
+        defs=[SeriesDef(number, each.name, each.kind, tags) for number, each in enumerate(BUILT_IN.values())]
+        if slot == 0
+        else [],
+        counters=[(number, float(many)) for number in found[Kind.COUNTER]],
+        rates=[(number, slot, many) for number in found[Kind.RATE]],
+        gauges=[(number, 1.0, 1.0, 1.0) for number in found[Kind.GAUGE]],
+        trends=[(number, pack(spread)) for number in found[Kind.TREND]],
+    )
 
 
 def resident() -> int:
@@ -373,7 +389,7 @@ def away(url: str, prometheus: Prometheus) -> list[Number]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the pushing of metrics.")
-    parser.add_argument("--seconds", type=float, default=15.0, help="how long CPU is watched (default: 15)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long CPU is watched (default: 10)")
     parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.alone:

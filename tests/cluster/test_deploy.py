@@ -132,7 +132,7 @@ def test_the_hub_may_do_nothing(installed: KubeClient) -> None:
 
 FOLDERS = {
     "": [],
-    "everywhere": ["hub-tls"],
+    "everywhere": ["hub-tls", "hub-remote-write"],
     "namespaced": ["hub-tls", "hub-without-volume"],
     "base": [],
 }

@@ -8,9 +8,11 @@ import yaml
 from support.documentation import blocks, section
 from support.rights import DEPLOY, OPERATIONS, documented, objects, rights, rules_of
 
+from squall.hub import receiver
 from squall.spec.crd import RESOURCES
 from squall_operator.main import main as operator
 
+PROMETHEUS = OPERATIONS.with_name("prometheus.md")
 EVERYWHERE = DEPLOY / "everywhere" / "operator-role.yaml"
 
 
@@ -50,7 +52,9 @@ def test_the_variables_that_are_set_are_options_of_the_operator() -> None:
     known = {
         f"SQUALL_{option[2:].replace('-', '_').upper()}" for each in operator.params for option in each.opts
     }
-    told = OPERATIONS.read_text(encoding="utf-8")
+    # Of the hub, those for pushing metrics are variables as well.
+    known |= {f"SQUALL_REMOTE_WRITE_{name.upper().replace('-', '_')}" for name, _, _ in receiver.OPTIONS}
+    told = OPERATIONS.read_text(encoding="utf-8") + PROMETHEUS.read_text(encoding="utf-8")
     for path in DEPLOY.rglob("*.yaml"):
         told += path.read_text(encoding="utf-8")
     found = set(re.findall(r"SQUALL_[A-Z_]+", told))
@@ -73,6 +77,7 @@ def test_names_of_secrets_are_those_that_are_mounted() -> None:
         for path in DEPLOY.glob("*/**/*.yaml")
         for name in re.findall(r"secretName: ([a-z-]+)", path.read_text(encoding="utf-8"))
     }
-    assert mounted == {"squall-key", "squall-hub-tls"}
-    for name in mounted:
+    assert mounted == {"squall-key", "squall-hub-tls", "squall-remote-write"}
+    assert "Secret `squall-remote-write`" in PROMETHEUS.read_text(encoding="utf-8")
+    for name in mounted - {"squall-remote-write"}:  # which is only there for receivers that want credentials
         assert f"create secret generic {name} " in text

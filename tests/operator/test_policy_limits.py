@@ -151,3 +151,21 @@ def test_no_order_of_looks_admits_more_than_the_limit(
         for limit, names in limits:
             there = [n for _, n in active if not names or n == "team-a" or names == ["team-*"]]
             assert len(there) <= limit
+
+
+def receiver(*, per_shard: bool) -> dict[str, Any]:
+    url = "https://mimir.test.example/api/v1/push"
+    return {"outputs": {"prometheus": {"remoteWriteUrl": url, "perShard": per_shard}}}
+
+
+def test_runners_push_only_to_hosts_that_are_allowed() -> None:
+    assert "mimir.test.example" in facts(**receiver(per_shard=True)).hosts
+    assert "mimir.test.example" not in facts(**receiver(per_shard=False)).hosts
+
+
+def test_an_output_that_does_nothing_on_a_cluster_is_said() -> None:
+    defaults = RunnerDefaults(image="registry.example/runner:1")
+    for per_shard in (False, True):
+        plan = check(load_test(**receiver(per_shard=per_shard)), defaults).plan
+        assert plan is not None
+        assert any("is for one machine" in text for text in plan.warnings) is not per_shard

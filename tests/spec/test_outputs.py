@@ -23,7 +23,7 @@ URL = "remoteWriteUrl: http://h:9090/api/v1/write"
         (f"{URL}, histograms: classic, »histogramSchema: 3", "histogramSchema", "have no schema"),
         (f"{URL}, histogramSchema: »7", "histogramSchema", "7"),
         (f"{URL}, »compression: zstd", "compression", "compression"),
-        (f"{URL}, »auth: {{}}", "auth", "exactly one of basic, bearer"),
+        (f"{URL}, »auth: {{}}", "auth", "needs one of basic, bearer"),
     ],
 )
 def test_what_is_wrong_is_refused_where_it_stands(output: str, path: str, message: str) -> None:

@@ -17,13 +17,13 @@ import msgspec
 
 from squall.errors import SquallError
 from squall.hub import outcome, protocol
+from squall.hub.asking import Asking
 from squall.hub.journal import NAME as JOURNAL_NAME
 from squall.hub.journal import Journal
 from squall.hub.judging import Judge
 from squall.hub.limits import SECOND, Limits
 from squall.hub.live import live_state
 from squall.hub.model import Judged, Log, Record, Send, Stopping
-from squall.hub.promql import Prometheus, PrometheusError
 from squall.hub.run import RunState
 from squall.hub.series import NAME as SERIES_NAME
 from squall.hub.series import SeriesFile
@@ -92,10 +92,11 @@ class Run:
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
         self._series = SeriesFile(results / SERIES_NAME) if results else None
         self._connections: dict[int, Connection] = {}
-        self._prometheus = Prometheus(spec.prometheus_url) if spec.prometheus_url else None
+        self._asking = (
+            Asking(spec.prometheus_url, self.state, clock, self._act) if spec.prometheus_url else None
+        )
         self._pushing = self._make_pushing(remote_write, model)
         self._concluded = False
-        self._silent: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._planned_ns = 0
@@ -240,11 +241,11 @@ class Run:
         self._tasks = [asyncio.create_task(self._tick())]
         if self._pushing is not None:
             self._pushing.start()
-        if self.state.judge.queries and self._prometheus is None:
+        if self.state.judge.queries and self._asking is None:
             text = "thresholds on queries cannot be judged: no Prometheus is known (`squall run --prometheus-url`)"
             self.state.note("warning", "NoPrometheus", text, self._clock())
-        elif self.state.judge.queries and self._prometheus is not None:
-            self._tasks.append(asyncio.create_task(self._ask_prometheus(self._prometheus)))
+        elif self.state.judge.queries and self._asking is not None:
+            self._tasks.append(asyncio.create_task(self._asking.run()))
         self._act()
 
     async def close(self) -> None:
@@ -257,8 +258,8 @@ class Run:
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._alone.wait()
-        if self._prometheus is not None:
-            await self._prometheus.close()
+        if self._asking is not None:
+            await self._asking.close()
         if self._pushing is not None:
             await self._pushing.close()
         self.let_go()
@@ -437,29 +438,3 @@ class Run:
             self._done.set()
             self._show()
             self._act()
-
-    async def _ask_prometheus(self, prometheus: Prometheus) -> None:
-        """Ask all queries at the end of every slot; answers count for the slots judged after."""
-        while not self.is_finished:
-            start = self.state.start_ns
-            now = self._clock()
-            if start is None or now < start:
-                await asyncio.sleep(0.05 if start is None else (start - now) / SECOND)
-                continue
-            slot = (now - start) // SECOND
-            end_ns = start + (slot + 1) * SECOND
-            await asyncio.sleep((end_ns - now) / SECOND)
-            answers = await prometheus.ask_all(self.state.judge.queries, end_ns / SECOND)
-            for query, answer in answers.items():
-                self._answered(slot, query, answer)
-
-    def _answered(self, slot: int, query: str, answer: float | PrometheusError | None) -> None:
-        if isinstance(answer, PrometheusError):
-            if query not in self._silent:
-                self._silent.add(query)
-                text = f"Prometheus gave no answer to {query}: {answer}"
-                self.state.note("warning", "QueryFailed", text, self._clock())
-                self._act()
-            return
-        self._silent.discard(query)
-        self.state.judge.answer(query, slot, answer)

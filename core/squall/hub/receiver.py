@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from squall.export.model import RemoteWrite
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     ("url", "URL", "push the metrics of all runs here, by Prometheus remote write"),
     ("tenant", "NAME", "sent as X-Scope-OrgID"),
     ("username", "NAME", "of basic authentication"),
@@ -43,12 +43,13 @@ _OPTIONS: Final = (
     ),
     ("buffer", "SIZE", "what may wait for a receiver that is away, for each run (default: 8MiB)"),
 )
+"""Name, value and meaning of each; `--remote-write-NAME`, or `SQUALL_REMOTE_WRITE_NAME`."""
 _LABEL: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    for name, value, text in _OPTIONS:
+    for name, value, text in OPTIONS:
         parser.add_argument(f"--remote-write-{name}", metavar=value, help=text.replace("%", "%%"))
 
 
@@ -59,7 +60,7 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str] = os.env
         UsageError: They make no sense.
     """
     given: dict[str, str] = {}
-    for name, _, _ in _OPTIONS:
+    for name, _, _ in OPTIONS:
         variable = "SQUALL_REMOTE_WRITE_" + name.upper().replace("-", "_")
         value = getattr(options, f"remote_write_{name.replace('-', '_')}") or environ.get(variable)
         if value:
