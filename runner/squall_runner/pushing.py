@@ -78,7 +78,7 @@ class ShardPushing:
             own=HEALTH,
             prefix=SHARD_PREFIX,
         )
-        self._start_ns = 0
+        self._start_ns = self._before_ns = 0
         self._keys: dict[int, SeriesKey] = {}
         self._counted: dict[int, Counter | Rate | TrendWire] = {}
         self._gauges: list[tuple[SeriesKey, Aggregate]] = []
@@ -86,6 +86,8 @@ class ShardPushing:
     def start(self, start_ns: int) -> None:
         """The load begins at a moment of the clock; needs a running event loop."""
         self._start_ns = start_ns + self._offset_ns
+        # One that takes another's place begins now: what was before is the other's, of the same series.
+        self._before_ns = max(self._start_ns, self._clock() + self._offset_ns)
         self._exporter.start()
 
     def measured(self, snapshot: Snapshot) -> None:
@@ -96,7 +98,7 @@ class ShardPushing:
             self._take(snapshot)
             at_ns = self._start_ns + (snapshot.slot + 1) * SECOND
             if self._exporter.is_ready and at_ns <= self._clock() + self._offset_ns + AHEAD_NS:
-                self._exporter.push(at_ns, self._start_ns, self._standing())
+                self._exporter.push(at_ns, self._before_ns, self._standing())
         except Exception as error:  # noqa: BLE001 - the load must not suffer from what only shows it
             self._cannot(error)
 
@@ -116,7 +118,7 @@ class ShardPushing:
         try:
             if not self._broken:
                 now = self._clock() + self._offset_ns
-                for text in await self._exporter.finish(now, self._start_ns, self._standing()):
+                for text in await self._exporter.finish(now, self._before_ns, self._standing()):
                     self._say("warning", "RemoteWriteLost", text)
         except Exception as error:  # noqa: BLE001 - as above
             self._cannot(error)

@@ -78,6 +78,8 @@ def test_one_manifest_uses_every_key() -> None:
     used = set(_used(KINDS["LoadTest"].model_validate(manifest)))
     for variant in manifest["spec"]["variants"]:
         used |= {("HttpDefaults", key) for key in variant["spec"].get("http", {})}
+        output = variant["spec"].get("outputs", {}).get("prometheus", {})
+        used |= {("ReceiverAuth", key) for key in output.get("auth", {})}
     every = {(name, key) for name, model in schema.models.items() for key in model["properties"]}
     assert every - used == set()
 
