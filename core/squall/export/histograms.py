@@ -18,6 +18,8 @@ from squall.metrics.buckets import SCHEMA
 from squall.metrics.names import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squall.metrics.histogram import Histogram
 
 GAP: Final = 2
@@ -49,7 +51,7 @@ class Native:
     schema: int
     zero: int
     spans: tuple[tuple[int, int], ...]
-    deltas: tuple[int, ...]
+    deltas: Sequence[int]
 
 
 def native(trend: Histogram, schema: int = SCHEMA) -> Native:
@@ -58,20 +60,21 @@ def native(trend: Histogram, schema: int = SCHEMA) -> Native:
     used = found.counts.nonzero()[0]
     if not used.size:
         return Native(trend.count, trend.sum, schema, trend.zero, (), ())
-    gaps = np.flatnonzero(np.diff(used) > GAP + 1)
-    first = used[np.concatenate(([0], gaps + 1))].tolist()
-    last = used[np.concatenate((gaps, [used.size - 1]))].tolist()
+    gaps = (used[1:] - used[:-1] > GAP + 1).nonzero()[0]
+    first = [int(used[0]), *used[gaps + 1].tolist()]
+    last = [*used[gaps].tolist(), int(used[-1])]
     spans: list[tuple[int, int]] = []
-    parts, end = [], 0
+    parts, end = (
+        [],
+        -found.offset,
+    )  # the first span says where the buckets begin, the others how far they are apart
     for begin, until in zip(first, last, strict=True):
-        # The first span says where the buckets begin, the others how far they are from the one before.
-        spans.append((begin + found.offset if not spans else begin - end, until + 1 - begin))
+        spans.append((begin - end, until + 1 - begin))
         parts.append(found.counts[begin : until + 1])
         end = until + 1
     counts = np.concatenate(parts)
-    return Native(
-        trend.count, trend.sum, schema, trend.zero, tuple(spans), tuple(np.diff(counts, prepend=0).tolist())
-    )
+    counts[1:] -= counts[:-1].copy()
+    return Native(trend.count, trend.sum, schema, trend.zero, tuple(spans), counts.tolist())
 
 
 def bounds(unit: Unit) -> tuple[float, ...]:
