@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from squall.export import run as about
@@ -30,6 +31,8 @@ FLUSH_SECONDS: Final = 5.0
 """How long the end of a run may wait for the receiver."""
 SHARE: Final = 0.05
 """Of one core, for making requests."""
+MAX_WAITING: Final = 4
+"""Seconds that may wait to be made into requests: a loop that was held up judges several at once."""
 MILLI: Final = 1_000_000
 """Nanoseconds."""
 
@@ -67,7 +70,7 @@ class Exporter:
         self._sender = Sender(settings.receiver, self._buffer, self.counts, say)
         self._clock = clock
         self._say = say
-        self._waiting: Standing | None = None
+        self._waiting: deque[Standing] = deque()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -101,7 +104,8 @@ class Exporter:
     @property
     def is_ready(self) -> bool:
         """Whether it would take something now; what is offered before is left out."""
-        return self._idle.is_set() and not self._broken.is_set() and time.monotonic() >= self._free_at
+        room = len(self._waiting) < MAX_WAITING and not self._broken.is_set()
+        return room and time.monotonic() >= self._free_at
 
     def push(
         self,
@@ -176,7 +180,7 @@ class Exporter:
     ) -> None:
         before_ms = self._last_ms or before_ns // MILLI
         self._last_ms = at_ms
-        self._waiting = Standing(at_ms, min(before_ms, at_ms), measured, [*points, *self.health()])
+        self._waiting.append(Standing(at_ms, min(before_ms, at_ms), measured, [*points, *self.health()]))
         self._idle.clear()
         self._news.set()
 
@@ -184,13 +188,11 @@ class Exporter:
         while True:
             await self._news.wait()
             self._news.clear()
-            standing, self._waiting = self._waiting, None
-            if standing is None:
-                continue
-            cost = await self._put_all(self._exposition.bodies(standing))
-            self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
-            self.cpu_seconds += cost
-            self._warn()
+            while self._waiting:
+                cost = await self._put_all(self._exposition.bodies(self._waiting.popleft()))
+                self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
+                self.cpu_seconds += cost
+                self._warn()
             self._idle.set()
 
     async def _put_all(self, bodies: Iterator[Body]) -> float:
