@@ -102,6 +102,17 @@ async def test_patience_that_is_asked_for_is_given() -> None:
         assert time.monotonic() - began >= 1.0
 
 
+async def test_the_last_chance_is_not_slept_through() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        played.answers = [(503, {"Retry-After": "60"})]
+        await push(exporter, 1, 1)
+        await until(lambda: exporter.counts.retries)
+        began = time.monotonic()
+        assert await exporter.finish(2 * SECOND, 0, [(KEY, Counter(2))]) == ()
+        assert time.monotonic() - began < 3
+    assert (2000, 2) in played.values()
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 302])
 async def test_what_is_refused_is_counted_said_once_and_not_sent_again(status: int) -> None:
     async with serving() as played, exporting(played.url) as (exporter, said):

@@ -145,6 +145,7 @@ class Exporter:
         Returns:
             What people should know: samples that are not there. Those that still waited are given up.
         """
+        self._sender.hurry()
         last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
         last.add_done_callback(self._ended)
         broken = asyncio.create_task(self._broken.wait())

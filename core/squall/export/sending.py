@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -84,6 +85,7 @@ class Sender:
         self._say = say
         self._ssl = tls_context(receiver)
         self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._pause = 0.0
@@ -95,6 +97,10 @@ class Sender:
         """Something was put into the buffer."""
         self._empty.clear()
         self._news.set()
+
+    def hurry(self) -> None:
+        """There is not much time left: pauses are over, and short from now on."""
+        self._hurry.set()
 
     async def drained(self) -> None:
         """Wait until nothing waits any more."""
@@ -164,8 +170,13 @@ class Sender:
         self.problem = problem
         self._warn_once("RemoteWriteFails", f"metrics do not reach the receiver and wait: {problem}")
         self._pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._pause * 2))
+        if self._hurry.is_set():
+            await asyncio.sleep(FIRST_PAUSE_SECONDS)
+            return
         jitter = 1.0 + random.uniform(-0.2, 0.2)  # noqa: S311 - nothing secret
-        await asyncio.sleep(max(patience, self._pause * jitter))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(patience, self._pause * jitter)):
+                await self._hurry.wait()
 
     def _works(self) -> None:
         if self.problem:

@@ -149,4 +149,6 @@ def _number(name: str, given: Mapping[str, str], default: int, allowed: range) -
 
 
 def _wrong(name: str, wanted: str, given: Mapping[str, str]) -> UsageError:
-    return UsageError(f'--remote-write-{name} is "{given.get(name, "")}"', f"give {wanted}")
+    value = given.get(name, "")
+    shown = "not as it should be" if "@" in value else f'"{value}"'  # a password should not end up in a log
+    return UsageError(f"--remote-write-{name} is {shown}", f"give {wanted}")
