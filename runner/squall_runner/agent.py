@@ -22,7 +22,7 @@ from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
 from squall.metrics.retention import Retention
 from squall.spec.loadtest import LoadTest
-from squall_runner.link import Link
+from squall_runner.link import SILENCE_SECONDS, Link
 from squall_runner.load import Hooks, LoadError
 
 if TYPE_CHECKING:
@@ -89,7 +89,12 @@ class Agent:
         self._teardown: asyncio.Task[None] | None = None
         url = assignment.hub.rstrip("/") + protocol.PATH.format(run=assignment.run)
         self._link = Link(
-            url, assignment.token, hello=self._hello, heard=self._hear, certificates=assignment.hub_ca
+            url,
+            assignment.token,
+            hello=self._hello,
+            heard=self._hear,
+            certificates=assignment.hub_ca,
+            silence_seconds=min(SILENCE_SECONDS, self.limits.lost_control_ns / SECOND / 2),
         )
 
     # -- life -------------------------------------------------------------------------------------------------
