@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from support.fakerunner import Numbers, manifest
 from support.hubbench import Bench
@@ -528,6 +531,51 @@ class TestRestart:
         bench.hello(0, started_ns=started)
         assert bench.state.phase == "running"
         assert bench.state.start_ns == pytest.approx(started, abs=2_000_000)
+
+    def lose_the_disk(self, bench: Bench, replayed: Any) -> None:
+        """Another hub, which was given the run anew, meets a runner that is under way."""
+        started = bench.state.start_ns
+        bench.records = []
+        bench.restart()
+        bench.hello(0, started_ns=started)
+        bench.say(0, protocol.Measured(replayed))
+
+    @pytest.mark.parametrize(
+        ("thresholds", "verdict"),
+        [
+            ([ABORTING | {"abortOnFail": False}], ("Invalid", "HistoryLost")),
+            ([{"metric": "http_reqs", "expression": "count>1"}], ("Passed", "ThresholdsHeld")),
+            ([{"metric": "http_reqs", "expression": "count>1000000"}], ("Failed", "ThresholdFailed")),
+        ],
+    )
+    def test_what_nobody_has_a_record_of_has_not_held(self, thresholds, verdict):
+        bench = Bench(1, thresholds=thresholds)
+        bench.begin()
+        bench.slots(3)
+        folded = msgspec.structs.replace(bench.numbers[0].slot(3, full=True), folded=True)
+        self.lose_the_disk(bench, folded)
+        bench.slots(2, first=4)
+        bench.finish()
+        assert (bench.verdict.result, bench.verdict.reason) == verdict
+
+    def test_what_was_replayed_whole_is_judged_whole(self):
+        bench = Bench(1, thresholds=[ABORTING | {"abortOnFail": False}])
+        bench.begin()
+        self.lose_the_disk(bench, bench.numbers[0].slot(0, full=True))
+        bench.slots(2, first=1)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+
+    def test_runners_that_do_not_come_to_a_hub_without_a_record_are_lost(self):
+        bench = Bench(2)
+        bench.begin()
+        started = bench.state.start_ns
+        bench.records = []
+        bench.restart()
+        bench.hello(0, started_ns=started)
+        bench.pass_time(10, alive=(0,))
+        bench.finish(0)
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerLost")
 
     def test_runners_that_do_not_return_are_lost(self):
         bench = Bench(1)

@@ -35,7 +35,7 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
     """The outcome of a run that has finished; asked once."""
     last = state.judged
     times = timings(state, plan)
-    verdict = state.judge.verdict(last, _ending(state), times.load_seconds)
+    verdict = state.judge.verdict(last, _ending(state), times.load_seconds, unknown=state.unknown + 1)
     assert state.ended_ns is not None, "the run has finished"
     facts = Facts(
         run=spec.run,
