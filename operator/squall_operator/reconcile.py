@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 FIGURES_SECONDS: Final = 5.0
 """Figures of a run are written at most this often."""
+LAUNCHES: Final = 8
+"""Runs that are launched at the same time, half of those that can be looked at: a launch is many calls, and the others go on meanwhile."""
+LAUNCH_AGAIN_SECONDS: Final = 0.2
 GONE_SECONDS: Final = 120.0
 """A process that does not lead remembers for this long what was deleted: whoever led may not have been able to act on it."""
 _WAITING: Final = ("Queued",)
@@ -80,6 +83,7 @@ class Reconciler:
         self._notices = Notices(kube, clock)
         self._failures: dict[Place, str] = {}
         self._written: dict[Place, float] = {}
+        self._launching: set[Place] = set()
         self._decided: dict[Place, Status] = {}
         """What is being written into the status of LoadTests that are not running: two must not take the same last place, and nobody
         should wait for the other's write to know."""
@@ -163,7 +167,17 @@ class Reconciler:
             self._failures.pop(place, None)
             self._written.pop(place, None)
             return None
-        return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
+        deleting = "deletionTimestamp" in body["metadata"]
+        run = read(body.get("status")).run
+        if run is None or run.phase != "Launching":
+            return await self._round(place, body, deleting=deleting)
+        if len(self._launching) >= LAUNCHES:
+            return LAUNCH_AGAIN_SECONDS
+        self._launching.add(place)
+        try:
+            return await self._round(place, body, deleting=deleting)
+        finally:
+            self._launching.discard(place)
 
     async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
         checked = self._check(body)

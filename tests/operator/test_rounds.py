@@ -6,16 +6,17 @@ import asyncio
 from typing import Any
 
 from squall.kube.api import KubeError
-from squall.kube.runs import run_id
+from squall.kube.runs import run_id, run_key
 from squall_operator import cache
 from squall_operator.cache import Cache
 from squall_operator.hubs import Hubs
 from squall_operator.manifests.owned import RUN
-from squall_operator.model import Action, CleanUp, StopRun, WriteStatus
+from squall_operator.model import Action, CleanUp, Launch, StopRun, WriteStatus
 from squall_operator.notices import SECONDS as EVENTS_SECONDS
-from squall_operator.reconcile import GONE_SECONDS, Reconciler
+from squall_operator.reconcile import GONE_SECONDS, LAUNCHES, Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
 from squall_operator.telemetry import Telemetry
+from squall_operator.times import stamp
 
 PLACE = ("default", "shop")
 JOB = {
@@ -187,3 +188,34 @@ async def test_the_end_of_a_run_has_those_looked_at_that_wait_for_it() -> None:
         await world.reconciler.queue._next()
     await world.reconciler.look(PLACE)  # its key is another one: the run is replaced, so it ends
     assert await world.reconciler.queue._next() == ("default", "next")
+
+
+async def test_many_that_are_launched_leave_room_for_those_that_run() -> None:
+    world = World()
+    world.reconciler._hubs._known["http://hub:1"] = {}
+    names = [f"new-{number}" for number in range(3 * LAUNCHES)]
+    for name in names:
+        body = load_test(uid=name, phase="Launching")
+        body["metadata"]["name"] = name
+        key = run_key(body["spec"], {})
+        own = {"id": run_id(name, name, key), "key": key, "acceptedAt": stamp(world.now)}
+        body["status"]["run"] |= own
+        world.reconciler.saw(cache.LOAD_TESTS, body, gone=False)
+    world.server.answers.clear()
+    work = asyncio.create_task(world.reconciler.queue.run(hands=2 * LAUNCHES))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert sum(isinstance(each, Launch) for each in world.server.acted) == LAUNCHES
+    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len([each for each in world.server.acted if isinstance(each, WriteStatus)]) > LAUNCHES
+    world.server.answers.set()
+    for _ in range(40):
+        world.now += 1
+        world.reconciler.look_at_all()
+        await asyncio.sleep(0)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    launched = {each.run for each in world.server.acted if isinstance(each, Launch)}
+    assert len(launched) == len(names), "all have had their turn"
