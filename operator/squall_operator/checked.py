@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
+from squall.hub.assignment import pods
 from squall.plan.compile import compile_plan
 from squall.spec.base import seconds
 from squall.validation import ManifestError, Options, load_stored
@@ -78,6 +79,7 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             max_seconds=seconds(spec.safety.max_duration),
             stop_seconds=seconds(spec.safety.stop_grace) + teardown,
             lost_control_seconds=seconds(spec.safety.lost_control),
+            runners=tuple(len(pod) for pod in pods(plan.shards, per_pod, processes)),
             warnings=tuple(
                 each
                 for each in test.warnings

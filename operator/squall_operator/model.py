@@ -104,6 +104,7 @@ class Plan:
         max_seconds: `safety.maxDuration`.
         stop_seconds: How long a stop may take by the manifest: grace, then teardown.
         lost_control_seconds: `safety.lostControl`: how long runners go on without a hub.
+        runners: How many each pod has, by index.
         warnings: What its author should know.
     """
 
@@ -112,6 +113,7 @@ class Plan:
     max_seconds: float
     stop_seconds: float
     lost_control_seconds: float
+    runners: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -187,11 +189,13 @@ class Launch:
 
     Attributes:
         hosts: See `Allowance.hosts`.
+        anew: The hub has the outcome of an earlier run with this id, and is to forget it first.
     """
 
     run: str
     hub: str
     hosts: tuple[tuple[str, ...], ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from squall_operator.queue import WorkQueue
 from squall_operator.status import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from squall.kube.api import Kube
     from squall.spec.policy import LoadTestPolicySpec
@@ -182,8 +182,8 @@ class Reconciler:
     async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
         checked = self._check(body)
         status = read(body.get("status"))
-        processes = checked.processes
-        pods = await self._pods(place[0], status.run.id, processes) if status.run is not None else Pods()
+        runners = checked.plan.runners if checked.plan else ()
+        pods = await self._pods(place[0], status.run.id, runners) if status.run is not None else Pods()
         # From here to what is noted of the decision nothing may wait: others count on it.
         seen = self._observe(place, body, checked, status, pods, deleting=deleting)
         decision = decide(seen, self._settings.deadlines)
@@ -264,13 +264,11 @@ class Reconciler:
             failure=self._failures.get(place, ""),
         )
 
-    async def _pods(self, namespace: str, run: str, processes: int) -> Pods:
+    async def _pods(self, namespace: str, run: str, runners: Sequence[int]) -> Pods:
         job = self._seen.get(cache.JOBS, (namespace, run))
         pods = self._seen.pods_of(namespace, run)
         notices = await self._notices.of(namespace, run) if needs_notices(job, pods, self._wall()) else ()
-        return look(
-            job, pods, notices, processes=processes, schedule_seconds=self._settings.deadlines.schedule
-        )
+        return look(job, pods, notices, runners=runners, schedule_seconds=self._settings.deadlines.schedule)
 
     def _check(self, body: Object) -> Checked:
         uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation", 0))

@@ -57,6 +57,15 @@ def test_a_hundred_problems_are_all_told() -> None:
     assert all(any(f"nothing{number}" in text for text in checked.problems) for number in (0, 50, 99))
 
 
+def test_the_plan_says_how_many_runners_each_pod_has() -> None:
+    """Pods are as even as can be, so some carry fewer shards, and thus fewer runners, than they might."""
+    checked = check(
+        served(shards=7, runner={"shardsPerPod": 3, "resources": {"limits": {"cpu": 3}}}), DEFAULTS
+    )
+    assert checked.plan is not None
+    assert checked.plan.runners == (3, 2, 2)
+
+
 def served(**spec: Any) -> dict[str, Any]:
     scenario = {"name": "s", "executor": "shared-iterations", "iterations": 1, "vus": 1}
     scenario |= {"steps": [{"http": {"url": "http://a/"}}]}
