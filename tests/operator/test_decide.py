@@ -74,7 +74,7 @@ def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
     over = phase == "Finished"
     status = Status(phase=shown, run=run, verdict=Verdict(result="Passed") if over else None)
     if over:
-        changes["annotations"] = {DONE: f"{KEY} Passed", **changes.get("annotations", {})}
+        changes["annotations"] = {DONE: f"{ID} Passed", **changes.get("annotations", {})}
     changes.setdefault("status", complete(status, observed(), "Passed") if phase == "Finished" else status)
     return observed(**changes)
 
@@ -170,7 +170,7 @@ def test_the_same_run_never_runs_twice() -> None:
 
 
 def test_nor_does_it_when_somebody_empties_the_status() -> None:
-    decision = decide(observed(annotations={DONE: f"{KEY} Failed"}), DEADLINES)
+    decision = decide(observed(annotations={DONE: f"{ID} Failed"}), DEADLINES)
     assert kinds(decision) == [WriteStatus]
     status = status_of(decision)
     assert (status.phase, status.run and status.run.phase) == ("Failed", "Finished")
@@ -181,7 +181,7 @@ def test_nor_does_it_when_somebody_empties_the_status() -> None:
     [
         {"spec": {**SPEC, "shards": 5}},
         {"annotations": {AGAIN: "again"}},
-        {"annotations": {AGAIN: "again", DONE: f"{KEY} Passed"}},
+        {"annotations": {AGAIN: "again", DONE: f"{ID} Passed"}},
     ],
 )
 def test_another_key_runs_again_and_keeps_the_history(change: dict[str, Any]) -> None:
@@ -456,6 +456,12 @@ def test_names_fit_where_pods_take_theirs_from() -> None:
     assert run_id("a", "uid-1", "k") != run_id("a", "uid-2", "k")
 
 
+def test_nobody_finds_a_run_that_has_the_id_of_anothers() -> None:
+    stem, _, digest = run_id("shop", "uid", "key").rpartition("-")
+    assert stem == "shop"
+    assert len(digest) == 16, "of a hub's runs all tenants' are in one"
+
+
 # -- what others write into the status ------------------------------------------------------------------------
 
 
@@ -482,7 +488,7 @@ def test_a_status_that_somebody_forged_neither_ends_a_run_nor_makes_a_second(for
 
 
 def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
-    failed = {DONE: f"{KEY} Failed"}
+    failed = {DONE: f"{ID} Failed"}
     status = status_of(decide(running("Finished", annotations=failed), DEADLINES))
     assert (status.phase, status.verdict and status.verdict.result) == ("Failed", "Failed")
     assert condition(status, "Ready")[0] == "False"
@@ -490,4 +496,4 @@ def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
 
 def test_a_mark_that_somebody_removed_is_made_again_and_nothing_runs() -> None:
     decision = decide(running("Finished", annotations={DONE: ""}, pods=Pods(), hub=HubView()), DEADLINES)
-    assert decision.actions == (Mark(f"{KEY} Passed"),)
+    assert decision.actions == (Mark(f"{ID} Passed"),)
