@@ -140,14 +140,19 @@ class Actor:
         )
         for made in (*inputs.objects, build_budget(owner, run, pods=checked.plan.pods)):
             await self._make(owner.namespace, made)
+        # The token comes after the hub's word: nobody gets one for a run that the hub has refused.
         await self._hubs.add(hub, self._run_spec(checked, run))
+        await self._make(owner.namespace, inputs.token)
         await self._make(owner.namespace, job)
 
     async def _make(self, namespace: str, body: Json) -> None:
-        """Create an object; one of that name is there because this was done before.
+        """Create an object, or find the one that an earlier attempt has made.
+
+        Whoever may make objects in the namespace can have made one of that name before, and what an earlier attempt wrote may no longer
+        be true, such as where load may go. So what is not exactly what it should be goes, and the next attempt makes it.
 
         Raises:
-            KubeError: It was refused, or one of an earlier run is still going.
+            KubeError: It was refused, or another one of that name is still there.
         """
         plural = {"PodDisruptionBudget": "poddisruptionbudgets"}.get(body["kind"], f"{body['kind'].lower()}s")
         try:
@@ -155,11 +160,25 @@ class Actor:
         except KubeError as error:
             if error.reason != "AlreadyExists":
                 raise
-            if plural == "secrets":
-                return  # nobody may read them here; what is in it follows from its name, and it goes at once when it is deleted
-            there = await self._kube.get(named(plural, namespace, body["metadata"]["name"]))
+            path = named(plural, namespace, body["metadata"]["name"])
+            if plural == "secrets":  # nobody may read them here, so nobody knows what is in it
+                await self._kube.delete(path)
+                await self._kube.create(collection(plural, namespace), body)
+                return
+            there = await self._kube.get(path)
             if "deletionTimestamp" in there["metadata"]:
                 raise
+            if not _is_as_made(there, body):
+                await self._make_way(namespace, path, there, body)
+                raise
+
+    async def _make_way(self, namespace: str, path: str, there: Json, body: Json) -> None:
+        """Delete what has the name of an object of a run and is not that object, and the Job, whose pods may have read it."""
+        if body["kind"] != "Job":
+            job = named("jobs", namespace, body["metadata"]["labels"][RUN])
+            await self._kube.delete(job, body={"propagationPolicy": "Background"})
+        only = {"uid": there["metadata"]["uid"]}
+        await self._kube.delete(path, body={"propagationPolicy": "Background", "preconditions": only})
 
     def _run_spec(self, checked: Checked, run: str) -> RunSpec:
         assert checked.test is not None, "only what is right is run"
@@ -205,6 +224,16 @@ class Actor:
             "binaryData": {REPORT_KEY: b64encode(gzip.compress(summary, mtime=0)).decode()},
         }
         await self._kube.apply(named("configmaps", owner.namespace, f"{run}-report"), body)
+
+
+def _is_as_made(there: Json, body: Json) -> bool:
+    """Whether an object is one that this run has made: it has the same owner, and, where it has content, the same."""
+    owners = [
+        {each["uid"] for each in either["metadata"].get("ownerReferences") or ()} for either in (there, body)
+    ]
+    return owners[0] == owners[1] and all(
+        (there.get(key) or None) == (body.get(key) or None) for key in ("data", "binaryData", "immutable")
+    )
 
 
 def _owner(body: Mapping[str, Any]) -> Owner:

@@ -94,7 +94,7 @@ def objects(load_test: Json, run: str) -> list[Json]:
         "metadata": {**template["metadata"], "name": f"{run}-0", "namespace": NAMESPACE},
         "spec": template["spec"],
     }
-    return [*inputs.objects, build_budget(owner, run, pods=checked.plan.pods), job, pod]
+    return [*inputs.objects, inputs.token, build_budget(owner, run, pods=checked.plan.pods), job, pod]
 
 
 def tried(kube: KubeClient, made: Json) -> Json:
