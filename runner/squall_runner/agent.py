@@ -35,7 +35,7 @@ EXIT_CRASH: Final = 1
 EXIT_TERMINATED: Final = 143
 """Told to terminate by a signal before its load was over, as shells show it: whoever runs pods makes another one for such an end."""
 EXIT_LOST_CONTROL: Final = 70
-"""The hub could not be reached for `safety.lostControl`, or the process that started this one is gone."""
+"""The hub could not be reached for `safety.lostControl`, or has no place for this runner any more, or the process that started this one is gone."""
 WATCH_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 5.0
 """After being told to terminate by a signal: how long to wait for the hub's goodbye, beyond the grace of the stop."""
@@ -124,7 +124,7 @@ class Agent:
 
     async def _keep_linked(self) -> None:
         await self._link.run()
-        self._leave(EXIT_LOST_CONTROL, "the hub refused this runner")
+        self._leave(EXIT_LOST_CONTROL, self._link.problem)
 
     async def _live(self) -> None:
         """From preparation to the end of the load; crashes are told, not lost."""

@@ -36,6 +36,12 @@ _ENDS: Final = (
     aiohttp.WSMsgType.CLOSED,
     aiohttp.WSMsgType.ERROR,
 )
+_FINAL: Final = {
+    protocol.CLOSE_REFUSED: "the hub refused this runner",
+    protocol.CLOSE_REPLACED: "another process has taken this runner's place",
+}
+"""Codes after which nobody comes back, and what they mean. A connection is left before the next is made, so one that is replaced while it
+is the current one has been replaced by somebody else: coming back would take the place from that process in turn, and both would send load."""
 
 
 class Link:
@@ -100,7 +106,7 @@ class Link:
             await self._socket.close()
 
     async def run(self) -> None:
-        """Keep a connection; returns when the hub refuses this runner for good."""
+        """Keep a connection; returns when this runner has no place with the hub any more; `problem` says why."""
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
             pause = FIRST_RETRY_SECONDS
@@ -115,7 +121,9 @@ class Link:
                             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                         )
                     met = True
-                    if await self._talk(socket) == protocol.CLOSE_REFUSED:
+                    code = await self._talk(socket)
+                    if code in _FINAL:
+                        self.problem = _FINAL[code]
                         return
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     self.problem = str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from support.hubbench import Bench
 from squall.hub import protocol
 from squall.hub.ending import CONFIRM_NS, LAST_WORD_NS
 from squall.hub.limits import SECOND
-from squall.hub.members import Refused
+from squall.hub.members import MAX_ATTEMPTS, Refused
 from squall.hub.model import Stopping
 from squall.metrics.limit import SeriesLimit
 from squall.metrics.names import Kind
@@ -404,6 +404,42 @@ class TestLoss:
         bench.finish()
         row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
         assert row.values["count"] == 60
+
+    def test_a_process_that_was_replaced_does_not_take_its_place_back(self):
+        bench = Bench(1)
+        bench.begin()
+        bench.hello(0, "b")
+        with pytest.raises(Refused, match="another process has taken the place of runner 0"):
+            bench.hello(0, "a")
+        bench.hello(0, "b")
+
+    def test_an_old_connection_of_a_process_that_comes_late_does_not_replace_its_newer_one(self):
+        bench = Bench(1)
+        bench.begin()
+        late = bench.now + bench.offsets[0]
+        bench.pass_time(1)
+        bench.hello(0)
+        with pytest.raises(Refused, match="runner 0 has a newer connection"):
+            bench.hello(0, now_ns=late)
+        bench.hello(0)
+
+    def test_a_place_is_filled_so_many_times_and_no_more(self):
+        """Each attempt costs memory until the run is forgotten."""
+        bench = Bench(2)
+        bench.begin()
+        for number in range(MAX_ATTEMPTS + 20):
+            made = protocol.Hello(
+                version=protocol.VERSION, runner=0, attempt=f"a{number}", shards=(0,), now_ns=0
+            )
+            if number < MAX_ATTEMPTS - 1:
+                bench.state.check(made, bench.now)
+                bench.hello(0, f"a{number}")
+                continue
+            with pytest.raises(Refused, match=f"replaced {MAX_ATTEMPTS - 1} times, more is not allowed"):
+                bench.state.check(made, bench.now)
+        assert [event.event for event in bench.state.timeline.events].count("TooManyAttempts") == 1
+        bench.hello(0, f"a{MAX_ATTEMPTS - 2}")
+        bench.hello(1, "b")
 
     def test_when_all_are_lost_there_is_no_verdict_on_the_target(self):
         bench = Bench(2, safety={"onRunnerLoss": "continue"})

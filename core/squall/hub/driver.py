@@ -165,7 +165,7 @@ class Run:
             Refused: It has no place in this run.
         """
         before = self._connections.get(hello.runner)
-        self.state.check(hello)
+        self.state.check(hello, self._clock())
         if before is not None:
             before.close(protocol.CLOSE_REPLACED, "the runner has connected again")
         self._connections[hello.runner] = connection

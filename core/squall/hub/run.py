@@ -18,7 +18,7 @@ import msgspec
 from squall.hub import protocol
 from squall.hub.ending import CONFIRM_NS, RunEnding
 from squall.hub.limits import SECOND
-from squall.hub.members import PINGS, exit_text
+from squall.hub.members import PINGS, TooManyAttempts, exit_text
 from squall.hub.model import Log, Stopping
 from squall.hub.state import NEVER
 
@@ -65,13 +65,19 @@ class RunState(RunEnding):
 
     # -- events -----------------------------------------------------------------------------------------------
 
-    def check(self, hello: protocol.Hello) -> None:
+    def check(self, hello: protocol.Hello, now_ns: int) -> None:
         """See whether a runner has a place in this run.
 
         Raises:
             Refused: It has none.
         """
-        self.members[hello.runner].check(hello)
+        try:
+            self.members[hello.runner].check(hello)
+        except TooManyAttempts as error:
+            if hello.runner not in self._crowded:
+                self._crowded.add(hello.runner)
+                self.note("warning", "TooManyAttempts", str(error), now_ns)
+            raise
 
     def hello(self, hello: protocol.Hello, now_ns: int) -> None:
         """A runner has connected.
@@ -394,6 +400,7 @@ class RunState(RunEnding):
                 case "setup":
                     self.phase, self.setup_runner = "setup", int(record["runner"])
                     self.members[self.setup_runner].attempt = str(record["attempt"])
+                    self.members[self.setup_runner].attempts.add(str(record["attempt"]))
                 case "setupDone":
                     self.setup_values = dict(record["values"])
                 case "start":
