@@ -47,6 +47,8 @@ RECONNECT_SECONDS: Final = 15.0
 """A runner whose connection broke may take this long to return: between nodes that takes longer than on one machine, and of a pod that is
 really gone the cluster tells at once."""
 REPORT_KEY: Final = "summary.json.gz"
+MOST_REPORT_BYTES: Final = 1_000_000
+"""An object holds 1 MiB, what describes it included."""
 
 
 class Actor:
@@ -80,6 +82,8 @@ class Actor:
                 path = named("loadtests", namespace, body["metadata"]["name"])
                 return await self._kube.merge(path, {"metadata": {"annotations": {DONE: text}}})
             case Launch():
+                if action.anew:
+                    await self._hubs.forget(action.hub, action.run)
                 await self._launch(body, checked, action)
             case TellHub(run, hub):
                 await self._hubs.add(hub, self._run_spec(checked, run))
@@ -215,13 +219,18 @@ class Actor:
             return  # it forgets by itself what nobody asks about
 
     async def _keep_report(self, owner: Owner, run: str, summary: bytes) -> None:
+        packed = b64encode(gzip.compress(summary, mtime=0))
+        if len(packed) > MOST_REPORT_BYTES:
+            raise KubeError(
+                413, f"the report of {len(packed)} bytes is larger than an object may be", "TooLarge"
+            )
         metadata = owner.metadata(run, f"{run}-report")
         metadata["labels"][REPORT] = "true"
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata,
-            "binaryData": {REPORT_KEY: b64encode(gzip.compress(summary, mtime=0)).decode()},
+            "binaryData": {REPORT_KEY: packed.decode()},
         }
         await self._kube.apply(named("configmaps", owner.namespace, f"{run}-report"), body)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _WRITTEN = ("name", "namespace", "labels", "annotations")
 _FROM_CLI = "a file with `path` is on somebody's machine: `squall run --cluster` sends it along, or use configMap, secret or volumeClaim"
+_RESOURCES = 'write requests and limits as amounts by name, such as {requests: {cpu: "1", memory: 1Gi}, limits: {cpu: "1", memory: 1Gi}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,14 @@ class Checked:
 
 
 def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
-    """Check a LoadTest as it came from the API server."""
+    """Check a LoadTest as it came from the API server. Whatever is in it, there is an answer: else nobody could stop what it has running."""
+    try:
+        return _check(body, defaults)
+    except Exception as error:  # noqa: BLE001 - a defect here must cost one LoadTest its start, nothing more
+        return Checked(problems=(f"it cannot be checked: {type(error).__name__}: {error}",))
+
+
+def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
     document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
     options = Options(complete=False, read_files=False)
@@ -62,8 +70,12 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             )
         except TemplateError as error:
             problems.append(f"spec.{error.message}")
+    processes = 1
     try:
         processes = processes_of(spec, defaults)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        problems.append(f"spec.runner.resources: {_RESOURCES}")
+    try:
         plan = compile_plan(spec)
     except (SquallError, ValueError) as error:
         problems.append(str(error))

@@ -67,6 +67,7 @@ def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
     run = RunStatus(
         id=ID, key=KEY, phase=phase, hub=HUB, pods=2, accepted_at=at, launched_at=at, started_at=began
     )
+    run = msgspec.structs.replace(run, cleaned=phase == "Finished")
     run = msgspec.structs.replace(run, **changes.pop("run", {}))
     shown: Any = phase if phase != "Finished" else "Passed"
     changes.setdefault("pods", Pods(job=phase != "Launching", pods=2))
@@ -195,6 +196,17 @@ def test_another_key_runs_again_and_keeps_the_history(change: dict[str, Any]) ->
     assert status.history == (past,)
 
 
+@pytest.mark.parametrize("result", ["Queued", "Launching", "", "nonsense"])
+def test_a_mark_that_tells_no_result_is_none(result: str) -> None:
+    assert Launch not in kinds(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES))
+    assert status_of(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES)).phase == "Launching"
+
+
+def test_a_mark_that_was_copied_from_another_load_test_says_nothing_of_this_one() -> None:
+    other = run_id("shop", "uid-2", KEY)
+    assert status_of(decide(observed(annotations={DONE: f"{other} Passed"}), DEADLINES)).phase == "Launching"
+
+
 @pytest.mark.parametrize(
     "change", [{"suspend": True}, {"historyLimit": 3}, {"ttlSecondsAfterFinished": 60}, {"suspend": False}]
 )
@@ -228,7 +240,7 @@ def test_a_run_that_nobody_wants_any_more_is_not_launched() -> None:
     decision = decide(seen, DEADLINES)
     assert Launch not in kinds(decision)
     assert status_of(decision).phase == "Aborted"
-    assert CleanUp in kinds(decision)
+    assert (Launch in kinds(decision), decision.again) == (False, 0.0)
 
 
 def test_the_load_begins_when_the_hub_says_so() -> None:
@@ -348,8 +360,15 @@ def test_a_hub_that_forgets_the_deadline_is_overruled() -> None:
 def test_an_outcome_is_kept_before_the_status_says_so_and_then_all_is_cleaned_up() -> None:
     for phase in ("Starting", "Running", "Stopping"):
         decision = decide(running(phase, hub=HubView(reachable=True, summary=summary())), DEADLINES)
-        assert kinds(decision) == [KeepReport, Mark, WriteStatus, CleanUp, Tell]
+        assert kinds(decision) == [KeepReport, Mark, WriteStatus, Tell]
+        assert decision.again == 0.0
         status = status_of(decision)
+        assert kinds(
+            decide(running(phase, status=status, annotations={DONE: f"{ID} Passed"}), DEADLINES)
+        ) == [
+            CleanUp,
+            WriteStatus,
+        ]
         assert (status.phase, status.verdict and status.verdict.result) == ("Passed", "Passed")
         assert condition(status, "Ready") == ("True", "Passed")
         assert condition(status, "Reconciling")[0] == "False"
@@ -390,22 +409,60 @@ def test_a_stop_is_repeated_until_the_hub_has_understood() -> None:
 )
 def test_a_stop_ends_without_the_hub_when_it_must(seen: Observed, result: str) -> None:
     decision = decide(seen, DEADLINES)
-    assert kinds(decision) == [Mark, WriteStatus, CleanUp, Tell]
+    assert kinds(decision) == [Mark, WriteStatus, Tell]
     assert status_of(decision).phase == result
+    assert decision.again == 0.0, "and what is left of it is taken away at once"
+
+
+@pytest.mark.parametrize(("cause", "ends"), [("user", True), ("policy", True), ("error", False)])
+def test_what_nobody_wants_does_not_go_on_because_its_hub_is_silent(cause: Any, ends: bool) -> None:
+    slow = replace(PLAN, stop_seconds=600)
+    seen = stopping(16, cause=cause, hub=HubView(), plan=slow)
+    assert (Mark in kinds(decide(seen, DEADLINES))) is ends
+    assert Mark not in kinds(decide(stopping(10, cause=cause, hub=HubView(), plan=slow), DEADLINES))
 
 
 def test_pods_stay_for_a_while_when_that_is_wanted() -> None:
     spec = {**SPEC, "ttlSecondsAfterFinished": 60}
     done = HubView(reachable=True, summary=summary())
     assert CleanUp not in kinds(decide(running("Running", spec=spec, hub=done), DEADLINES))
-    kept = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 20)}), DEADLINES)
+    kept = decide(running("Finished", spec=spec, run=left(20)), DEADLINES)
     assert kept == Decision(again=40.0)
-    over = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 61)}), DEADLINES)
-    assert kinds(over) == [CleanUp]
+    over = decide(running("Finished", spec=spec, run=left(61)), DEADLINES)
+    assert kinds(over) == [CleanUp, WriteStatus]
+    cleaned = status_of(over).run
+    assert cleaned is not None
+    assert cleaned.cleaned
 
 
-def test_what_was_left_of_a_run_is_cleaned_up_later() -> None:
-    assert kinds(decide(running("Finished", run={"ended_at": stamp(NOW - 5)}), DEADLINES)) == [CleanUp]
+def left(seconds: float) -> dict[str, Any]:
+    """A run that ended so many seconds ago, and whose objects are there."""
+    return {"ended_at": stamp(NOW - seconds), "cleaned": False}
+
+
+def test_what_was_left_of_a_run_is_cleaned_up_whatever_is_seen_of_it() -> None:
+    decision = decide(running("Finished", run=left(5), pods=Pods()), DEADLINES)
+    assert kinds(decision) == [CleanUp, WriteStatus], "a Secret may be there without a Job"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"annotations": {AGAIN: "2", DONE: f"{ID} Passed"}}, {"plan": None, "problems": ("no",)}],
+)
+def test_a_run_that_was_kept_goes_when_another_is_asked_for(change: dict[str, Any]) -> None:
+    kept = {"ttlSecondsAfterFinished": 3600}
+    seen = running("Finished", run=left(5), spec={**SPEC, **kept})
+    decision = decide(replace(seen, spec={**SPEC, **kept, "shards": 6}, **change), DEADLINES)
+    assert decision.actions[0] == CleanUp(ID, HUB)
+    assert status_of(decision).run != seen.status.run
+
+
+def test_the_outcome_of_an_earlier_run_with_this_id_is_none_of_this_one() -> None:
+    old = msgspec.structs.replace(summary(), ended_at=stamp(NOW - 100))
+    decision = decide(running("Launching", hub=HubView(reachable=True, summary=old)), DEADLINES)
+    assert decision.actions[0] == Launch(ID, HUB, (), anew=True)
+    own = msgspec.structs.replace(summary(), ended_at=stamp(NOW))
+    assert Mark in kinds(decide(running("Launching", hub=HubView(reachable=True, summary=own)), DEADLINES))
 
 
 def test_history_has_a_limit_and_takes_its_reports_along() -> None:

@@ -5,16 +5,31 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+from support.summaries import summary
+
 from squall.kube.api import KubeError
 from squall.kube.runs import run_id, run_key
 from squall_operator import cache
 from squall_operator.cache import Cache
+from squall_operator.checked import Checked
 from squall_operator.hubs import Hubs
 from squall_operator.manifests.owned import RUN
-from squall_operator.model import Action, CleanUp, Launch, StopRun, WriteStatus
+from squall_operator.model import (
+    Action,
+    CleanUp,
+    Decision,
+    KeepReport,
+    Launch,
+    Mark,
+    StopRun,
+    Tell,
+    WriteStatus,
+)
 from squall_operator.notices import SECONDS as EVENTS_SECONDS
 from squall_operator.reconcile import GONE_SECONDS, LAUNCHES, Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.status import Status
 from squall_operator.telemetry import Telemetry
 from squall_operator.times import stamp
 
@@ -64,6 +79,8 @@ class Server:
         self.events = 0
         self.away = False
         self.missing = False
+        self.refuses: int | None = None
+        """With what status a report is refused."""
         self.answers = asyncio.Event()
         """Until this is set, writes of a status are under way."""
         self.answers.set()
@@ -78,6 +95,8 @@ class Server:
 
     async def act(self, body: Any, checked: Any, action: Action) -> None:
         del body, checked
+        if self.refuses is not None and isinstance(action, KeepReport):
+            raise KubeError(self.refuses, "no")
         if self.missing and isinstance(action, WriteStatus):
             raise KubeError(404, "not found", "NotFound")
         self.acted.append(action)
@@ -170,8 +189,11 @@ async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_wai
         world.reconciler.saw(cache.LOAD_TESTS, new, gone=False)
     world.server.answers.clear()
     looks = [asyncio.create_task(world.reconciler.look(("default", name))) for name in names]
-    await asyncio.sleep(0)
-    written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    written: list[Status] = []
+    async with asyncio.timeout(20):
+        while len(written) < len(names):
+            await asyncio.sleep(0.01)
+            written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
     assert [each.phase for each in written] == ["Launching", "Queued", "Queued"]
     assert [each.queue_position for each in written] == [None, 1, 2]
     world.server.answers.set()
@@ -203,19 +225,49 @@ async def test_many_that_are_launched_leave_room_for_those_that_run() -> None:
         world.reconciler.saw(cache.LOAD_TESTS, body, gone=False)
     world.server.answers.clear()
     work = asyncio.create_task(world.reconciler.queue.run(hands=2 * LAUNCHES))
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert sum(isinstance(each, Launch) for each in world.server.acted) == LAUNCHES
-    world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert len([each for each in world.server.acted if isinstance(each, WriteStatus)]) > LAUNCHES
-    world.server.answers.set()
-    for _ in range(40):
-        world.now += 1
-        world.reconciler.look_at_all()
-        await asyncio.sleep(0)
+
+    def launches() -> list[str]:
+        return [each.run for each in world.server.acted if isinstance(each, Launch)]
+
+    async with asyncio.timeout(30):
+        while len(launches()) < LAUNCHES:
+            await asyncio.sleep(0.01)
+        world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+        while len([each for each in world.server.acted if isinstance(each, WriteStatus)]) <= LAUNCHES:
+            await asyncio.sleep(0.01)
+        assert len(launches()) == LAUNCHES
+        world.server.answers.set()
+        while len(set(launches())) < len(names):
+            world.now += 1
+            world.reconciler.look_at_all()
+            await asyncio.sleep(0.01)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
-    launched = {each.run for each in world.server.acted if isinstance(each, Launch)}
-    assert len(launched) == len(names), "all have had their turn"
+
+
+@pytest.mark.parametrize("status", [403, 413, 422])
+async def test_a_report_that_is_refused_does_not_keep_the_verdict_away(status: int) -> None:
+    world = World()
+    world.server.refuses = status
+    body = load_test(phase="Running")
+    key = run_key(body["spec"], {})
+    run = run_id("shop", "u1", key)
+    body["status"]["run"] |= {"id": run, "key": key}
+    world.reconciler.saw(cache.LOAD_TESTS, body, gone=False)
+    world.reconciler._hubs._summaries["http://hub:1", run] = (summary(run=run), 0.0)
+    await world.reconciler.look(PLACE)
+    (written,) = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    assert written.verdict is not None
+    assert [past.report for past in written.history] == [""]
+    assert "ReportLost" in [each.reason for each in world.server.acted if isinstance(each, Tell)]
+
+
+@pytest.mark.parametrize("status", [0, 409, 429, 503])
+async def test_a_report_that_may_be_taken_later_is_waited_for(status: int) -> None:
+    world = World()
+    world.server.refuses = status
+    with pytest.raises(KubeError):
+        await world.reconciler._act(
+            PLACE, load_test(), Checked(), Decision((KeepReport("r", summary()), Mark("r Passed")))
+        )
+    assert world.server.acted == []
