@@ -140,7 +140,13 @@ class Actor:
         )
         inputs = build_inputs(owner, given)
         job = build_job(
-            owner, run, test.model.spec, inputs, pods=checked.plan.pods, defaults=self._settings.runner
+            owner,
+            run,
+            test.model.spec,
+            inputs,
+            pods=checked.plan.pods,
+            start_seconds=self._settings.deadlines.start,
+            defaults=self._settings.runner,
         )
         for made in (*inputs.objects, build_budget(owner, run, pods=checked.plan.pods)):
             await self._make(owner.namespace, made)

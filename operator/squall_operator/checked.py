@@ -91,6 +91,7 @@ def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             max_seconds=seconds(spec.safety.max_duration),
             stop_seconds=seconds(spec.safety.stop_grace) + teardown,
             lost_control_seconds=seconds(spec.safety.lost_control),
+            setup_seconds=seconds(spec.setup.timeout) if spec.setup else 0.0,
             runners=tuple(len(pod) for pod in pods(plan.shards, per_pod, processes)),
             warnings=tuple(
                 each

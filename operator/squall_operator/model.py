@@ -102,6 +102,7 @@ class Plan:
         shards: Logical shares of the load.
         pods: Pods that carry them.
         max_seconds: `safety.maxDuration`.
+        setup_seconds: `setup.timeout`; 0 without a setup.
         stop_seconds: How long a stop may take by the manifest: grace, then teardown.
         lost_control_seconds: `safety.lostControl`: how long runners go on without a hub.
         runners: How many each pod has, by index.
@@ -113,6 +114,7 @@ class Plan:
     max_seconds: float
     stop_seconds: float
     lost_control_seconds: float
+    setup_seconds: float = 0.0
     runners: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 

@@ -86,7 +86,15 @@ def objects(load_test: Json, run: str) -> list[Json]:
         allowed_hosts=(("*.test",),),
     )
     inputs = build_inputs(owner, given)
-    job = build_job(owner, run, checked.test.model.spec, inputs, pods=checked.plan.pods, defaults=DEFAULTS)
+    job = build_job(
+        owner,
+        run,
+        checked.test.model.spec,
+        inputs,
+        pods=checked.plan.pods,
+        start_seconds=300,
+        defaults=DEFAULTS,
+    )
     template = job["spec"]["template"]
     pod = {
         "apiVersion": "v1",

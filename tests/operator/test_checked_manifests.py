@@ -57,6 +57,14 @@ def test_a_hundred_problems_are_all_told() -> None:
     assert all(any(f"nothing{number}" in text for text in checked.problems) for number in (0, 50, 99))
 
 
+@pytest.mark.parametrize(("setup", "seconds"), [(None, 0), ({"timeout": "7m"}, 420)])
+def test_the_plan_says_how_long_a_setup_may_take(setup: dict[str, Any] | None, seconds: float) -> None:
+    more = {"setup": {"steps": [{"http": {"url": "http://a/"}}], **setup}} if setup else {}
+    checked = check(served(**more), DEFAULTS)
+    assert checked.plan is not None
+    assert checked.plan.setup_seconds == seconds
+
+
 def test_the_plan_says_how_many_runners_each_pod_has() -> None:
     """Pods are as even as can be, so some carry fewer shards, and thus fewer runners, than they might."""
     checked = check(

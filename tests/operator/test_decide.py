@@ -283,6 +283,23 @@ def test_a_start_that_takes_too_long_is_ended_with_what_it_waited_for() -> None:
     assert "no node has 8 CPUs" in stop.stop.message
 
 
+@pytest.mark.parametrize(
+    ("hub", "since", "stopped"),
+    [
+        (HubView(reachable=True, live=live("setup")), 301, False),
+        (HubView(reachable=True, live=live("setup")), 899, False),
+        (HubView(reachable=True, live=live("setup")), 901, True),
+        (HubView(reachable=True, live=live("connecting")), 301, True),
+        (HubView(), 301, False),
+    ],
+    ids=["setup", "long setup", "endless setup", "runners are not ready", "hub is away during setup"],
+)
+def test_a_setup_has_the_time_that_the_manifest_gives_it(hub: HubView, since: float, stopped: bool) -> None:
+    seen = running("Starting", since=since, hub=hub, plan=replace(PLAN, setup_seconds=600))
+    stops = [each.stop.reason for each in decide(seen, DEADLINES).actions if isinstance(each, StopRun)]
+    assert stops == (["StartDeadline"] if stopped else [])
+
+
 # -- running --------------------------------------------------------------------------------------------------
 
 
