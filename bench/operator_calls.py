@@ -3,7 +3,8 @@
 Who watches a hundred load tests must not poll them, and a run on fifty pods must not cost fifty times as much as one on a single pod. The
 calls are counted by the API server itself, in its audit log. Status writes are counted for themselves, as they come with time: one
 for each change of state and one every five seconds in between, so that a run that takes a moment longer may need one more. All other
-calls have to be the same. Watches, which are opened again every ten minutes, and the election of a leader are not counted.
+calls have to be the same. Not counted is what comes by the clock, however many LoadTests there are: watches, which are opened again every
+ten minutes, the lists by which they are checked every five, and the election of a leader.
 """
 
 from __future__ import annotations

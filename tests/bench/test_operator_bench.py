@@ -37,9 +37,9 @@ def test_a_run_that_nobody_stopped_for_a_slot_has_no_breach(tmp_path: Path) -> N
     assert RunJournal(path).look().breach == 0
 
 
-def test_calls_are_counted_once_and_watches_and_leases_are_not(tmp_path: Path) -> None:
-    def event(number: int, verb: str, resource: str, **more: object) -> str:
-        about = {"objectRef": {"resource": resource, **more}, "requestURI": "/"}
+def test_calls_are_counted_once_and_watches_with_their_lists_and_leases_are_not(tmp_path: Path) -> None:
+    def event(number: int, verb: str, resource: str, uri: str = "/", **more: object) -> str:
+        about = {"objectRef": {"resource": resource, **more}, "requestURI": uri}
         return json.dumps(
             {
                 "auditID": str(number),
@@ -56,13 +56,15 @@ def test_calls_are_counted_once_and_watches_and_leases_are_not(tmp_path: Path) -
         event(2, "watch", "pods"),
         event(2, "watch", "pods"),
         event(3, "update", "leases"),
+        event(5, "list", "pods", "/api/v1/pods?limit=500&labelSelector=squall.dev%2Frun"),
+        event(6, "list", "loadtests", "/apis/squall.dev/v1alpha1/loadtests"),
         event(4, "patch", "loadtests", subresource="status", name="a"),
         event(4, "patch", "loadtests", subresource="status", name="a"),
     ]
     (tmp_path / "audit.jsonl").write_text("\n".join(lines) + "\n")
-    assert audit.counts() == {"create jobs": 1, "patch loadtests/status": 1}
-    last = audit.calls()[-1]
-    assert audit.counts(since=last.at) == {"patch loadtests/status": 1}
+    assert audit.counts() == {"create jobs": 1, "patch loadtests/status": 1, "list loadtests": 1}
+    last = next(call for call in audit.calls() if call.name == "a")
+    assert audit.counts(since=last.at) == {"patch loadtests/status": 1, "list loadtests": 1}
     assert audit.counts(until=last.at) == {"create jobs": 1}
 
 
