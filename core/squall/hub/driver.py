@@ -83,7 +83,7 @@ class Run:
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log
-        results = Path(spec.folder) if spec.folder else folder
+        results = Path(spec.folder) if spec.folder else None
         self._folders = [each for each in (folder, results) if each is not None]
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
         self._series = SeriesFile(results / SERIES_NAME) if results else None

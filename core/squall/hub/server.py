@@ -129,7 +129,7 @@ class _Api:
             spec = msgspec.json.decode(await request.read(), type=RunSpec)
             if spec.run != request.match_info["run"]:
                 raise _refusal(web.HTTPBadRequest, "the run has another id than the URL")
-            # Files lie where the hub keeps its runs, not where a request says.
+            # No files lie where a request says.
             run = self._hub.add_run(msgspec.structs.replace(spec, folder=""))
         except SquallError as error:
             raise _refusal(web.HTTPBadRequest, error.message) from error
