@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import ExitCode, SquallError
 from squall.hub.certificates import Certificates
@@ -21,6 +21,10 @@ from squall.hub.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+KEEP_SECONDS: Final = 3600.0
+"""How long a run is kept that has finished and that nobody has forgotten: an operator that was away so long has lost its outcome."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +81,7 @@ def _certificates(certificate: Path | None, key: Path | None) -> Certificates | 
 async def _serve(
     key: bytes, host: str, port: int, folder: Path | None, certificates: Certificates | None
 ) -> None:
-    hub = Hub(key, folder=folder, log=_log)
+    hub = Hub(key, folder=folder, log=_log, keep_seconds=KEEP_SECONDS)
     url = await hub.start(host, port, certificates)
     print(json.dumps({"url": url}), flush=True)  # noqa: T201 - whoever started it waits for this line
     told = asyncio.Event()

@@ -109,6 +109,11 @@ class Run:
         """Whether all is over and `outcome` is there."""
         return self._done.is_set()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether there is no load any more, or will be none in a moment: stopped, tearing down, or finished."""
+        return self.state.stopping is not None or self.state.phase in ("teardown", "finished")
+
     async def finished(self) -> None:
         """Wait until all is over, teardown included, and `outcome` is there.
 
@@ -411,6 +416,12 @@ class Run:
         self._keep("end", fields, durable=True)
 
     async def _ask_prometheus(self, prometheus: Prometheus) -> None:
+        try:
+            await self._ask_until_finished(prometheus)
+        finally:
+            await prometheus.close()  # a run may be forgotten without being closed
+
+    async def _ask_until_finished(self, prometheus: Prometheus) -> None:
         """Ask all queries at the end of every slot; answers count for the slots judged after."""
         while not self.is_finished:
             start = self.state.start_ns
