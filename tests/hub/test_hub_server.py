@@ -364,7 +364,18 @@ async def test_an_address_that_is_taken_is_said(hub):
         await Hub(KEY).start("127.0.0.1", int(url.rpartition(":")[2]))
 
 
-async def test_rows_of_every_second_are_kept(hub, tmp_path):
+async def test_where_no_folder_is_given_nothing_but_the_journal_is_kept(hub, tmp_path):
+    hub, url = hub
+    run = hub.add_run(spec(count=1))
+    async with runners(hub, url, run) as made:
+        await start(made)
+        await made[0].until_slot_end(0)
+        await made[0].send_slot(made[0].numbers.slot(0))
+        await finish(made)
+    assert [path.name for path in (tmp_path / "r1").iterdir()] == ["journal.jsonl"]
+
+
+async def test_rows_of_every_second_are_kept_where_a_folder_is_given(hub, tmp_path):
     hub, url = hub
     run = hub.add_run(msgspec.structs.replace(spec(count=1), folder=str(tmp_path / "results")))
     async with runners(hub, url, run) as made:
@@ -373,7 +384,6 @@ async def test_rows_of_every_second_are_kept(hub, tmp_path):
             await made[0].until_slot_end(slot)
             await made[0].send_slot(made[0].numbers.slot(slot, 4, seconds=0.25))
         await finish(made)
-    assert [path.name for path in (tmp_path / "r1").iterdir()] == ["journal.jsonl"], "nobody reads more there"
     lines = gzip.decompress((tmp_path / "results" / "series.jsonl.gz").read_bytes()).splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["v"] for row in rows if row["m"] == "http_reqs"] == [4, 4]
