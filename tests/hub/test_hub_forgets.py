@@ -117,12 +117,12 @@ async def test_where_the_hub_does_not_stand_alone_nothing_is_forgotten() -> None
         await hub.close()
 
 
-def test_a_hub_that_stands_alone_keeps_what_has_finished_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_stands_alone_keeps_what_has_finished_for_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
     class Made(Exception):
         pass
 
     def hub(*_: object, **options: object) -> None:
-        assert options["keep_seconds"] == 3600
+        assert options["keep_seconds"] == 24 * 3600
         raise Made
 
     monkeypatch.setattr(standalone, "Hub", hub)

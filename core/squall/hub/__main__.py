@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-KEEP_SECONDS: Final = 3600.0
+KEEP_SECONDS: Final = 86400.0
 """How long a run is kept that has finished and that nobody has forgotten: an operator that was away so long has lost its outcome."""
 
 
