@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.results import Number, at_most
 from harness.runjournal import RunJournal
-from harness.shardtarget import ShardTarget, running_shard_target
 from support.cluster.access import Access
 from support.cluster.audit import Audit
 from support.cluster.built import IMAGES, image_archive
@@ -34,6 +33,7 @@ from support.cluster.cluster import Cluster, prepare_cluster
 from support.cluster.controllers import running_controllers
 from support.cluster.dns import running_dns
 from support.cluster.fakenodes import OPERATOR
+from support.cluster.hosttarget import Target, running_target
 from support.cluster.machine import own_address
 from support.cluster.node import running_node
 from support.cluster.operated import ENDED, Installation, installation, manifest, until
@@ -52,7 +52,7 @@ _BREACH = [{"metric": "http_req_failed", "expression": "rate<10%", "over": "2s",
 class Bench:
     """The cluster, what runs on it, and where its clocks are read."""
 
-    def __init__(self, squall: Installation, audit: Audit, folder: Path, target: ShardTarget) -> None:
+    def __init__(self, squall: Installation, audit: Audit, folder: Path, target: Target) -> None:
         self.squall = squall
         self.audit = audit
         self.folder = folder
@@ -72,8 +72,8 @@ class Bench:
         gone = self._until_gone(run)
         status = self.squall.wait(name, *ENDED, seconds=_WAIT_SECONDS)
         assert (status["phase"], status["verdict"]["cause"]) == ("Aborted", "threshold"), status
-        assert len(self.target.times) == SHARDS, "every shard has sent something"
-        last = max(times[-1] for times in self.target.times.values())
+        assert len(self.target.times_of) == SHARDS, "every shard has sent something"
+        last = max(times[-1] for times in self.target.times_of.values())
         return {
             "apply to Job": job - applied,
             "Job to running": running - job,
@@ -88,14 +88,14 @@ class Bench:
 
     def _manifest(self, name: str) -> dict[str, Any]:
         self.target.fails = False
-        self.target.times.clear()
+        self.target.times_of.clear()
         load = {
             "name": "look",
             "executor": "constant-vus",
             "vus": SHARDS,
             "duration": "2m",
             "steps": [
-                {"name": "page", "http": {"url": "/${shard}"}, "onError": "continue"},
+                {"name": "page", "http": {"url": "/shard-${shard}"}, "onError": "continue"},
                 {"think": {"duration": "50ms"}},
             ],
         }
@@ -145,7 +145,7 @@ def _bench() -> Iterator[Bench]:
         with (
             _cluster(audit) as cluster,
             installation(_access(cluster), folder) as squall,
-            running_shard_target() as target,
+            running_target() as target,
         ):
             yield Bench(squall, audit, folder, target)
 
