@@ -109,9 +109,8 @@ def test_what_the_pods_mount_is_missing(squall: Installation, name: str, parts: 
 
 
 def test_what_the_pods_have_in_their_environment_is_missing(squall: Installation) -> None:
-    beside = {"name": "beside", "image": IMAGES["runner"], "imagePullPolicy": "Never", "command": ["true"]}
-    beside |= {"envFrom": [{"configMapRef": {"name": "nothing"}}]}
-    squall.apply(manifest("noenv", shards=1, template={"containers": [beside]}))
+    missing = {"name": "USER_NAME", "valueFrom": {"configMapKeyRef": {"name": "nothing", "key": "user"}}}
+    squall.apply(manifest("noenv", shards=1, template={"containers": [{"name": "runner", "env": [missing]}]}))
     assert '"nothing" not found' in ends(squall, "noenv", "ConfigMissing")["message"]
 
 
