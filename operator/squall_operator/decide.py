@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from squall.kube.runs import DONE, run_id, run_key
+from squall.kube.runs import run_id, run_key
 from squall_operator import conditions
 from squall_operator.model import (
     CleanUp,
@@ -34,6 +34,7 @@ from squall_operator.model import (
 )
 from squall_operator.outcome import figures, past_of, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
+from squall_operator.remembered import done, known_run, tells_otherwise
 from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
 from squall_operator.times import seconds_since, stamp, unix_of
 
@@ -45,58 +46,29 @@ SOON: Final = 1.0
 """Seconds until the next look at a run that is changing; its hub is asked about as often."""
 LATER: Final = 15.0
 """Seconds until the next look at what waits for something that may come without an event."""
+LISTED: Final = 3.0
+"""Seconds after which a run that was launched is in its hub's list, which is asked for once a second."""
 HISTORY: Final = 10
 """Runs that are remembered when the LoadTest does not say."""
 UNHEARD: Final = 15.0
 """Seconds for which a stop that somebody wants waits for a hub that does not answer."""
-RESULTS: Final = ("Passed", "Failed", "Invalid", "Aborted", "Error")
 _SHOWN_PROBLEMS: Final = 10
 
 
 def decide(seen: Observed, deadlines: Deadlines) -> Decision:
     """What to do now."""
-    run = _known_run(seen)
+    run = known_run(seen)
     if seen.deleting:
         return _gone(seen, run)
     if run is not None and run.phase != "Finished":
         return _carry_on(seen, run, deadlines)
     key = run_key(seen.spec, seen.annotations)
-    done, result = _done(seen)
-    if done == run_id(seen.name, seen.uid, key) and (run is None or _tells_otherwise(seen, run, result)):
+    over, result = done(seen)
+    if over == run_id(seen.name, seen.uid, key) and (run is None or tells_otherwise(seen, run, result)):
         return _remember(seen, key, result)
     if run is not None and run.key == key:
         return _rest(seen, run)
     return _begin(seen)
-
-
-def _known_run(seen: Observed) -> RunStatus | None:
-    """The run that the status tells of, unless it tells what no operator has written.
-
-    Whoever else writes the status must neither end a run nor begin one with it. A run of another name is nobody's; one that is over has its
-    mark, or at least a verdict and no load. What is not believed is found again: the run's id follows from the LoadTest alone.
-    """
-    run = seen.status.run
-    if run is None or run.id != run_id(seen.name, seen.uid, run.key):
-        return None
-    if run.phase != "Finished" or _done(seen)[0] == run.id:
-        return run
-    loaded = seen.hub.live is not None and seen.hub.live.phase != "finished"
-    return None if seen.status.verdict is None or loaded else run
-
-
-def _done(seen: Observed) -> tuple[str, str]:
-    """The run that the LoadTest's mark says is over, and its result; empty where there is none that makes sense.
-
-    The mark has the run's id, which has the LoadTest's UID in it: what is copied along into another LoadTest is no mark of that one.
-    """
-    run, _, result = seen.annotations.get(DONE, "").partition(" ")
-    return (run, result) if result in RESULTS else ("", "")
-
-
-def _tells_otherwise(seen: Observed, run: RunStatus, result: str) -> bool:
-    """Whether the status has another result of this run than its mark."""
-    verdict = seen.status.verdict
-    return run.id == _done(seen)[0] and (verdict is None or verdict.result != result)
 
 
 # -- before a run ---------------------------------------------------------------------------------------------
@@ -133,7 +105,7 @@ def _held(seen: Observed) -> Decision | None:
 
 def _retired(seen: Observed) -> tuple[tuple[CleanUp, ...], RunStatus | None]:
     """The run before this one, and what takes away what is left of it: it is of no interest any more."""
-    run = _known_run(seen)
+    run = known_run(seen)
     if run is None or run.cleaned:
         return (), run
     return (CleanUp(run.id, run.hub),), msgspec.structs.replace(run, cleaned=True)
@@ -248,7 +220,7 @@ def _follow(seen: Observed, run: RunStatus) -> Decision:
     """Nothing is wrong: show how it goes, and tell the hub what it may not know."""
     live = seen.hub.live
     actions: list[Action] = []
-    if seen.hub.reachable and live is None:
+    if seen.hub.reachable and live is None and seconds_since(run.launched_at, seen.now) > LISTED:
         actions.append(TellHub(run.id, run.hub))
     if live is not None:
         known = {each.index for each in live.runners if each.phase in ("lost", "finished")}
@@ -352,7 +324,7 @@ def _kept_seconds(seen: Observed, run: RunStatus) -> float:
 def _rest(seen: Observed, run: RunStatus) -> Decision:
     """The run that is asked for is over; what is left is housekeeping."""
     actions: list[Action] = []
-    if _done(seen)[0] != run.id and seen.status.verdict is not None:
+    if done(seen)[0] != run.id and seen.status.verdict is not None:
         actions.append(Mark(f"{run.id} {seen.status.verdict.result}"))  # somebody has removed it
     again: float | None = None
     if not run.cleaned:

@@ -259,6 +259,11 @@ def test_a_hub_that_does_not_know_the_run_is_told() -> None:
         assert TellHub(ID, HUB) in decision.actions
 
 
+def test_a_hub_is_not_told_again_of_what_it_was_told_a_moment_ago() -> None:
+    seen = running("Starting", since=2, hub=HubView(reachable=True))
+    assert TellHub not in kinds(decide(seen, DEADLINES))
+
+
 @pytest.mark.parametrize(
     ("trouble", "stops"),
     [
