@@ -42,6 +42,12 @@ def keep(name: str, numbers: Sequence[Number]) -> int:
     return 0 if all(number.holds for number in numbers) else 1
 
 
+def kept(name: str) -> list[Number]:
+    """What was written there before."""
+    path = OUT / f"{name}.json"
+    return msgspec.json.decode(path.read_bytes(), type=list[Number]) if path.exists() else []
+
+
 def show(numbers: Sequence[Number]) -> None:
     """Print a line for each."""
     for number in numbers:

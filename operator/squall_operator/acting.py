@@ -47,6 +47,8 @@ RECONNECT_SECONDS: Final = 15.0
 """A runner whose connection broke may take this long to return: between nodes that takes longer than on one machine, and of a pod that is
 really gone the cluster tells at once."""
 REPORT_KEY: Final = "summary.json.gz"
+MOST_REPORT_BYTES: Final = 1_000_000
+"""An object holds 1 MiB, what describes it included."""
 
 
 class Actor:
@@ -80,6 +82,8 @@ class Actor:
                 path = named("loadtests", namespace, body["metadata"]["name"])
                 return await self._kube.merge(path, {"metadata": {"annotations": {DONE: text}}})
             case Launch():
+                if action.anew:
+                    await self._hubs.forget(action.hub, action.run)
                 await self._launch(body, checked, action)
             case TellHub(run, hub):
                 await self._hubs.add(hub, self._run_spec(checked, run))
@@ -136,18 +140,29 @@ class Actor:
         )
         inputs = build_inputs(owner, given)
         job = build_job(
-            owner, run, test.model.spec, inputs, pods=checked.plan.pods, defaults=self._settings.runner
+            owner,
+            run,
+            test.model.spec,
+            inputs,
+            pods=checked.plan.pods,
+            start_seconds=self._settings.deadlines.start,
+            defaults=self._settings.runner,
         )
         for made in (*inputs.objects, build_budget(owner, run, pods=checked.plan.pods)):
             await self._make(owner.namespace, made)
+        # The token comes after the hub's word: nobody gets one for a run that the hub has refused.
         await self._hubs.add(hub, self._run_spec(checked, run))
+        await self._make(owner.namespace, inputs.token)
         await self._make(owner.namespace, job)
 
     async def _make(self, namespace: str, body: Json) -> None:
-        """Create an object; one of that name is there because this was done before.
+        """Create an object, or find the one that an earlier attempt has made.
+
+        Whoever may make objects in the namespace can have made one of that name before, and what an earlier attempt wrote may no longer
+        be true, such as where load may go. So what is not exactly what it should be goes, and the next attempt makes it.
 
         Raises:
-            KubeError: It was refused, or one of an earlier run is still going.
+            KubeError: It was refused, or another one of that name is still there.
         """
         plural = {"PodDisruptionBudget": "poddisruptionbudgets"}.get(body["kind"], f"{body['kind'].lower()}s")
         try:
@@ -155,11 +170,25 @@ class Actor:
         except KubeError as error:
             if error.reason != "AlreadyExists":
                 raise
-            if plural == "secrets":
-                return  # nobody may read them here; what is in it follows from its name, and it goes at once when it is deleted
-            there = await self._kube.get(named(plural, namespace, body["metadata"]["name"]))
+            path = named(plural, namespace, body["metadata"]["name"])
+            if plural == "secrets":  # nobody may read them here, so nobody knows what is in it
+                await self._kube.delete(path)
+                await self._kube.create(collection(plural, namespace), body)
+                return
+            there = await self._kube.get(path)
             if "deletionTimestamp" in there["metadata"]:
                 raise
+            if not _is_as_made(there, body):
+                await self._make_way(namespace, path, there, body)
+                raise
+
+    async def _make_way(self, namespace: str, path: str, there: Json, body: Json) -> None:
+        """Delete what has the name of an object of a run and is not that object, and the Job, whose pods may have read it."""
+        if body["kind"] != "Job":
+            job = named("jobs", namespace, body["metadata"]["labels"][RUN])
+            await self._kube.delete(job, body={"propagationPolicy": "Background"})
+        only = {"uid": there["metadata"]["uid"]}
+        await self._kube.delete(path, body={"propagationPolicy": "Background", "preconditions": only})
 
     def _run_spec(self, checked: Checked, run: str) -> RunSpec:
         assert checked.test is not None, "only what is right is run"
@@ -193,18 +222,33 @@ class Actor:
         try:
             await self._hubs.forget(hub, run)
         except HubError:
-            return  # it forgets by itself what nobody asks about
+            return  # a hub that is not there; an hour after the run's end it forgets by itself
 
     async def _keep_report(self, owner: Owner, run: str, summary: bytes) -> None:
+        packed = b64encode(gzip.compress(summary, mtime=0))
+        if len(packed) > MOST_REPORT_BYTES:
+            raise KubeError(
+                413, f"the report of {len(packed)} bytes is larger than an object may be", "TooLarge"
+            )
         metadata = owner.metadata(run, f"{run}-report")
         metadata["labels"][REPORT] = "true"
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata,
-            "binaryData": {REPORT_KEY: b64encode(gzip.compress(summary, mtime=0)).decode()},
+            "binaryData": {REPORT_KEY: packed.decode()},
         }
         await self._kube.apply(named("configmaps", owner.namespace, f"{run}-report"), body)
+
+
+def _is_as_made(there: Json, body: Json) -> bool:
+    """Whether an object is one that this run has made: it has the same owner, and, where it has content, the same."""
+    owners = [
+        {each["uid"] for each in either["metadata"].get("ownerReferences") or ()} for either in (there, body)
+    ]
+    return owners[0] == owners[1] and all(
+        (there.get(key) or None) == (body.get(key) or None) for key in ("data", "binaryData", "immutable")
+    )
 
 
 def _owner(body: Mapping[str, Any]) -> Owner:

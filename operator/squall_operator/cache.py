@@ -1,4 +1,4 @@
-"""What the watches have shown: the last known state of everything that the operator looks at.
+"""What watches and lists have shown: the last known state of everything that the operator looks at.
 
 Looking costs nothing then, so a LoadTest can be looked at whenever anything changes, and one that nothing happens to causes no call.
 """
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     Object = Mapping[str, Any]
+
+_REMEMBERED: Final = 10_000
+"""So many objects that have gone are remembered: more than go while a list is on its way."""
 
 LOAD_TESTS: Final = "loadtests"
 SCHEDULES: Final = "loadtestschedules"
@@ -29,6 +32,12 @@ def place_of(body: Object) -> Place:
     return str(body["metadata"].get("namespace", "")), str(body["metadata"]["name"])
 
 
+def version_of(body: Object) -> int:
+    """The resource version of an object or a list, which grows with each write to the API server's store."""
+    text = str(body["metadata"].get("resourceVersion", ""))
+    return int(text) if text.isdigit() else 0
+
+
 class Cache:
     """Objects by kind (the plural of the API) and place."""
 
@@ -36,22 +45,30 @@ class Cache:
         self._objects: dict[str, dict[Place, Object]] = {}
         self._pods: dict[Place, dict[str, Object]] = {}
         """Pods by namespace and run, then by name."""
+        self._gone: dict[str, int] = {}
+        """By UID: the last version of what has gone, so that a list from before does not bring it back."""
 
-    def put(self, kind: str, body: Object) -> None:
-        """Take in what a watch has shown, or what an own write has brought about.
+    def put(self, kind: str, body: Object) -> bool:
+        """Take in what a watch or a list has shown, or what an own write has brought about; returns whether it was news.
 
         Watches tell of a write a little later than its answer does, and then first of what was before it: such old news are left.
         """
         place = place_of(body)
-        known = self.get(kind, place)
-        if known is not None and _version(body) < _version(known):
-            return
+        known, version = self.get(kind, place), version_of(body)
+        if known is not None and version < version_of(known):
+            return False
+        if version < self._gone.get(str(body["metadata"].get("uid")), 0):
+            return False
         self._objects.setdefault(kind, {})[place] = body
         if kind == PODS:
             self._pods.setdefault(self._run_of(body), {})[place[1]] = body
+        return True
 
     def drop(self, kind: str, body: Object) -> None:
         """Forget what is gone."""
+        self._gone[str(body["metadata"].get("uid"))] = version_of(body)
+        if len(self._gone) > _REMEMBERED:
+            del self._gone[next(iter(self._gone))]
         place = place_of(body)
         known = self.get(kind, place)
         if known is not None and known["metadata"].get("uid") != body["metadata"].get("uid"):
@@ -79,9 +96,3 @@ class Cache:
         return str(body["metadata"].get("namespace", "")), str(
             body["metadata"].get("labels", {}).get(RUN, "")
         )
-
-
-def _version(body: Object) -> int:
-    """The resource version, which grows with each write to the API server's store."""
-    text = str(body["metadata"].get("resourceVersion", ""))
-    return int(text) if text.isdigit() else 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
+from squall.hub.assignment import pods
 from squall.plan.compile import compile_plan
 from squall.spec.base import seconds
 from squall.validation import ManifestError, Options, load_stored
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _WRITTEN = ("name", "namespace", "labels", "annotations")
 _FROM_CLI = "a file with `path` is on somebody's machine: `squall run --cluster` sends it along, or use configMap, secret or volumeClaim"
+_RESOURCES = 'write requests and limits as amounts by name, such as {requests: {cpu: "1", memory: 1Gi}, limits: {cpu: "1", memory: 1Gi}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,14 @@ class Checked:
 
 
 def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
-    """Check a LoadTest as it came from the API server."""
+    """Check a LoadTest as it came from the API server. Whatever is in it, there is an answer: else nobody could stop what it has running."""
+    try:
+        return _check(body, defaults)
+    except Exception as error:  # noqa: BLE001 - a defect here must cost one LoadTest its start, nothing more
+        return Checked(problems=(f"it cannot be checked: {type(error).__name__}: {error}",))
+
+
+def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
     document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
     options = Options(complete=False, read_files=False)
@@ -62,8 +71,12 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             )
         except TemplateError as error:
             problems.append(f"spec.{error.message}")
+    processes = 1
     try:
         processes = processes_of(spec, defaults)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        problems.append(f"spec.runner.resources: {_RESOURCES}")
+    try:
         plan = compile_plan(spec)
     except (SquallError, ValueError) as error:
         problems.append(str(error))
@@ -79,6 +92,8 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
             max_seconds=seconds(spec.safety.max_duration),
             stop_seconds=seconds(spec.safety.stop_grace) + teardown,
             lost_control_seconds=seconds(spec.safety.lost_control),
+            setup_seconds=seconds(spec.setup.timeout) if spec.setup else 0.0,
+            runners=tuple(len(pod) for pod in pods(plan.shards, per_pod, processes)),
             warnings=(
                 *(
                     each

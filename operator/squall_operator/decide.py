@@ -13,11 +13,11 @@ for ever.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from squall.kube.runs import DONE, run_id, run_key
+from squall.kube.runs import run_id, run_key
 from squall_operator import conditions
 from squall_operator.model import (
     CleanUp,
@@ -34,8 +34,9 @@ from squall_operator.model import (
 )
 from squall_operator.outcome import figures, past_of, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
+from squall_operator.remembered import done, known_run, tells_otherwise
 from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
-from squall_operator.times import seconds_since, stamp
+from squall_operator.times import seconds_since, stamp, unix_of
 
 if TYPE_CHECKING:
     from squall.report.model import Summary
@@ -45,52 +46,29 @@ SOON: Final = 1.0
 """Seconds until the next look at a run that is changing; its hub is asked about as often."""
 LATER: Final = 15.0
 """Seconds until the next look at what waits for something that may come without an event."""
+LISTED: Final = 3.0
+"""Seconds after which a run that was launched is in its hub's list, which is asked for once a second."""
 HISTORY: Final = 10
 """Runs that are remembered when the LoadTest does not say."""
+UNHEARD: Final = 15.0
+"""Seconds for which a stop that somebody wants waits for a hub that does not answer."""
 _SHOWN_PROBLEMS: Final = 10
 
 
 def decide(seen: Observed, deadlines: Deadlines) -> Decision:
     """What to do now."""
-    run = _known_run(seen)
+    run = known_run(seen)
     if seen.deleting:
         return _gone(seen, run)
     if run is not None and run.phase != "Finished":
         return _carry_on(seen, run, deadlines)
     key = run_key(seen.spec, seen.annotations)
-    done, result = _done(seen)
-    if done == key and (run is None or _tells_otherwise(seen, run, result)):
+    over, result = done(seen)
+    if over == run_id(seen.name, seen.uid, key) and (run is None or tells_otherwise(seen, run, result)):
         return _remember(seen, key, result)
     if run is not None and run.key == key:
         return _rest(seen, run)
     return _begin(seen)
-
-
-def _known_run(seen: Observed) -> RunStatus | None:
-    """The run that the status tells of, unless it tells what no operator has written.
-
-    Whoever else writes the status must neither end a run nor begin one with it. A run of another name is nobody's; one that is over has its
-    mark, or at least a verdict and no load. What is not believed is found again: the run's id follows from the LoadTest alone.
-    """
-    run = seen.status.run
-    if run is None or run.id != run_id(seen.name, seen.uid, run.key):
-        return None
-    if run.phase != "Finished" or _done(seen)[0] == run.key:
-        return run
-    loaded = seen.hub.live is not None and seen.hub.live.phase != "finished"
-    return None if seen.status.verdict is None or loaded else run
-
-
-def _done(seen: Observed) -> tuple[str, str]:
-    """The key of the run that the LoadTest's mark says is over, and its result."""
-    key, _, result = seen.annotations.get(DONE, "").partition(" ")
-    return key, result
-
-
-def _tells_otherwise(seen: Observed, run: RunStatus, result: str) -> bool:
-    """Whether the status has another result of this run than its mark."""
-    verdict = seen.status.verdict
-    return run.key == _done(seen)[0] and (verdict is None or verdict.result != result)
 
 
 # -- before a run ---------------------------------------------------------------------------------------------
@@ -125,8 +103,17 @@ def _held(seen: Observed) -> Decision | None:
     return None
 
 
+def _retired(seen: Observed) -> tuple[tuple[CleanUp, ...], RunStatus | None]:
+    """The run before this one, and what takes away what is left of it: it is of no interest any more."""
+    run = known_run(seen)
+    if run is None or run.cleaned:
+        return (), run
+    return (CleanUp(run.id, run.hub),), msgspec.structs.replace(run, cleaned=True)
+
+
 def _accept(seen: Observed, plan: Plan) -> Decision:
     """Write down that there is a run; what it needs is made in the next round."""
+    cleaned, _ = _retired(seen)
     key = run_key(seen.spec, seen.annotations)
     name = run_id(seen.name, seen.uid, key)
     run = RunStatus(
@@ -142,12 +129,13 @@ def _accept(seen: Observed, plan: Plan) -> Decision:
     )
     warnings = [Tell("Warning", "ManifestWarning", text) for text in plan.warnings]
     accepted = Tell("Normal", "RunAccepted", f"run {name}: {plan.shards} shards on {plan.pods} pods")
-    return Decision((_written(seen, status), *warnings, accepted), again=0.0)
+    return Decision((*cleaned, _written(seen, status), *warnings, accepted), again=0.0)
 
 
 def _refuse(seen: Observed, reason: str, text: str) -> Decision:
-    status = Status(phase="Rejected", message=text, run=seen.status.run, history=seen.status.history)
-    return _said_once(seen, status, reason, "Warning")
+    cleaned, run = _retired(seen)
+    status = Status(phase="Rejected", message=text, run=run, history=seen.status.history)
+    return _said_once(seen, status, reason, "Warning", first=cleaned)
 
 
 def _hold(
@@ -159,10 +147,9 @@ def _hold(
     again: float | None = None,
     position: int | None = None,
 ) -> Decision:
-    status = Status(
-        phase=phase, message=text, queue_position=position, run=seen.status.run, history=seen.status.history
-    )
-    return _said_once(seen, status, reason, "Normal", again=again)
+    cleaned, run = _retired(seen)
+    status = Status(phase=phase, message=text, queue_position=position, run=run, history=seen.status.history)
+    return _said_once(seen, status, reason, "Normal", first=cleaned, again=again)
 
 
 def _said_once(
@@ -171,6 +158,7 @@ def _said_once(
     reason: str,
     kind: Literal["Normal", "Warning"],
     *,
+    first: tuple[Action, ...] = (),
     again: float | None = None,
 ) -> Decision:
     """Write a status, and tell people when its reason is new."""
@@ -179,14 +167,14 @@ def _said_once(
         return Decision(again=again)
     before = conditions.reason_of(seen.status)
     news = () if before == reason else (Tell(kind, reason, status.message),)
-    return Decision((write, *news), again=again)
+    return Decision((*first, write, *news), again=again)
 
 
 # -- an active run --------------------------------------------------------------------------------------------
 
 
 def _carry_on(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
-    if seen.hub.summary is not None:
+    if seen.hub.summary is not None and not _is_of_before(run, seen.hub.summary):
         return _conclude(seen, run, seen.hub.summary)
     if run.phase == "Launching":
         return _launch(seen, run, deadlines)
@@ -196,6 +184,12 @@ def _carry_on(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
     if why is not None:
         return _stop(seen, run, why)
     return _follow(seen, run)
+
+
+def _is_of_before(run: RunStatus, summary: Summary) -> bool:
+    """Whether an outcome is that of an earlier run with the same id: someone went back to a spec whose run the hub still has."""
+    ended = unix_of(summary.ended_at)
+    return run.phase == "Launching" and ended > 0 and ended < unix_of(run.accepted_at)
 
 
 def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
@@ -218,14 +212,15 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
         run=started,
         history=seen.status.history,
     )
-    return Decision((Launch(run.id, run.hub, seen.allowance.hosts), _written(seen, status)), again=SOON)
+    launch = Launch(run.id, run.hub, seen.allowance.hosts, anew=seen.hub.summary is not None)
+    return Decision((launch, _written(seen, status)), again=SOON)
 
 
 def _follow(seen: Observed, run: RunStatus) -> Decision:
     """Nothing is wrong: show how it goes, and tell the hub what it may not know."""
     live = seen.hub.live
     actions: list[Action] = []
-    if seen.hub.reachable and live is None:
+    if seen.hub.reachable and live is None and seconds_since(run.launched_at, seen.now) > LISTED:
         actions.append(TellHub(run.id, run.hub))
     if live is not None:
         known = {each.index for each in live.runners if each.phase in ("lost", "finished")}
@@ -278,8 +273,11 @@ def _stop(seen: Observed, run: RunStatus, why: Stop) -> Decision:
 def _stopping(seen: Observed, run: RunStatus, why: Stop, deadlines: Deadlines) -> Decision:
     """The hub has been told, or could not be: it ends with the hub's outcome, or without after the deadline."""
     taken = (seen.plan.stop_seconds if seen.plan else 0.0) + deadlines.stop
+    passed = seconds_since(why.at, seen.now)
     forgotten = seen.hub.reachable and seen.hub.live is None
-    if forgotten or why.reason == "HubLost" or seconds_since(why.at, seen.now) > taken:
+    # What nobody wants, or nobody may, must not go on because its hub cannot be told: it loses its pods.
+    unheard = not seen.hub.reachable and why.cause != "error" and passed > UNHEARD
+    if forgotten or unheard or why.reason == "HubLost" or passed > taken:
         return _conclude(seen, run, without_summary(why))
     known = seen.hub.live is not None and seen.hub.live.phase in ("stopping", "teardown", "finished")
     actions = () if known or not seen.hub.reachable else (StopRun(run.id, run.hub, why),)
@@ -308,9 +306,8 @@ def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Deci
     return Decision(
         (
             *keep,
-            Mark(f"{run.key} {result}"),
+            Mark(f"{run.id} {result}"),
             _written(seen, status, reason=status.verdict.reason or result),
-            *_cleaned(seen, ended),
             *((DropReports(dropped),) if dropped else ()),
             told,
         ),
@@ -318,29 +315,28 @@ def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Deci
     )
 
 
-def _cleaned(seen: Observed, run: RunStatus) -> tuple[CleanUp, ...]:
-    """Take the run's objects away, at once unless the LoadTest wants its pods to be looked at for a while."""
+def _kept_seconds(seen: Observed, run: RunStatus) -> float:
+    """How much longer the run's objects stay for people to look at; 0 when they are to be taken away."""
     keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
-    if run.stop is None and seconds_since(run.ended_at, seen.now) < keep:
-        return ()
-    return (CleanUp(run.id, run.hub),)
+    return 0.0 if run.stop is not None else max(0.0, keep - seconds_since(run.ended_at, seen.now))
 
 
 def _rest(seen: Observed, run: RunStatus) -> Decision:
     """The run that is asked for is over; what is left is housekeeping."""
     actions: list[Action] = []
-    if _done(seen)[0] != run.key and seen.status.verdict is not None:
-        actions.append(Mark(f"{run.key} {seen.status.verdict.result}"))  # somebody has removed it
+    if done(seen)[0] != run.id and seen.status.verdict is not None:
+        actions.append(Mark(f"{run.id} {seen.status.verdict.result}"))  # somebody has removed it
     again: float | None = None
-    if seen.pods.job and not seen.pods.deleting:
-        cleaned = _cleaned(seen, run)
-        actions += cleaned
-        if not cleaned:
-            keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
-            again = max(1.0, keep - seconds_since(run.ended_at, seen.now))
+    if not run.cleaned:
+        kept = _kept_seconds(seen, run)
+        if kept:
+            again = max(1.0, kept)
+        else:
+            actions.append(CleanUp(run.id, run.hub))
+            run = msgspec.structs.replace(run, cleaned=True)
     limit = int(seen.spec.get("historyLimit", HISTORY))
     dropped = tuple(each.report for each in seen.status.history[limit:] if each.report)
-    status = msgspec.structs.replace(seen.status, history=seen.status.history[:limit])
+    status = msgspec.structs.replace(seen.status, run=run, history=seen.status.history[:limit])
     write = _written(seen, status, reason=conditions.reason_of(seen.status))
     if write.status != seen.status:
         actions.append(write)
@@ -353,9 +349,8 @@ def _remember(seen: Observed, key: str, result: str) -> Decision:
     """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
     verdict = Verdict(result=result, message="the details were removed from the status, or changed")
     run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished")
-    phase: Phase = msgspec.convert(result, Phase) if result in get_args(Phase) else "Error"
     status = Status(
-        phase=phase,
+        phase=msgspec.convert(result, Phase),
         message=f"{result}: {verdict.message}",
         run=run,
         verdict=verdict,

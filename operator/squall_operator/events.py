@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FIELD_MANAGER: Final = "squall-operator"
 """The operator, in the words of whoever asks who has changed a field or told an Event."""
 _LONGEST: Final = 1024
+_LONGEST_STEM: Final = 200
+"""Of the object's name within the Event's."""
 
 
 class Events:
@@ -44,7 +46,8 @@ class Events:
         metadata = body["metadata"]
         namespace = str(metadata.get("namespace") or "default")
         said = f"{metadata['uid']}/{kind}/{reason}/{message}"
-        name = f"{metadata['name'][:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        stem = metadata["name"][:_LONGEST_STEM].rstrip("-.")  # the cut may fall where no part of a name ends
+        name = f"{stem}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
         now = stamp(self._clock())
         try:
             await self._kube.create(

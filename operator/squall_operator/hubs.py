@@ -125,10 +125,10 @@ class Hubs:
         await self._ask("POST", hub, f"/v1/runs/{run}/runners/{runner}/lost", body, missing_ok=True)
 
     async def forget(self, hub: str, run: str) -> None:
-        """Have a run that is over forgotten.
+        """Have a run that is over forgotten, or one that is ending as soon as it is over.
 
         Raises:
-            HubError: The hub does not answer, or the run is not over.
+            HubError: The hub does not answer, or the run is neither.
         """
         await self._ask("DELETE", hub, f"/v1/runs/{run}", missing_ok=True)
         self._summaries.pop((hub, run), None)

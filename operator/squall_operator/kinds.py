@@ -47,16 +47,21 @@ async def wait_for_kinds(kube: Kube, namespaces: Sequence[str], tell: Callable[[
 async def _problem(kube: Kube, namespaces: Sequence[str]) -> str:
     """The first thing that is missing; empty when nothing is."""
     for plural in WATCHED:
-        everywhere = not namespaces or plural in WITHOUT_NAMESPACE
-        for namespace in ("",) if everywhere else namespaces:
+        for namespace in namespaces_of(plural, namespaces):
             try:
                 await kube.get(f"{collection(plural, namespace)}?limit=1")
             except KubeError as error:
-                return _told(plural, error)
+                return explain(plural, error)
     return ""
 
 
-def _told(plural: str, error: KubeError) -> str:
+def namespaces_of(plural: str, namespaces: Sequence[str]) -> Sequence[str]:
+    """Where a kind is listed when these namespaces are looked after; an empty one stands for all of them."""
+    return ("",) if not namespaces or plural in WITHOUT_NAMESPACE else namespaces
+
+
+def explain(plural: str, error: KubeError) -> str:
+    """Why a kind cannot be listed, for whoever can change that."""
     if error.status == 403:
         return f"the operator may not list {plural}; bind the roles that docs/operations.md names: {error.message}"
     if error.status == 404:

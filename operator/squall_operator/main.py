@@ -7,7 +7,6 @@ What can be given more than once is separated by spaces there.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import signal
 import socket
@@ -31,6 +30,7 @@ from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
 from squall_operator.kinds import wait_for_kinds
 from squall_operator.leader import Leadership
+from squall_operator.listing import Listing
 from squall_operator.model import Deadlines
 from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
@@ -39,10 +39,12 @@ from squall_operator.telemetry import Telemetry, configure_logs, serve
 from squall_operator.timetable import Timetable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
-_SETTLE_SECONDS: Final = 3.0
-"""What the watches may take to show what is there; before, a Job that is not known yet would seem to be missing."""
+_HUB_SECONDS: Final = 6.0
+"""Within this time from the start every hub that is there has answered; before, a run would seem to have lost its hub."""
+_AGAIN_SECONDS: Final = 1.0
+"""Until work that was broken off is begun again."""
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
@@ -182,10 +184,8 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
 
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
-    began = math.inf
-
-    def settled() -> bool:
-        return time.monotonic() - began > _SETTLE_SECONDS
+    listing = Listing(kube, settings.namespaces, seen, saw, telemetry.waiting)
+    watches = False
 
     def read() -> None:
         telemetry.gauge(
@@ -196,21 +196,32 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
             hubs={hub: hub in hubs.runs for hub in settings.hubs},
         )
 
-    web = await serve(telemetry, address, read=read, ready=lambda: settled() and bool(hubs.runs))
+    web = await serve(telemetry, address, read=read, ready=lambda: watches and bool(hubs.runs))
     hubs.start(reconciler.heard)
+    patience = time.monotonic() + _HUB_SECONDS
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
     # One that sees some namespaces only cannot tell what nobody knows from what is another's.
     orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
 
+    async def act() -> None:
+        """Learn all that there is, and only then begin to act on it."""
+        await listing.until_done()
+        while len(hubs.runs) < len(settings.hubs) and time.monotonic() < patience:  # noqa: ASYNC110 - also ends by time
+            await asyncio.sleep(0.1)
+        telemetry.leading(leads=True)
+        for part in (reconciler, timetable):
+            part.look_at_all()
+        async with asyncio.TaskGroup() as group:
+            for each in (reconciler.queue.run, timetable.queue.run, listing.run):
+                group.create_task(each())
+            if orphans is not None:
+                group.create_task(orphans.run())
+
     async def work() -> None:
-        nonlocal began
+        nonlocal watches
         await wait_for_kinds(kube, settings.namespaces, telemetry.waiting)
-        began = time.monotonic()
-        await _until_one_ends(
-            watch(settings, saw),
-            leadership.run(),
-            _lead(leadership, (reconciler, timetable), orphans, telemetry),
-        )
+        watches = True
+        await _until_one_ends(watch(settings, saw), leadership.run(), _lead(leadership, act, telemetry))
 
     try:
         await _until_one_ends(work(), told.wait())
@@ -234,21 +245,12 @@ async def _until_one_ends(*works: Awaitable[object]) -> None:
 
 
 async def _lead(
-    leadership: Leadership,
-    parts: tuple[Reconciler, Timetable],
-    orphans: Orphans | None,
-    telemetry: Telemetry,
+    leadership: Leadership, act: Callable[[], Coroutine[Any, Any, None]], telemetry: Telemetry
 ) -> None:
     """Work whenever this process leads, and only then."""
     while True:
         await leadership.leads.wait()
-        await asyncio.sleep(_SETTLE_SECONDS)
-        if not leadership.leads.is_set():
-            continue
-        telemetry.leading(leads=True)
-        for part in parts:
-            part.look_at_all()
-        work = asyncio.create_task(_work(parts, orphans))
+        work = asyncio.create_task(act())
         try:
             while leadership.is_leader and not work.done():  # noqa: ASYNC110 - leadership also ends by time
                 await asyncio.sleep(0.2)
@@ -258,14 +260,7 @@ async def _lead(
             if isinstance(ended, Exception):
                 telemetry.note("work_failed", error=repr(ended))  # it is begun again
             telemetry.leading(leads=False)
-
-
-async def _work(parts: tuple[Reconciler, Timetable], orphans: Orphans | None) -> None:
-    async with asyncio.TaskGroup() as group:
-        for part in parts:
-            group.create_task(part.queue.run())
-        if orphans is not None:
-            group.create_task(orphans.run())
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 if __name__ == "__main__":

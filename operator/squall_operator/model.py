@@ -102,8 +102,10 @@ class Plan:
         shards: Logical shares of the load.
         pods: Pods that carry them.
         max_seconds: `safety.maxDuration`.
+        setup_seconds: `setup.timeout`; 0 without a setup.
         stop_seconds: How long a stop may take by the manifest: grace, then teardown.
         lost_control_seconds: `safety.lostControl`: how long runners go on without a hub.
+        runners: How many each pod has, by index.
         warnings: What its author should know.
     """
 
@@ -112,6 +114,8 @@ class Plan:
     max_seconds: float
     stop_seconds: float
     lost_control_seconds: float
+    setup_seconds: float = 0.0
+    runners: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -187,11 +191,13 @@ class Launch:
 
     Attributes:
         hosts: See `Allowance.hosts`.
+        anew: The hub has the outcome of an earlier run with this id, and is to forget it first.
     """
 
     run: str
     hub: str
     hosts: tuple[tuple[str, ...], ...] = ()
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

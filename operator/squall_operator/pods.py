@@ -86,7 +86,7 @@ def look(
     pods: Iterable[Object],
     notices: Iterable[Object],
     *,
-    processes: int = 1,
+    runners: Sequence[int] = (),
     schedule_seconds: float = 120.0,
 ) -> Pods:
     """What there is of a run.
@@ -95,7 +95,7 @@ def look(
         job: The Job; None when there is none.
         pods: Its pods, those that have ended included.
         notices: Warnings about the Job and its pods, the newest last.
-        processes: Runners in each pod.
+        runners: How many each pod has, by index; without it one each.
         schedule_seconds: How long a pod may wait for a node.
     """
     if job is None:
@@ -108,7 +108,7 @@ def look(
     ends = {index: end for index, pod in latest.items() if (end := _lost(pod)) is not None}
     gone = Lost("PodDeleted", "its pod was deleted")
     ends |= {index: gone for index in _failed_indexes(job) if index not in latest}
-    lost = {index * processes + process: end for index, end in ends.items() for process in range(processes)}
+    lost = {runner: end for index, end in ends.items() for runner in _runners_of(index, runners)}
     return Pods(
         job=True,
         deleting="deletionTimestamp" in job["metadata"],
@@ -116,6 +116,14 @@ def look(
         troubles=tuple(sorted(troubles, key=lambda trouble: trouble.grace_seconds)),
         lost=lost,
     )
+
+
+def _runners_of(index: int, runners: Sequence[int]) -> range:
+    """The numbers of a pod's runners, which are counted through all pods, however many each of them has."""
+    if not runners:
+        return range(index, index + 1)
+    first = sum(runners[:index])
+    return range(first, first + sum(runners[index : index + 1]))
 
 
 def _failed_indexes(job: Object) -> Iterator[int]:

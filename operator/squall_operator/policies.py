@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 _SECOND = 10**9
+_CONTENT = frozenset({"json", "form", "multipart", "query", "headers", "args", "set"})
+"""What requests carry: an address in it is none that a request goes to."""
 _HOST_KNOWN = re.compile(r"https?://[^/?#]*\$\{", re.IGNORECASE)
 
 
@@ -156,35 +158,41 @@ def _violations(policy: LoadTestPolicySpec, labels: Mapping[str, str], facts: Fa
 
 
 def _hosts(plain: Mapping[str, Any]) -> Iterator[str]:
-    """Hosts of all URLs in a spec, as far as they are written out."""
-    for key, value in _walk(plain):
+    """Hosts of all URLs that requests go to, as far as they are written out."""
+    for key, value in _walk(plain, besides=_CONTENT):
         texts = value if isinstance(value, list) else [value]
         if key in ("url", "baseUrl", "baseUrls", "tokenUrl"):
             for text in texts:
-                if (
-                    isinstance(text, str)
-                    and not _HOST_KNOWN.match(text)
-                    and (host := urlsplit(text).hostname)
-                ):
-                    yield host
+                if isinstance(text, str) and not _HOST_KNOWN.match(text):
+                    yield from _host_of(text)
 
 
 def _receivers(spec: LoadTestSpec) -> Iterator[str]:
     """Hosts that runners push metrics to; the hub has its own, whatever a manifest says."""
     output = spec.outputs.prometheus if spec.outputs else None
-    if output is not None and output.per_shard and (host := urlsplit(output.remote_write_url).hostname):
+    if output is not None and output.per_shard:
+        yield from _host_of(output.remote_write_url)
+
+
+def _host_of(url: str) -> Iterator[str]:
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = url  # no URL, and no host that any policy allows
+    if host:
         yield host
 
 
-def _walk(value: Any) -> Iterator[tuple[str, Any]]:
-    """All keys below a value, with what they hold."""
+def _walk(value: Any, besides: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """All keys below a value, with what they hold; what is below some keys is left out."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
-            yield from _walk(inner)
+            if key not in besides:
+                yield from _walk(inner, besides)
     elif isinstance(value, list):
         for inner in value:
-            yield from _walk(inner)
+            yield from _walk(inner, besides)
 
 
 def _images(pod: Mapping[str, Any]) -> Iterator[str]:

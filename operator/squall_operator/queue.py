@@ -67,7 +67,7 @@ class WorkQueue(Generic[_K]):
         now = self._clock()
         return sum(due <= now for due in self._due.values())
 
-    async def run(self, hands: int = 8) -> None:
+    async def run(self, hands: int = 16) -> None:
         """Work until cancelled, on so many keys at once."""
         async with asyncio.TaskGroup() as group:
             for _ in range(hands):

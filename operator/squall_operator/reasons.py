@@ -59,10 +59,11 @@ def _broken(seen: Observed, run: RunStatus, deadlines: Deadlines) -> tuple[str, 
         fatal = next((each for each in pods.troubles if _lasts(each, seen.now)), None)
         if fatal is not None:
             return fatal.reason, fatal.message
-        if seconds_since(run.launched_at, seen.now) > deadlines.start:
+        allowed = _start_seconds(seen, deadlines)
+        if seconds_since(run.launched_at, seen.now) > allowed:
             trouble = pods.troubles[0] if pods.troubles else None
             reason = trouble.reason if trouble else "StartDeadline"
-            return reason, f"the load did not begin within {deadlines.start:g} s: {waiting_for(seen)}"
+            return reason, f"the load did not begin within {allowed:g} s: {waiting_for(seen)}"
     silent = seconds_since(run.unreachable_since, seen.now) if run.unreachable_since else 0.0
     if not seen.hub.reachable and silent > _patience(seen, run, deadlines):
         return "HubLost", f"the hub {run.hub} has not answered for {silent:.0f} s"
@@ -70,6 +71,12 @@ def _broken(seen: Observed, run: RunStatus, deadlines: Deadlines) -> tuple[str, 
     if run.phase == "Running" and seconds_since(run.started_at, seen.now) > longest:
         return "Overdue", "the hub has not ended the run at safety.maxDuration"
     return None
+
+
+def _start_seconds(seen: Observed, deadlines: Deadlines) -> float:
+    """How long it may take until the load begins. A setup comes when all runners are ready, and has a time of its own."""
+    connecting = seen.hub.live is not None and seen.hub.live.phase == "connecting"
+    return deadlines.start + (seen.plan.setup_seconds if seen.plan and not connecting else 0.0)
 
 
 def _lasts(trouble: Trouble, now: float) -> bool:

@@ -6,20 +6,25 @@ looked at leads to another look, so nothing is missed, and nothing depends on th
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from squall.kube.api import KubeError
 from squall_operator import cache, policies
 from squall_operator.checked import Checked, check
 from squall_operator.decide import decide
-from squall_operator.model import CleanUp, Mark, Observed, Pods, WriteStatus
+from squall_operator.model import CleanUp, KeepReport, Mark, Observed, Pods, Tell, WriteStatus
 from squall_operator.notices import Notices
 from squall_operator.pods import look, needs_notices
 from squall_operator.queue import WorkQueue
 from squall_operator.status import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from squall.kube.api import Kube
     from squall.spec.policy import LoadTestPolicySpec
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
 
 FIGURES_SECONDS: Final = 5.0
 """Figures of a run are written at most this often."""
+LAUNCHES: Final = 8
+"""Runs that are launched at the same time, half of those that can be looked at: a launch is many calls, and the others go on meanwhile."""
+LAUNCH_AGAIN_SECONDS: Final = 0.2
 GONE_SECONDS: Final = 120.0
 """A process that does not lead remembers for this long what was deleted: whoever led may not have been able to act on it."""
 _WAITING: Final = ("Queued",)
@@ -74,12 +82,15 @@ class Reconciler:
         self._clock = clock
         self._wall = wall
         self._checked: dict[str, tuple[int, Checked]] = {}
+        self._checking = asyncio.Lock()
+        """One manifest at a time: whoever sends many must not have them all unpacked at once."""
         self._policies: dict[str, LoadTestPolicySpec | policies.Unreadable] = {}
         self._gone: dict[Place, tuple[Object, float]] = {}
         """LoadTests that were deleted during a run and have not been looked at since, and when that was seen."""
         self._notices = Notices(kube, clock)
         self._failures: dict[Place, str] = {}
         self._written: dict[Place, float] = {}
+        self._launching: set[Place] = set()
         self._decided: dict[Place, Status] = {}
         """What is being written into the status of LoadTests that are not running: two must not take the same last place, and nobody
         should wait for the other's write to know."""
@@ -93,8 +104,8 @@ class Reconciler:
         known = self._seen.get(plural, place)
         if gone:
             self._seen.drop(plural, body)
-        else:
-            self._seen.put(plural, body)
+        elif not self._seen.put(plural, body):
+            return  # old news, which may be of one that another of its name has followed
         if plural == cache.LOAD_TESTS:
             if gone:
                 self._lost_sight(place, body)
@@ -163,13 +174,23 @@ class Reconciler:
             self._failures.pop(place, None)
             self._written.pop(place, None)
             return None
-        return await self._round(place, body, deleting="deletionTimestamp" in body["metadata"])
+        deleting = "deletionTimestamp" in body["metadata"]
+        run = read(body.get("status")).run
+        if run is None or run.phase != "Launching":
+            return await self._round(place, body, deleting=deleting)
+        if len(self._launching) >= LAUNCHES:
+            return LAUNCH_AGAIN_SECONDS
+        self._launching.add(place)
+        try:
+            return await self._round(place, body, deleting=deleting)
+        finally:
+            self._launching.discard(place)
 
     async def _round(self, place: Place, body: Object, *, deleting: bool) -> float | None:
-        checked = self._check(body)
+        checked = await self._check(body)
         status = read(body.get("status"))
-        processes = checked.processes
-        pods = await self._pods(place[0], status.run.id, processes) if status.run is not None else Pods()
+        runners = checked.plan.runners if checked.plan else ()
+        pods = await self._pods(place[0], status.run.id, runners) if status.run is not None else Pods()
         # From here to what is noted of the decision nothing may wait: others count on it.
         seen = self._observe(place, body, checked, status, pods, deleting=deleting)
         decision = decide(seen, self._settings.deadlines)
@@ -186,8 +207,9 @@ class Reconciler:
             del self._decided[place]
 
     async def _act(self, place: Place, body: Object, checked: Checked, decision: Decision) -> float | None:
-        again = decision.again
-        for action in decision.actions:
+        again, lost_report = decision.again, False
+        for wanted in decision.actions:
+            action = _without_report(wanted) if lost_report and isinstance(wanted, WriteStatus) else wanted
             if isinstance(action, WriteStatus):
                 since = self._clock() - self._written.get(place, -FIGURES_SECONDS)
                 if not action.urgent and since < FIGURES_SECONDS:
@@ -202,7 +224,13 @@ class Reconciler:
                 if error.status == 404 and isinstance(action, WriteStatus | Mark):
                     self.saw(cache.LOAD_TESTS, body, gone=True)  # the watch has missed it
                     return None
-                raise
+                if not isinstance(action, KeepReport) or not _is_final(error):
+                    raise
+                # A quota or its size keeps the report away; that must not keep the verdict away.
+                lost_report = True
+                text = f"the report of run {action.run} cannot be kept: {error}"
+                await self._actor.act(body, checked, Tell("Warning", "ReportLost", text))
+                continue
             if isinstance(action, CleanUp):
                 self._notices.forget(place[0], action.run)
             if changed is not None:
@@ -250,19 +278,20 @@ class Reconciler:
             failure=self._failures.get(place, ""),
         )
 
-    async def _pods(self, namespace: str, run: str, processes: int) -> Pods:
+    async def _pods(self, namespace: str, run: str, runners: Sequence[int]) -> Pods:
         job = self._seen.get(cache.JOBS, (namespace, run))
         pods = self._seen.pods_of(namespace, run)
         notices = await self._notices.of(namespace, run) if needs_notices(job, pods, self._wall()) else ()
-        return look(
-            job, pods, notices, processes=processes, schedule_seconds=self._settings.deadlines.schedule
-        )
+        return look(job, pods, notices, runners=runners, schedule_seconds=self._settings.deadlines.schedule)
 
-    def _check(self, body: Object) -> Checked:
+    async def _check(self, body: Object) -> Checked:
+        """The manifest, checked once; large ones take a second, in which all others are looked at."""
         uid, generation = str(body["metadata"]["uid"]), int(body["metadata"].get("generation", 0))
         known = self._checked.get(uid)
         if known is None or known[0] != generation:
-            known = self._checked[uid] = (generation, check(body, self._settings.runner))
+            async with self._checking:
+                found = await asyncio.to_thread(check, body, self._settings.runner)
+            known = self._checked[uid] = (generation, found)
         return known[1]
 
     def _others(self, body: Object) -> tuple[list[str], list[str]]:
@@ -271,23 +300,42 @@ class Reconciler:
         active: list[str] = []
         before: list[str] = []
         for each in self._seen.all(cache.LOAD_TESTS):
-            if each["metadata"]["uid"] == uid:
-                continue
+            if each["metadata"]["uid"] == uid or "deletionTimestamp" in each["metadata"]:
+                continue  # what is being deleted has lost its load, whoever else holds it up
             namespace = str(each["metadata"]["namespace"])
-            is_active, phase = self._standing(each)
+            is_active, waits = self._standing(each)
             if is_active:
                 active.append(namespace)
-            elif phase in _WAITING and _age(each) < own:
+            elif waits and _age(each) < own:
                 before.append(namespace)
         return active, before
 
-    def _standing(self, body: Object) -> tuple[bool, str | None]:
-        """Whether a LoadTest has a run that is not over, and its phase, as they are or are about to be."""
+    def _standing(self, body: Object) -> tuple[bool, bool]:
+        """Whether a LoadTest has a run that is not over, and whether it waits for a place, as it is or is about to be.
+
+        One that is held for another reason, by a halt for instance, takes nobody's turn.
+        """
         decided = self._decided.get(cache.place_of(body))
         if decided is not None:
-            return _is_active(decided), decided.phase
+            return _is_active(decided), decided.queue_position is not None
         status = body.get("status") or {}
-        return (status.get("run") or {}).get("phase") not in (None, "Finished"), status.get("phase")
+        is_active = (status.get("run") or {}).get("phase") not in (None, "Finished")
+        return is_active, status.get("queuePosition") is not None
+
+
+def _is_final(error: KubeError) -> bool:
+    """Whether another try would be refused too."""
+    return HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and error.status not in (
+        HTTPStatus.CONFLICT,
+        HTTPStatus.TOO_MANY_REQUESTS,
+    )
+
+
+def _without_report(write: WriteStatus) -> WriteStatus:
+    """The same status, with a last run whose report is not there."""
+    last, *others = write.status.history
+    history = (msgspec.structs.replace(last, report=""), *others)
+    return replace(write, status=msgspec.structs.replace(write.status, history=history))
 
 
 def _is_active(status: Status) -> bool:

@@ -59,6 +59,7 @@ class RunStatus(_Kept, frozen=True):
         pods: How many pods carry it.
         accepted_at: When it was decided to run; the other times likewise, RFC 3339, empty before.
         unreachable_since: Since when its hub has not answered.
+        cleaned: It is over, and its objects have been taken away.
     """
 
     id: str
@@ -71,6 +72,7 @@ class RunStatus(_Kept, frozen=True):
     started_at: str = ""
     ended_at: str = ""
     unreachable_since: str = ""
+    cleaned: bool = False
     stop: Stop | None = None
 
 

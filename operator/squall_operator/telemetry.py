@@ -1,7 +1,7 @@
 """How the operator itself is doing: metrics for Prometheus, health and readiness for the kubelet, structured logs.
 
 GET /healthz   200 while the event loop turns
-GET /readyz    200 once the watches have shown something or had the time to, and a hub answers
+GET /readyz    200 once everything may be watched and a hub answers
 GET /metrics   Prometheus' text format
 """
 

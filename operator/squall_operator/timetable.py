@@ -1,11 +1,15 @@
 """The loop around `schedules.decide`: look at a LoadTestSchedule and its LoadTests, decide, act, and come back when a start is due.
 
-Looking makes no call: the watches have brought everything here before. Each action does no harm when it is repeated.
+Looking makes no call: the watches have brought everything here before. Each action does no harm when it is repeated. Only before a LoadTest
+is made the API server is asked whether the schedule still is what it seems to be: watches can miss its end, and nobody wants load from a
+schedule that somebody has deleted.
 """
 
 from __future__ import annotations
 
+from http.client import NOT_FOUND
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -98,10 +102,40 @@ class Timetable:
             self._checked.pop(place, None)
             return None
         decision = decide(self._observe(place, body))
+        begins = any(isinstance(each, Make | GiveWay) for each in decision.actions)
+        if begins and not await self._is_as_seen(place, body):
+            return None
         for action in decision.actions:
-            with self._telemetry.acting(type(action).__name__):
-                await self._act(body, action)
+            try:
+                with self._telemetry.acting(type(action).__name__):
+                    await self._act(body, action)
+            except KubeError as error:
+                if error.status == NOT_FOUND and isinstance(action, WriteSchedule):
+                    self._lost_sight(place, body)
+                    return None
+                raise
         return decision.again
+
+    async def _is_as_seen(self, place: Place, body: Object) -> bool:
+        """Whether a schedule is still there and wants the same; if not, the cache knows afterwards."""
+        # A list of one, since the operator may list schedules and not get them.
+        query = urlencode({"fieldSelector": f"metadata.name={place[1]}"})
+        listed = await self._kube.get(f"{collection(_PLURAL, place[0])}?{query}")
+        now = next(iter(listed.get("items") or ()), None)
+        if now is None or now["metadata"]["uid"] != body["metadata"]["uid"]:
+            self._lost_sight(place, body)
+        if now is None:
+            return False
+        self._seen.put(_PLURAL, now)
+        if _wish(now) == _wish(body):
+            return True
+        self.queue.add(place)
+        return False
+
+    def _lost_sight(self, place: Place, body: Object) -> None:
+        """A schedule is gone, and the watch has not said so."""
+        self._seen.drop(_PLURAL, body)
+        self._checked.pop(place, None)
 
     def _observe(self, place: Place, body: Object) -> SeenSchedule:
         metadata = body["metadata"]
@@ -175,6 +209,12 @@ class Timetable:
         changed = await self._kube.apply(path, whole)
         if self._seen.get(_PLURAL, cache.place_of(body)) is not None:
             self._seen.put(_PLURAL, changed)
+
+
+def _wish(body: Object) -> tuple[Any, ...]:
+    """What somebody wants of a schedule; another one when this changes."""
+    metadata = body["metadata"]
+    return metadata["uid"], metadata.get("generation"), "deletionTimestamp" in metadata
 
 
 def check(body: Object) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
 from squall.metrics.retention import Retention
 from squall.spec.loadtest import LoadTest
-from squall_runner.link import Link
+from squall_runner.link import SILENCE_SECONDS, Link
 from squall_runner.load import Hooks, LoadError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ EXIT_CRASH: Final = 1
 EXIT_TERMINATED: Final = 143
 """Told to terminate by a signal before its load was over, as shells show it: whoever runs pods makes another one for such an end."""
 EXIT_LOST_CONTROL: Final = 70
-"""The hub could not be reached for `safety.lostControl`, or the process that started this one is gone."""
+"""The hub could not be reached for `safety.lostControl`, or has no place for this runner any more, or the process that started this one is gone."""
 WATCH_SECONDS: Final = 0.1
 LINGER_SECONDS: Final = 5.0
 """After being told to terminate by a signal: how long to wait for the hub's goodbye, beyond the grace of the stop."""
@@ -95,7 +95,12 @@ class Agent:
         self._teardown: asyncio.Task[None] | None = None
         url = assignment.hub.rstrip("/") + protocol.PATH.format(run=assignment.run)
         self._link = Link(
-            url, assignment.token, hello=self._hello, heard=self._hear, certificates=assignment.hub_ca
+            url,
+            assignment.token,
+            hello=self._hello,
+            heard=self._hear,
+            certificates=assignment.hub_ca,
+            silence_seconds=min(SILENCE_SECONDS, self.limits.lost_control_ns / SECOND / 2),
         )
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -131,7 +136,7 @@ class Agent:
 
     async def _keep_linked(self) -> None:
         await self._link.run()
-        self._leave(EXIT_LOST_CONTROL, "the hub refused this runner")
+        self._leave(EXIT_LOST_CONTROL, self._link.problem)
 
     async def _live(self) -> None:
         """From preparation to the end of the load; crashes are told, not lost."""

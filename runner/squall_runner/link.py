@@ -26,6 +26,22 @@ LAST_RETRY_SECONDS: Final = 2.0
 QUEUE_FRAMES: Final = 4096
 CONNECT_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 1.0
+CLOSE_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 5.0
+"""A hub is heard every second. One that says nothing for this long may be gone without having closed its connections, as the machine that
+it ran on: then it is met again, perhaps elsewhere, long before its silence counts as lost control."""
+_ENDS: Final = (
+    aiohttp.WSMsgType.CLOSE,
+    aiohttp.WSMsgType.CLOSING,
+    aiohttp.WSMsgType.CLOSED,
+    aiohttp.WSMsgType.ERROR,
+)
+_FINAL: Final = {
+    protocol.CLOSE_REFUSED: "the hub refused this runner",
+    protocol.CLOSE_REPLACED: "another process has taken this runner's place",
+}
+"""Codes after which nobody comes back, and what they mean. A connection is left before the next is made, so one that is replaced while it
+is the current one has been replaced by somebody else: coming back would take the place from that process in turn, and both would send load."""
 
 
 class Link:
@@ -38,6 +54,7 @@ class Link:
         heard: Called with each message of the hub.
         certificates: A file with the certificates, in PEM, that alone vouch for the hub; empty for those that the machine trusts. It is
             read for each connection: where it is replaced, before the hub's own certificate is, the run goes on.
+        silence_seconds: How long nothing may be heard before the connection is given up for another one.
         jitter: A number from 0 to 1, for the pauses between attempts.
     """
 
@@ -49,6 +66,7 @@ class Link:
         hello: Callable[[], protocol.Hello],
         heard: Callable[[protocol.FromHub], None],
         certificates: str = "",
+        silence_seconds: float = SILENCE_SECONDS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._url = url
@@ -56,6 +74,7 @@ class Link:
         self._hello = hello
         self._heard = heard
         self._certificates = certificates
+        self._silence = silence_seconds
         self._jitter = jitter
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
@@ -87,7 +106,7 @@ class Link:
             await self._socket.close()
 
     async def run(self) -> None:
-        """Keep a connection; returns when the hub refuses this runner for good."""
+        """Keep a connection; returns when this runner has no place with the hub any more; `problem` says why."""
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
         async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
             pause = FIRST_RETRY_SECONDS
@@ -96,10 +115,15 @@ class Link:
                 try:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         socket = await session.ws_connect(
-                            self._url, max_msg_size=protocol.MAX_FRAME, ssl=self._trust()
+                            self._url,
+                            max_msg_size=protocol.MAX_FRAME,
+                            ssl=self._trust(),
+                            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                         )
                     met = True
-                    if await self._talk(socket) == protocol.CLOSE_REFUSED:
+                    code = await self._talk(socket)
+                    if code in _FINAL:
+                        self.problem = _FINAL[code]
                         return
                 except (aiohttp.ClientError, OSError, TimeoutError) as error:
                     self.problem = str(error) or type(error).__name__
@@ -120,19 +144,34 @@ class Link:
         self._queue.clear()
         self.send(protocol.encode(self._hello()))
         sender = asyncio.create_task(self._pump(socket))
+        problem = ""
         try:
-            async for message in socket:
-                if message.type is aiohttp.WSMsgType.BINARY:
-                    self._heard(protocol.from_hub(message.data))
+            await self._listen(socket)
         except msgspec.DecodeError as error:
-            self.problem = f"the hub said what cannot be understood: {error}"
+            problem = f"the hub said what cannot be understood: {error}"
+        except TimeoutError:
+            problem = f"nothing was heard from the hub for {self._silence:g} s"
         finally:
             self._socket = None
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             await socket.close()
-        self.problem = f"the hub closed the connection (code {socket.close_code})"
+        self.problem = problem or f"the hub closed the connection (code {socket.close_code})"
         return socket.close_code or 0
+
+    async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Hear messages until the connection is closed.
+
+        Raises:
+            msgspec.DecodeError: One makes no sense.
+            TimeoutError: None has come for too long.
+        """
+        while True:
+            message = await socket.receive(self._silence)
+            if message.type is aiohttp.WSMsgType.BINARY:
+                self._heard(protocol.from_hub(message.data))
+            elif socket.closed or message.type in _ENDS:
+                return
 
     async def _pump(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         while True:

@@ -233,3 +233,23 @@ async def test_a_runner_whose_parent_is_gone_stops_at_once(bench):
     assert await bench.agents[0].exit_code() == 70
     verdict = await bench.verdict()
     assert (verdict.result, verdict.reason) == ("Error", "RunnerLost")
+
+
+async def test_a_process_whose_place_another_has_taken_stops_its_load_and_leaves(bench):
+    """As when a node that was thought gone comes back with its pod."""
+    await bench.start(1, duration="8s")
+    old = bench.agents[0]
+    await old.wait_for_requests(20)
+    bench.reapers.pop().cancel()  # whoever runs pods has another pod in this place, and says nothing of the old one
+    (bench.folder / "new").mkdir()
+    new = AgentProcess(bench.folder / "new", 0)
+    bench.agents.append(new)
+    await new.start(bench.url, "r1", bench.run.spec.manifest, (0,))
+    assert await asyncio.wait_for(old.exit_code(), 20) == 70
+    left = len(old.requests())
+    await new.wait_for_requests(20)
+    assert (await bench.verdict()).result == "Passed"
+    assert await new.exit_code() == 0
+    assert len(old.requests()) == left
+    notes = [event.message for event in bench.run.outcome.summary.events]
+    assert notes.count("runner 0 was replaced by a new process") == 1

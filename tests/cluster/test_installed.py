@@ -6,6 +6,7 @@ cluster meanwhile.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from support.cluster.access import Access
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.node, pytest.mark.alone, pytest.mark.timeout(300, func
 matrix = pytest.mark.matrix
 
 NAMESPACE = "squall-system"
+COLLECTED = timedelta(seconds=45)
 _PEOPLE = (
     ("view", frozenset({"get"})),
     ("edit", frozenset({"get", "create", "patch", "delete"})),
@@ -84,6 +86,12 @@ def test_people_have_the_rights_of_their_roles(installed: Installed, team: str) 
 def test_nothing_is_stuck_when_all_of_it_is_removed_during_a_run(installed: Installed, team: str) -> None:
     installed.start("orphan", team, scenarios=[scenario("5m")])
     run = installed.wait_for("orphan", team, "Running")["run"]["id"]
+    # Kubernetes' garbage collector looks for new kinds every 30 s: of what it has not seen it does not know what belongs to whom.
+    seen = (
+        f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{committed_crds()[0]['metadata']['name']}"
+    )
+    made = datetime.fromisoformat(installed.kube.get(seen)["metadata"]["creationTimestamp"])
+    until(lambda: datetime.now(UTC) - made > COLLECTED, 60, lambda: str(made))
     installed.remove()
     pods = f"/api/v1/namespaces/{team}/pods?labelSelector=squall.dev/run%3D{run}"
     until(lambda: not installed.kube.get(pods)["items"], 90, lambda: str(installed.kube.get(pods)))

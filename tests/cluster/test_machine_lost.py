@@ -61,7 +61,8 @@ def test_no_api_server_for_two_minutes_and_a_threshold_breaks_meanwhile(
     status = squall.wait("api120", *ENDED)
     assert (status["phase"], status["verdict"]["cause"]) == ("Aborted", "threshold"), status
     assert target.asked_since(stopped) == 0
-    squall.wait_until_gone(run)
+    # Kubernetes' own controllers have to find back first: it is they who take away the pods of a Job that is gone.
+    squall.wait_until_gone(run, 180)
     until(lambda: "RunAborted" in squall.events("api120"), 20, lambda: f"told: {squall.events('api120')}")
 
 

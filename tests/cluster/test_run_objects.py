@@ -86,7 +86,15 @@ def objects(load_test: Json, run: str) -> list[Json]:
         allowed_hosts=(("*.test",),),
     )
     inputs = build_inputs(owner, given)
-    job = build_job(owner, run, checked.test.model.spec, inputs, pods=checked.plan.pods, defaults=DEFAULTS)
+    job = build_job(
+        owner,
+        run,
+        checked.test.model.spec,
+        inputs,
+        pods=checked.plan.pods,
+        start_seconds=300,
+        defaults=DEFAULTS,
+    )
     template = job["spec"]["template"]
     pod = {
         "apiVersion": "v1",
@@ -94,7 +102,7 @@ def objects(load_test: Json, run: str) -> list[Json]:
         "metadata": {**template["metadata"], "name": f"{run}-0", "namespace": NAMESPACE},
         "spec": template["spec"],
     }
-    return [*inputs.objects, build_budget(owner, run, pods=checked.plan.pods), job, pod]
+    return [*inputs.objects, inputs.token, build_budget(owner, run, pods=checked.plan.pods), job, pod]
 
 
 def tried(kube: KubeClient, made: Json) -> Json:

@@ -82,7 +82,7 @@ class Looker:
 
     def end(self, name: str, phase: str) -> None:
         """Have a LoadTest end."""
-        self.kube.merge_patch(f"{load_test(name)}/status", {"status": {"phase": phase}})
+        self.kube.merge_patch(f"{load_test(name, NAMESPACE)}/status", {"status": {"phase": phase}})
 
     def events(self, name: str) -> list[str]:
         """The reasons of the Events about a schedule."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from support.fakerunner import Numbers, manifest
 from support.hubbench import Bench
@@ -9,7 +12,7 @@ from support.hubbench import Bench
 from squall.hub import protocol
 from squall.hub.ending import CONFIRM_NS, LAST_WORD_NS
 from squall.hub.limits import SECOND
-from squall.hub.members import Refused
+from squall.hub.members import MAX_ATTEMPTS, Refused
 from squall.hub.model import Stopping
 from squall.metrics.limit import SeriesLimit
 from squall.metrics.names import Kind
@@ -402,6 +405,42 @@ class TestLoss:
         row = next(row for row in bench.summary().metrics if row.metric == "http_reqs" and not row.tags)
         assert row.values["count"] == 60
 
+    def test_a_process_that_was_replaced_does_not_take_its_place_back(self):
+        bench = Bench(1)
+        bench.begin()
+        bench.hello(0, "b")
+        with pytest.raises(Refused, match="another process has taken the place of runner 0"):
+            bench.hello(0, "a")
+        bench.hello(0, "b")
+
+    def test_an_old_connection_of_a_process_that_comes_late_does_not_replace_its_newer_one(self):
+        bench = Bench(1)
+        bench.begin()
+        late = bench.now + bench.offsets[0]
+        bench.pass_time(1)
+        bench.hello(0)
+        with pytest.raises(Refused, match="runner 0 has a newer connection"):
+            bench.hello(0, now_ns=late)
+        bench.hello(0)
+
+    def test_a_place_is_filled_so_many_times_and_no_more(self):
+        """Each attempt costs memory until the run is forgotten."""
+        bench = Bench(2)
+        bench.begin()
+        for number in range(MAX_ATTEMPTS + 20):
+            made = protocol.Hello(
+                version=protocol.VERSION, runner=0, attempt=f"a{number}", shards=(0,), now_ns=0
+            )
+            if number < MAX_ATTEMPTS - 1:
+                bench.state.check(made, bench.now)
+                bench.hello(0, f"a{number}")
+                continue
+            with pytest.raises(Refused, match=f"replaced {MAX_ATTEMPTS - 1} times, more is not allowed"):
+                bench.state.check(made, bench.now)
+        assert [event.event for event in bench.state.timeline.events].count("TooManyAttempts") == 1
+        bench.hello(0, f"a{MAX_ATTEMPTS - 2}")
+        bench.hello(1, "b")
+
     def test_when_all_are_lost_there_is_no_verdict_on_the_target(self):
         bench = Bench(2, safety={"onRunnerLoss": "continue"})
         bench.begin()
@@ -528,6 +567,51 @@ class TestRestart:
         bench.hello(0, started_ns=started)
         assert bench.state.phase == "running"
         assert bench.state.start_ns == pytest.approx(started, abs=2_000_000)
+
+    def lose_the_disk(self, bench: Bench, replayed: Any) -> None:
+        """Another hub, which was given the run anew, meets a runner that is under way."""
+        started = bench.state.start_ns
+        bench.records = []
+        bench.restart()
+        bench.hello(0, started_ns=started)
+        bench.say(0, protocol.Measured(replayed))
+
+    @pytest.mark.parametrize(
+        ("thresholds", "verdict"),
+        [
+            ([ABORTING | {"abortOnFail": False}], ("Invalid", "HistoryLost")),
+            ([{"metric": "http_reqs", "expression": "count>1"}], ("Passed", "ThresholdsHeld")),
+            ([{"metric": "http_reqs", "expression": "count>1000000"}], ("Failed", "ThresholdFailed")),
+        ],
+    )
+    def test_what_nobody_has_a_record_of_has_not_held(self, thresholds, verdict):
+        bench = Bench(1, thresholds=thresholds)
+        bench.begin()
+        bench.slots(3)
+        folded = msgspec.structs.replace(bench.numbers[0].slot(3, full=True), folded=True)
+        self.lose_the_disk(bench, folded)
+        bench.slots(2, first=4)
+        bench.finish()
+        assert (bench.verdict.result, bench.verdict.reason) == verdict
+
+    def test_what_was_replayed_whole_is_judged_whole(self):
+        bench = Bench(1, thresholds=[ABORTING | {"abortOnFail": False}])
+        bench.begin()
+        self.lose_the_disk(bench, bench.numbers[0].slot(0, full=True))
+        bench.slots(2, first=1)
+        bench.finish()
+        assert bench.verdict.result == "Passed"
+
+    def test_runners_that_do_not_come_to_a_hub_without_a_record_are_lost(self):
+        bench = Bench(2)
+        bench.begin()
+        started = bench.state.start_ns
+        bench.records = []
+        bench.restart()
+        bench.hello(0, started_ns=started)
+        bench.pass_time(10, alive=(0,))
+        bench.finish(0)
+        assert (bench.verdict.result, bench.verdict.reason) == ("Error", "RunnerLost")
 
     def test_runners_that_do_not_return_are_lost(self):
         bench = Bench(1)

@@ -348,7 +348,7 @@ async def run_in(folder):
     """The summary of a run whose hub keeps its files there."""
     hub = Hub(KEY, folder=folder)
     url = await hub.start("127.0.0.1", 0)
-    run = hub.add_run(spec(count=1))
+    run = hub.add_run(msgspec.structs.replace(spec(count=1), folder=str(folder / "r1")))
     async with runners(hub, url, run) as made:
         await start(made)
         await made[0].until_slot_end(0)
@@ -364,16 +364,27 @@ async def test_an_address_that_is_taken_is_said(hub):
         await Hub(KEY).start("127.0.0.1", int(url.rpartition(":")[2]))
 
 
-async def test_rows_of_every_second_are_kept(hub, tmp_path):
+async def test_where_no_folder_is_given_nothing_but_the_journal_is_kept(hub, tmp_path):
     hub, url = hub
     run = hub.add_run(spec(count=1))
+    async with runners(hub, url, run) as made:
+        await start(made)
+        await made[0].until_slot_end(0)
+        await made[0].send_slot(made[0].numbers.slot(0))
+        await finish(made)
+    assert [path.name for path in (tmp_path / "r1").iterdir()] == ["journal.jsonl"]
+
+
+async def test_rows_of_every_second_are_kept_where_a_folder_is_given(hub, tmp_path):
+    hub, url = hub
+    run = hub.add_run(msgspec.structs.replace(spec(count=1), folder=str(tmp_path / "results")))
     async with runners(hub, url, run) as made:
         await start(made)
         for slot in range(2):
             await made[0].until_slot_end(slot)
             await made[0].send_slot(made[0].numbers.slot(slot, 4, seconds=0.25))
         await finish(made)
-    lines = gzip.decompress((tmp_path / "r1" / "series.jsonl.gz").read_bytes()).splitlines()
+    lines = gzip.decompress((tmp_path / "results" / "series.jsonl.gz").read_bytes()).splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["v"] for row in rows if row["m"] == "http_reqs"] == [4, 4]
     trend = next(row for row in rows if row["m"] == "http_req_duration" and row["t"] == 2)

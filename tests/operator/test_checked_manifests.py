@@ -57,6 +57,23 @@ def test_a_hundred_problems_are_all_told() -> None:
     assert all(any(f"nothing{number}" in text for text in checked.problems) for number in (0, 50, 99))
 
 
+@pytest.mark.parametrize(("setup", "seconds"), [(None, 0), ({"timeout": "7m"}, 420)])
+def test_the_plan_says_how_long_a_setup_may_take(setup: dict[str, Any] | None, seconds: float) -> None:
+    more = {"setup": {"steps": [{"http": {"url": "http://a/"}}], **setup}} if setup else {}
+    checked = check(served(**more), DEFAULTS)
+    assert checked.plan is not None
+    assert checked.plan.setup_seconds == seconds
+
+
+def test_the_plan_says_how_many_runners_each_pod_has() -> None:
+    """Pods are as even as can be, so some carry fewer shards, and thus fewer runners, than they might."""
+    checked = check(
+        served(shards=7, runner={"shardsPerPod": 3, "resources": {"limits": {"cpu": 3}}}), DEFAULTS
+    )
+    assert checked.plan is not None
+    assert checked.plan.runners == (3, 2, 2)
+
+
 def served(**spec: Any) -> dict[str, Any]:
     scenario = {"name": "s", "executor": "shared-iterations", "iterations": 1, "vus": 1}
     scenario |= {"steps": [{"http": {"url": "http://a/"}}]}
@@ -115,3 +132,55 @@ def test_files_in_pieces_have_a_limit_together(files: list[dict[str, Any]], why:
     named = [{"name": f"f{number}", **each} for number, each in enumerate(files)]
     checked = check(served(files=named), DEFAULTS)
     assert [why in problem for problem in checked.problems] == ([True] if why else [])
+
+
+def _with(**spec: Any) -> dict[str, Any]:
+    step = spec.pop("step", {"http": {"url": "/"}})
+    scenario = {"name": "s", "executor": "constant-vus", "vus": 1, "duration": "10s", "steps": [step]}
+    return {
+        "apiVersion": "squall.dev/v1alpha1",
+        "kind": "LoadTest",
+        "metadata": {"name": "t", "namespace": "n", "uid": "u"},
+        "spec": {"http": {"baseUrl": "http://shop.test.example"}, "scenarios": [scenario], **spec},
+    }
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [
+        {"resources": {"requests": None}},
+        {"resources": {"requests": [1]}},
+        {"resources": {"limits": "x"}},
+        {"resources": {"limits": {"cpu": "inf"}}},
+        {"resources": {"limits": {"cpu": "1e400"}}},
+        {"template": {"spec": {"hostAliases": ["x"]}}},
+        {"template": {"spec": {"dnsConfig": "x"}}},
+        {"template": {"metadata": {"labels": ["a"]}}},
+        {"template": {"metadata": {"labels": "abc"}}},
+        {"template": {"spec": {"containers": "x"}}},
+    ],
+)
+def test_whatever_the_schema_lets_through_gets_an_answer(runner: dict[str, Any]) -> None:
+    """Else a run could not be stopped any more once its LoadTest was edited to this."""
+    checked = check(_with(runner=runner), DEFAULTS)
+    assert checked.problems
+    assert checked.plan is None
+    if "resources" in runner:
+        assert "write requests and limits as amounts" in checked.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "hosts"),
+    [
+        ({"http": {"url": "http://[bad"}}, {"http://[bad", "shop.test.example"}),
+        (
+            {"http": {"method": "POST", "url": "/", "json": {"url": "http://callback.example"}}},
+            {"shop.test.example"},
+        ),
+        ({"http": {"url": "/", "query": {"url": "http://[bad"}}}, {"shop.test.example"}),
+    ],
+)
+def test_hosts_are_those_that_requests_go_to(step: dict[str, Any], hosts: set[str]) -> None:
+    checked = check(_with(step=step), DEFAULTS)
+    assert checked.facts is not None, checked.problems
+    assert set(checked.facts.hosts) == hosts

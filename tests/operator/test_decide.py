@@ -67,6 +67,7 @@ def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
     run = RunStatus(
         id=ID, key=KEY, phase=phase, hub=HUB, pods=2, accepted_at=at, launched_at=at, started_at=began
     )
+    run = msgspec.structs.replace(run, cleaned=phase == "Finished")
     run = msgspec.structs.replace(run, **changes.pop("run", {}))
     shown: Any = phase if phase != "Finished" else "Passed"
     changes.setdefault("pods", Pods(job=phase != "Launching", pods=2))
@@ -74,7 +75,7 @@ def running(phase: RunPhase, *, since: float = 5.0, **changes: Any) -> Observed:
     over = phase == "Finished"
     status = Status(phase=shown, run=run, verdict=Verdict(result="Passed") if over else None)
     if over:
-        changes["annotations"] = {DONE: f"{KEY} Passed", **changes.get("annotations", {})}
+        changes["annotations"] = {DONE: f"{ID} Passed", **changes.get("annotations", {})}
     changes.setdefault("status", complete(status, observed(), "Passed") if phase == "Finished" else status)
     return observed(**changes)
 
@@ -170,7 +171,7 @@ def test_the_same_run_never_runs_twice() -> None:
 
 
 def test_nor_does_it_when_somebody_empties_the_status() -> None:
-    decision = decide(observed(annotations={DONE: f"{KEY} Failed"}), DEADLINES)
+    decision = decide(observed(annotations={DONE: f"{ID} Failed"}), DEADLINES)
     assert kinds(decision) == [WriteStatus]
     status = status_of(decision)
     assert (status.phase, status.run and status.run.phase) == ("Failed", "Finished")
@@ -181,7 +182,7 @@ def test_nor_does_it_when_somebody_empties_the_status() -> None:
     [
         {"spec": {**SPEC, "shards": 5}},
         {"annotations": {AGAIN: "again"}},
-        {"annotations": {AGAIN: "again", DONE: f"{KEY} Passed"}},
+        {"annotations": {AGAIN: "again", DONE: f"{ID} Passed"}},
     ],
 )
 def test_another_key_runs_again_and_keeps_the_history(change: dict[str, Any]) -> None:
@@ -193,6 +194,17 @@ def test_another_key_runs_again_and_keeps_the_history(change: dict[str, Any]) ->
     assert status.run is not None
     assert (status.run.phase, status.run.key == KEY) == ("Launching", False)
     assert status.history == (past,)
+
+
+@pytest.mark.parametrize("result", ["Queued", "Launching", "", "nonsense"])
+def test_a_mark_that_tells_no_result_is_none(result: str) -> None:
+    assert Launch not in kinds(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES))
+    assert status_of(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES)).phase == "Launching"
+
+
+def test_a_mark_that_was_copied_from_another_load_test_says_nothing_of_this_one() -> None:
+    other = run_id("shop", "uid-2", KEY)
+    assert status_of(decide(observed(annotations={DONE: f"{other} Passed"}), DEADLINES)).phase == "Launching"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +240,7 @@ def test_a_run_that_nobody_wants_any_more_is_not_launched() -> None:
     decision = decide(seen, DEADLINES)
     assert Launch not in kinds(decision)
     assert status_of(decision).phase == "Aborted"
-    assert CleanUp in kinds(decision)
+    assert (Launch in kinds(decision), decision.again) == (False, 0.0)
 
 
 def test_the_load_begins_when_the_hub_says_so() -> None:
@@ -245,6 +257,11 @@ def test_a_hub_that_does_not_know_the_run_is_told() -> None:
     for phase in ("Starting", "Running"):
         decision = decide(running(phase, hub=HubView(reachable=True)), DEADLINES)
         assert TellHub(ID, HUB) in decision.actions
+
+
+def test_a_hub_is_not_told_again_of_what_it_was_told_a_moment_ago() -> None:
+    seen = running("Starting", since=2, hub=HubView(reachable=True))
+    assert TellHub not in kinds(decide(seen, DEADLINES))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +286,23 @@ def test_a_start_that_takes_too_long_is_ended_with_what_it_waited_for() -> None:
     stop = next(action for action in decide(seen, DEADLINES).actions if isinstance(action, StopRun))
     assert (stop.stop.cause, stop.stop.reason) == ("error", "Unschedulable")
     assert "no node has 8 CPUs" in stop.stop.message
+
+
+@pytest.mark.parametrize(
+    ("hub", "since", "stopped"),
+    [
+        (HubView(reachable=True, live=live("setup")), 301, False),
+        (HubView(reachable=True, live=live("setup")), 899, False),
+        (HubView(reachable=True, live=live("setup")), 901, True),
+        (HubView(reachable=True, live=live("connecting")), 301, True),
+        (HubView(), 301, False),
+    ],
+    ids=["setup", "long setup", "endless setup", "runners are not ready", "hub is away during setup"],
+)
+def test_a_setup_has_the_time_that_the_manifest_gives_it(hub: HubView, since: float, stopped: bool) -> None:
+    seen = running("Starting", since=since, hub=hub, plan=replace(PLAN, setup_seconds=600))
+    stops = [each.stop.reason for each in decide(seen, DEADLINES).actions if isinstance(each, StopRun)]
+    assert stops == (["StartDeadline"] if stopped else [])
 
 
 # -- running --------------------------------------------------------------------------------------------------
@@ -348,8 +382,15 @@ def test_a_hub_that_forgets_the_deadline_is_overruled() -> None:
 def test_an_outcome_is_kept_before_the_status_says_so_and_then_all_is_cleaned_up() -> None:
     for phase in ("Starting", "Running", "Stopping"):
         decision = decide(running(phase, hub=HubView(reachable=True, summary=summary())), DEADLINES)
-        assert kinds(decision) == [KeepReport, Mark, WriteStatus, CleanUp, Tell]
+        assert kinds(decision) == [KeepReport, Mark, WriteStatus, Tell]
+        assert decision.again == 0.0
         status = status_of(decision)
+        assert kinds(
+            decide(running(phase, status=status, annotations={DONE: f"{ID} Passed"}), DEADLINES)
+        ) == [
+            CleanUp,
+            WriteStatus,
+        ]
         assert (status.phase, status.verdict and status.verdict.result) == ("Passed", "Passed")
         assert condition(status, "Ready") == ("True", "Passed")
         assert condition(status, "Reconciling")[0] == "False"
@@ -390,22 +431,60 @@ def test_a_stop_is_repeated_until_the_hub_has_understood() -> None:
 )
 def test_a_stop_ends_without_the_hub_when_it_must(seen: Observed, result: str) -> None:
     decision = decide(seen, DEADLINES)
-    assert kinds(decision) == [Mark, WriteStatus, CleanUp, Tell]
+    assert kinds(decision) == [Mark, WriteStatus, Tell]
     assert status_of(decision).phase == result
+    assert decision.again == 0.0, "and what is left of it is taken away at once"
+
+
+@pytest.mark.parametrize(("cause", "ends"), [("user", True), ("policy", True), ("error", False)])
+def test_what_nobody_wants_does_not_go_on_because_its_hub_is_silent(cause: Any, ends: bool) -> None:
+    slow = replace(PLAN, stop_seconds=600)
+    seen = stopping(16, cause=cause, hub=HubView(), plan=slow)
+    assert (Mark in kinds(decide(seen, DEADLINES))) is ends
+    assert Mark not in kinds(decide(stopping(10, cause=cause, hub=HubView(), plan=slow), DEADLINES))
 
 
 def test_pods_stay_for_a_while_when_that_is_wanted() -> None:
     spec = {**SPEC, "ttlSecondsAfterFinished": 60}
     done = HubView(reachable=True, summary=summary())
     assert CleanUp not in kinds(decide(running("Running", spec=spec, hub=done), DEADLINES))
-    kept = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 20)}), DEADLINES)
+    kept = decide(running("Finished", spec=spec, run=left(20)), DEADLINES)
     assert kept == Decision(again=40.0)
-    over = decide(running("Finished", spec=spec, run={"ended_at": stamp(NOW - 61)}), DEADLINES)
-    assert kinds(over) == [CleanUp]
+    over = decide(running("Finished", spec=spec, run=left(61)), DEADLINES)
+    assert kinds(over) == [CleanUp, WriteStatus]
+    cleaned = status_of(over).run
+    assert cleaned is not None
+    assert cleaned.cleaned
 
 
-def test_what_was_left_of_a_run_is_cleaned_up_later() -> None:
-    assert kinds(decide(running("Finished", run={"ended_at": stamp(NOW - 5)}), DEADLINES)) == [CleanUp]
+def left(seconds: float) -> dict[str, Any]:
+    """A run that ended so many seconds ago, and whose objects are there."""
+    return {"ended_at": stamp(NOW - seconds), "cleaned": False}
+
+
+def test_what_was_left_of_a_run_is_cleaned_up_whatever_is_seen_of_it() -> None:
+    decision = decide(running("Finished", run=left(5), pods=Pods()), DEADLINES)
+    assert kinds(decision) == [CleanUp, WriteStatus], "a Secret may be there without a Job"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"annotations": {AGAIN: "2", DONE: f"{ID} Passed"}}, {"plan": None, "problems": ("no",)}],
+)
+def test_a_run_that_was_kept_goes_when_another_is_asked_for(change: dict[str, Any]) -> None:
+    kept = {"ttlSecondsAfterFinished": 3600}
+    seen = running("Finished", run=left(5), spec={**SPEC, **kept})
+    decision = decide(replace(seen, spec={**SPEC, **kept, "shards": 6}, **change), DEADLINES)
+    assert decision.actions[0] == CleanUp(ID, HUB)
+    assert status_of(decision).run != seen.status.run
+
+
+def test_the_outcome_of_an_earlier_run_with_this_id_is_none_of_this_one() -> None:
+    old = msgspec.structs.replace(summary(), ended_at=stamp(NOW - 100))
+    decision = decide(running("Launching", hub=HubView(reachable=True, summary=old)), DEADLINES)
+    assert decision.actions[0] == Launch(ID, HUB, (), anew=True)
+    own = msgspec.structs.replace(summary(), ended_at=stamp(NOW))
+    assert Mark in kinds(decide(running("Launching", hub=HubView(reachable=True, summary=own)), DEADLINES))
 
 
 def test_history_has_a_limit_and_takes_its_reports_along() -> None:
@@ -456,6 +535,12 @@ def test_names_fit_where_pods_take_theirs_from() -> None:
     assert run_id("a", "uid-1", "k") != run_id("a", "uid-2", "k")
 
 
+def test_nobody_finds_a_run_that_has_the_id_of_anothers() -> None:
+    stem, _, digest = run_id("shop", "uid", "key").rpartition("-")
+    assert stem == "shop"
+    assert len(digest) == 16, "of a hub's runs all tenants' are in one"
+
+
 # -- what others write into the status ------------------------------------------------------------------------
 
 
@@ -482,7 +567,7 @@ def test_a_status_that_somebody_forged_neither_ends_a_run_nor_makes_a_second(for
 
 
 def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
-    failed = {DONE: f"{KEY} Failed"}
+    failed = {DONE: f"{ID} Failed"}
     status = status_of(decide(running("Finished", annotations=failed), DEADLINES))
     assert (status.phase, status.verdict and status.verdict.result) == ("Failed", "Failed")
     assert condition(status, "Ready")[0] == "False"
@@ -490,4 +575,4 @@ def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
 
 def test_a_mark_that_somebody_removed_is_made_again_and_nothing_runs() -> None:
     decision = decide(running("Finished", annotations={DONE: ""}, pods=Pods(), hub=HubView()), DEADLINES)
-    assert decision.actions == (Mark(f"{KEY} Passed"),)
+    assert decision.actions == (Mark(f"{ID} Passed"),)

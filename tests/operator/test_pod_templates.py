@@ -30,6 +30,10 @@ def side(**fields: Any) -> dict[str, Any]:
     return {"spec": {"containers": [{"name": "side", "image": "s", **fields}]}}
 
 
+def runner(**fields: Any) -> dict[str, Any]:
+    return {"spec": {"containers": [{"name": "runner", **fields}]}}
+
+
 def secured(**context: Any) -> dict[str, Any]:
     return side(securityContext=context)
 
@@ -79,7 +83,34 @@ def secured(**context: Any) -> dict[str, Any]:
         (secured(appArmorProfile={"type": "Unconfined"}), "appArmorProfile"),
         (secured(procMount="Unmasked"), "procMount"),
         (secured(seLinuxOptions={}), "seLinuxOptions"),
+        (runner(env=[{"name": "PYTHONPATH", "value": "/evil"}]), "containers[0].env: PYTHONPATH"),
+        (runner(env=[{"name": "A"}, {"name": "LD_PRELOAD", "value": "/evil/x.so"}]), "env: LD_PRELOAD"),
+        (runner(env=[{"name": "PATH", "value": "/evil"}]), "env: PATH"),
+        (runner(env=[{"name": "OPENSSL_CONF", "value": "/evil/openssl.cnf"}]), "env: OPENSSL_CONF"),
+        (runner(env=[{"name": "JOB_COMPLETION_INDEX", "value": "7"}]), "env: JOB_COMPLETION_INDEX"),
+        (runner(envFrom=[{"configMapRef": {"name": "m"}}]), "containers[0].envFrom"),
+        (runner(envFrom=[{"prefix": "LD", "configMapRef": {"name": "m"}}]), "containers[0].envFrom"),
+        *(
+            (runner(volumeMounts=[{"name": "own", "mountPath": path}]), f"volumeMounts: {path} ")
+            for path in (
+                "/",
+                "/etc/squall/run/run.json",
+                "/etc",
+                "/opt/squall-code/squall_runner",
+                "/tmp/x",
+                "/usr/lib",
+                "//lib64",
+                "/data/../usr",
+                "var/lib/squall",
+                "./bin/",
+            )
+        ),
+        (runner(volumeMounts=[{"name": "scratch", "mountPath": "/data"}]), "the volume scratch is"),
+        (side(volumeMounts=[{"name": "run", "mountPath": "/data"}]), "the volume run is"),
+        (side(volumeMounts=[{"name": "scratch", "mountPath": "/data"}]), "the volume scratch is"),
         ({"spec": ["hostPID"]}, "shape"),
+        (runner(env=["A"]), "shape"),
+        (runner(volumeMounts=[{"name": "own", "mountPath": 5}]), "shape"),
         ({"spec": {"containers": ["runner"]}}, "shape"),
         ({"spec": {"containers": 1}}, "shape"),
         ({"spec": {"volumes": [1]}}, "shape"),
@@ -92,6 +123,12 @@ def test_what_is_refused_is_named(template: dict[str, Any], place: str) -> None:
 
 
 def test_what_is_merged() -> None:
+    mounted = {"name": "own", "mountPath": "/data"}
+    anything = {
+        "env": [{"name": "PYTHONPATH", "value": "/x"}],
+        "envFrom": [{"secretRef": {"name": "s"}}],
+        "volumeMounts": [{"name": "own", "mountPath": "/usr"}],
+    }
     found = merged(
         {
             "metadata": {"labels": {"team": "a"}, "annotations": {"keep": "not", "more": "b"}},
@@ -99,8 +136,8 @@ def test_what_is_merged() -> None:
                 "nodeSelector": {"pool": "load"},
                 "volumes": [{"name": "own", "emptyDir": {}}],
                 "containers": [
-                    {"name": "runner", "env": [{"name": "A"}], "volumeMounts": [{"name": "own"}]},
-                    {"name": "side", "image": "s"},
+                    {"name": "runner", "env": [{"name": "A"}], "volumeMounts": [mounted]},
+                    {"name": "side", "image": "s", **anything},
                 ],
                 "initContainers": [{"name": "first", "image": "f"}],
             },
@@ -113,9 +150,10 @@ def test_what_is_merged() -> None:
     spec = found["spec"]
     assert spec["nodeSelector"] == {"pool": "load"}
     assert [each["name"] for each in spec["volumes"]] == ["run", "own"]
-    runner, other = spec["containers"]
-    assert runner["env"] == [{"name": "A"}]
-    assert [each["name"] for each in runner["volumeMounts"]] == ["run", "own"]
+    own, other = spec["containers"]
+    assert own["env"] == [{"name": "A"}]
+    assert own["volumeMounts"] == [{"name": "run"}, mounted]
+    assert other.items() >= anything.items(), "other containers have nothing to keep"
     restricted = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert other["securityContext"] == spec["initContainers"][0]["securityContext"] == restricted
     assert BASE["spec"]["volumes"] == [{"name": "run"}], "the base is left as it is"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from squall.hub.assignment import pods as assigned
 from squall_operator.model import Pods
 from squall_operator.pods import INDEX, RUNNER, look, needs_notices
 
@@ -136,11 +137,26 @@ def test_a_container_of_another_name_does_not_make_a_runner_lost() -> None:
 
 def test_lost_pods_are_lost_runners_with_their_reason() -> None:
     pods = [pod(0, phase="Running"), pod(1, **ended(137, "OOMKilled")), pod(2, phase="Running", gone=True)]
-    seen = look(JOB, pods, [], processes=2)
+    seen = look(JOB, pods, [], runners=(2, 2, 2))
     assert sorted(seen.lost) == [2, 3, 4, 5]
     assert seen.lost[2] == seen.lost[3]
     assert (seen.lost[2].reason, seen.lost[5].reason) == ("OOMKilled", "PodDeleted")
     assert "shop-1-1-abcde was killed" in seen.lost[2].message
+
+
+@pytest.mark.parametrize(
+    ("shards", "per_pod", "processes"), [(4, 3, 3), (7, 3, 3), (10, 4, 4), (5, 2, 2), (3, 1, 1)]
+)
+def test_the_runners_of_a_lost_pod_are_those_that_the_hub_knows_there(
+    shards: int, per_pod: int, processes: int
+) -> None:
+    dealt = assigned(shards, per_pod, processes)
+    first = 0
+    for lost, own in enumerate(dealt):
+        pods = [pod(i, **(ended(1) if i == lost else {"phase": "Running"})) for i in range(len(dealt))]
+        seen = look(JOB, pods, [], runners=[len(each) for each in dealt])
+        assert list(seen.lost) == list(range(first, first + len(own)))
+        first += len(own)
 
 
 def test_a_pod_that_is_gone_without_a_trace_is_lost_once_its_job_says_so() -> None:

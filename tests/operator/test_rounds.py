@@ -5,17 +5,33 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+from support.summaries import summary
+
 from squall.kube.api import KubeError
-from squall.kube.runs import run_id
+from squall.kube.runs import run_id, run_key
 from squall_operator import cache
 from squall_operator.cache import Cache
+from squall_operator.checked import Checked
 from squall_operator.hubs import Hubs
 from squall_operator.manifests.owned import RUN
-from squall_operator.model import Action, CleanUp, StopRun, WriteStatus
+from squall_operator.model import (
+    Action,
+    CleanUp,
+    Decision,
+    KeepReport,
+    Launch,
+    Mark,
+    StopRun,
+    Tell,
+    WriteStatus,
+)
 from squall_operator.notices import SECONDS as EVENTS_SECONDS
-from squall_operator.reconcile import GONE_SECONDS, Reconciler
+from squall_operator.reconcile import GONE_SECONDS, LAUNCHES, Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.status import Status
 from squall_operator.telemetry import Telemetry
+from squall_operator.times import stamp
 
 PLACE = ("default", "shop")
 JOB = {
@@ -63,6 +79,8 @@ class Server:
         self.events = 0
         self.away = False
         self.missing = False
+        self.refuses: int | None = None
+        """With what status a report is refused."""
         self.answers = asyncio.Event()
         """Until this is set, writes of a status are under way."""
         self.answers.set()
@@ -77,6 +95,8 @@ class Server:
 
     async def act(self, body: Any, checked: Any, action: Action) -> None:
         del body, checked
+        if self.refuses is not None and isinstance(action, KeepReport):
+            raise KubeError(self.refuses, "no")
         if self.missing and isinstance(action, WriteStatus):
             raise KubeError(404, "not found", "NotFound")
         self.acted.append(action)
@@ -169,8 +189,11 @@ async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_wai
         world.reconciler.saw(cache.LOAD_TESTS, new, gone=False)
     world.server.answers.clear()
     looks = [asyncio.create_task(world.reconciler.look(("default", name))) for name in names]
-    await asyncio.sleep(0)
-    written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    written: list[Status] = []
+    async with asyncio.timeout(20):
+        while len(written) < len(names):
+            await asyncio.sleep(0.01)
+            written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
     assert [each.phase for each in written] == ["Launching", "Queued", "Queued"]
     assert [each.queue_position for each in written] == [None, 1, 2]
     world.server.answers.set()
@@ -187,3 +210,64 @@ async def test_the_end_of_a_run_has_those_looked_at_that_wait_for_it() -> None:
         await world.reconciler.queue._next()
     await world.reconciler.look(PLACE)  # its key is another one: the run is replaced, so it ends
     assert await world.reconciler.queue._next() == ("default", "next")
+
+
+async def test_many_that_are_launched_leave_room_for_those_that_run() -> None:
+    world = World()
+    world.reconciler._hubs._known["http://hub:1"] = {}
+    names = [f"new-{number}" for number in range(3 * LAUNCHES)]
+    for name in names:
+        body = load_test(uid=name, phase="Launching")
+        body["metadata"]["name"] = name
+        key = run_key(body["spec"], {})
+        own = {"id": run_id(name, name, key), "key": key, "acceptedAt": stamp(world.now)}
+        body["status"]["run"] |= own
+        world.reconciler.saw(cache.LOAD_TESTS, body, gone=False)
+    world.server.answers.clear()
+    work = asyncio.create_task(world.reconciler.queue.run(hands=2 * LAUNCHES))
+
+    def launches() -> list[str]:
+        return [each.run for each in world.server.acted if isinstance(each, Launch)]
+
+    async with asyncio.timeout(30):
+        while len(launches()) < LAUNCHES:
+            await asyncio.sleep(0.01)
+        world.reconciler.saw(cache.LOAD_TESTS, load_test(), gone=False)
+        while len([each for each in world.server.acted if isinstance(each, WriteStatus)]) <= LAUNCHES:
+            await asyncio.sleep(0.01)
+        assert len(launches()) == LAUNCHES
+        world.server.answers.set()
+        while len(set(launches())) < len(names):
+            world.now += 1
+            world.reconciler.look_at_all()
+            await asyncio.sleep(0.01)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+
+
+@pytest.mark.parametrize("status", [403, 413, 422])
+async def test_a_report_that_is_refused_does_not_keep_the_verdict_away(status: int) -> None:
+    world = World()
+    world.server.refuses = status
+    body = load_test(phase="Running")
+    key = run_key(body["spec"], {})
+    run = run_id("shop", "u1", key)
+    body["status"]["run"] |= {"id": run, "key": key}
+    world.reconciler.saw(cache.LOAD_TESTS, body, gone=False)
+    world.reconciler._hubs._summaries["http://hub:1", run] = (summary(run=run), 0.0)
+    await world.reconciler.look(PLACE)
+    (written,) = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    assert written.verdict is not None
+    assert [past.report for past in written.history] == [""]
+    assert "ReportLost" in [each.reason for each in world.server.acted if isinstance(each, Tell)]
+
+
+@pytest.mark.parametrize("status", [0, 409, 429, 503])
+async def test_a_report_that_may_be_taken_later_is_waited_for(status: int) -> None:
+    world = World()
+    world.server.refuses = status
+    with pytest.raises(KubeError):
+        await world.reconciler._act(
+            PLACE, load_test(), Checked(), Decision((KeepReport("r", summary()), Mark("r Passed")))
+        )
+    assert world.server.acted == []

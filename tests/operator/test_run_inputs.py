@@ -86,8 +86,7 @@ def mounted(folder: Path, inputs: Inputs) -> None:
     }
     secrets = {
         each["metadata"]["name"]: {key: text.encode() for key, text in each["stringData"].items()}
-        for each in inputs.objects
-        if each["kind"] == "Secret"
+        for each in (inputs.token,)
     }
     (projected,) = [each["projected"] for each in inputs.volumes if "projected" in each]
     for source in projected["sources"]:

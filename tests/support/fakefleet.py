@@ -5,7 +5,7 @@ a snapshot a second, stop, teardown - and make no load; what they say they have 
 ends in `-breaks-N` has requests that all fail from second N on.
 
 What each runner has heard goes to a file, a line of JSON when it is let go: run, runner, how many requests it claims, and when it heard
-of a stop (Unix time).
+of a stop (Unix time). With `--within SECONDS` the runners of a run come one after the other, as those in pods do.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ class Runner:
         self._load: asyncio.Task[None] | None = None
 
     async def live(
-        self, session: aiohttp.ClientSession, url: str, token: str, turn: asyncio.Semaphore
+        self, session: aiohttp.ClientSession, url: str, token: str, turn: asyncio.Semaphore, delay: float
     ) -> None:
-        """Take part in the run until the hub lets it go, or is gone."""
+        """Come after some seconds, and take part in the run until the hub lets it go, or is gone."""
+        await asyncio.sleep(delay)
         headers = {"Authorization": f"Bearer {token}"}
         place = url + protocol.PATH.format(run=self.run.run)
         try:
@@ -122,12 +123,20 @@ async def _until(moment_ns: int) -> None:
 
 
 class Fleet:
-    """The runners of all runs of a hub."""
+    """The runners of all runs of a hub.
 
-    def __init__(self, url: str, key: bytes, log: TextIO) -> None:
+    Args:
+        url: The hub's.
+        key: The installation's.
+        log: See the module.
+        within: All runners of a run have come after so many seconds.
+    """
+
+    def __init__(self, url: str, key: bytes, log: TextIO, within: float) -> None:
         self._url = url
         self._key = key
         self._log = log
+        self._within = within
         self._known: set[str] = set()
         self._turn = asyncio.Semaphore(AT_ONCE)
 
@@ -139,11 +148,14 @@ class Fleet:
                 for run in await self._runs(session):
                     if run.run not in self._known and run.phase == "connecting":
                         self._known.add(run.run)
-                        token = run_token(self._key, run.run)
-                        for each in run.runners:
-                            runner = Runner(run, each.index, self._log)
-                            group.create_task(runner.live(session, self._url, token, self._turn))
+                        self._join(run, session, group)
                 await asyncio.sleep(LOOK_SECONDS)
+
+    def _join(self, run: LiveState, session: aiohttp.ClientSession, group: asyncio.TaskGroup) -> None:
+        token, count = run_token(self._key, run.run), len(run.runners)
+        for each in run.runners:
+            runner, delay = Runner(run, each.index, self._log), self._within * (each.index + 1) / count
+            group.create_task(runner.live(session, self._url, token, self._turn, delay))
 
     async def _runs(self, session: aiohttp.ClientSession) -> tuple[LiveState, ...]:
         headers = {"Authorization": f"Bearer {self._key.decode()}"}
@@ -154,9 +166,9 @@ class Fleet:
             return ()  # it is not there yet, or not any more
 
 
-async def serve(url: str, key: bytes, log: TextIO) -> None:
+async def serve(url: str, key: bytes, log: TextIO, within: float) -> None:
     """Simulate until told to terminate."""
-    work = asyncio.create_task(Fleet(url, key, log).run())
+    work = asyncio.create_task(Fleet(url, key, log, within).run())
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, work.cancel)
     with suppress(asyncio.CancelledError):
         await work
@@ -168,9 +180,11 @@ def main() -> None:
     parser.add_argument("--hub", required=True)
     parser.add_argument("--key-file", type=Path, required=True)
     parser.add_argument("--log", type=Path, required=True)
+    parser.add_argument("--within", type=float, default=0.0)
     options = parser.parse_args()
+    url, key = options.hub.rstrip("/"), options.key_file.read_bytes().strip()
     with options.log.open("a", encoding="utf-8") as log:
-        asyncio.run(serve(options.hub.rstrip("/"), options.key_file.read_bytes().strip(), log))
+        asyncio.run(serve(url, key, log, options.within))
 
 
 if __name__ == "__main__":

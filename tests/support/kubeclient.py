@@ -98,15 +98,20 @@ class KubeClient:
     def _send(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> HTTPResponse:
         reused = self._connection.sock is not None
         try:
-            self._connection.request(method, path, data, headers)
-            return self._connection.getresponse()
+            return self._exchange(method, path, data, headers)
         except OSError:
-            self._connection.close()
             if not reused:
                 raise
         # The server may close a connection that has been idle; nothing of the request was done then.
-        self._connection.request(method, path, data, headers)
-        return self._connection.getresponse()
+        return self._exchange(method, path, data, headers)
+
+    def _exchange(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> HTTPResponse:
+        try:
+            self._connection.request(method, path, data, headers)
+            return self._connection.getresponse()
+        except BaseException:
+            self._connection.close()  # what was broken off half-way is good for nothing more
+            raise
 
     def exists(self, path: str) -> bool:
         """Tell whether an object is there."""

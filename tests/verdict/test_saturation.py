@@ -15,8 +15,8 @@ OWN = {"loop_lag", "cpu_usage", "cores_busy", "cpu_throttled", "gc_pause"}
 BUSY = {"cpu_usage": [0.99], "cores_busy": [0.5], "cpu_throttled": [0.0], "gc_pause": [0.002]}
 
 
-def follow(seconds, shards=2, scenarios=("a", "b")) -> Saturation:
-    limits = SaturationLimits(scenarios=scenarios)
+def follow(seconds, shards=2, scenarios=("a", "b"), **limit) -> Saturation:
+    limits = SaturationLimits(scenarios=scenarios, **limit)
     store, runner, watch = SlotStore(), Runner(), SaturationWatch(limits)
     for slot, values in enumerate(seconds):
         for metric, each in values.items():
@@ -45,6 +45,11 @@ def test_a_run_is_doubted_when_its_generator_was_too_busy_for_too_long(seconds, 
     found = follow(seconds)
     assert (found.share, found.invalid) == (pytest.approx(share), invalid)
     assert said in found.message
+
+
+def test_whoever_tolerates_all_of_it_gets_a_verdict():
+    found = follow([LATE] * 3, tolerated=1.0)
+    assert (found.share, found.invalid) == (1.0, False)
 
 
 def test_the_advice_follows_from_what_was_missing():

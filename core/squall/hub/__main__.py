@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import ExitCode, SquallError
 from squall.hub import receiver
@@ -23,6 +23,10 @@ from squall.hub.hub import Hub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+KEEP_SECONDS: Final = 86400.0
+"""How long a run is kept that has finished and that nobody has forgotten: an operator that was away so long has lost its outcome."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         certificates = _certificates(options.tls_cert_file, options.tls_key_file)
         hub = Hub(
-            key, folder=options.state_dir, log=_log, remote_write=receiver.settings_of(options, os.environ)
+            key,
+            folder=options.state_dir,
+            log=_log,
+            remote_write=receiver.settings_of(options, os.environ),
+            keep_seconds=KEEP_SECONDS,
         )
         asyncio.run(_serve(hub, host, int(port), certificates))
     except SquallError as error:

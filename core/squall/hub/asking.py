@@ -33,7 +33,14 @@ class Asking:
         """Queries that had no answer the last time, which was said."""
 
     async def run(self) -> None:
-        """Ask all queries at the end of every slot, until the run is over; answers count for the slots judged after."""
+        """Ask until the run is over; answers count for the slots judged after."""
+        try:
+            await self._ask_until_finished()
+        finally:
+            await self._prometheus.close()  # a run may be forgotten without being closed
+
+    async def _ask_until_finished(self) -> None:
+        """Ask all queries at the end of every slot."""
         state = self._state
         while state.phase != "finished":
             start = state.start_ns

@@ -23,6 +23,7 @@ from squall.hub.journal import Journal
 from squall.hub.judging import Judge
 from squall.hub.limits import SECOND, Limits
 from squall.hub.live import live_state
+from squall.hub.members import Refused
 from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.run import RunState
 from squall.hub.series import NAME as SERIES_NAME
@@ -87,7 +88,7 @@ class Run:
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log
-        results = Path(spec.folder) if spec.folder else folder
+        results = Path(spec.folder) if spec.folder else None
         self._folders = [each for each in (folder, results) if each is not None]
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
         self._series = SeriesFile(results / SERIES_NAME) if results else None
@@ -116,11 +117,16 @@ class Run:
         """Whether all is over and `outcome` is there."""
         return self._done.is_set()
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether there is no load any more, or will be none in a moment: stopped, tearing down, or finished."""
+        return self.state.stopping is not None or self.state.phase in ("teardown", "finished")
+
     async def finished(self) -> None:
         """Wait until all is over, teardown included, and `outcome` is there.
 
         Raises:
-            Exception: What has broken in the hub itself, and so has ended the run without an outcome.
+            Exception: What has broken in the hub itself, and so has ended the run; the outcome says no more than that.
         """
         await self._done.wait()
         if self._defect is not None:
@@ -142,18 +148,15 @@ class Run:
         self, cause: Cause = "user", reason: str = "Stopped", message: str = "stopped by a user"
     ) -> None:
         """End the load now, tear down, report."""
-        self.state.stop(Stopping(cause=cause, reason=reason, message=message), self._clock())
-        self._act()
+        self._take(self.state.stop, Stopping(cause=cause, reason=reason, message=message))
 
     def kill(self) -> None:
         """End all at once, without teardown; what was measured is still reported."""
-        self.state.kill(self._clock())
-        self._act()
+        self._take(self.state.kill)
 
     def runner_exited(self, index: int, code: int) -> None:
         """The process of a runner has ended with this exit code, negative for a signal."""
-        self.state.exited(index, code, self._clock())
-        self._act()
+        self._take(self.state.exited, index, code)
 
     def runner_gone(self, index: int, reason: str, message: str) -> None:
         """A runner is no more, and why.
@@ -161,8 +164,7 @@ class Run:
         Raises:
             Refused: There is no such runner.
         """
-        self.state.gone(index, reason, message, self._clock())
-        self._act()
+        self._take(self.state.gone, index, reason, message)
 
     # -- for the server ---------------------------------------------------------------------------------------
 
@@ -172,14 +174,16 @@ class Run:
         Raises:
             Refused: It has no place in this run.
         """
+        if self._defect is not None:
+            self._dismiss(connection)
+            return
         before = self._connections.get(hello.runner)
-        self.state.check(hello)
+        self.state.check(hello, self._clock())
         if before is not None:
             before.close(protocol.CLOSE_REPLACED, "the runner has connected again")
         self._connections[hello.runner] = connection
         self._alone.clear()
-        self.state.hello(hello, self._clock())
-        self._act()
+        self._take(self.state.hello, hello)
 
     def received(self, runner: int, connection: Connection, message: protocol.FromRunner) -> None:
         """A runner has sent something.
@@ -188,20 +192,13 @@ class Run:
             ValueError: It makes no sense.
         """
         if self._connections.get(runner) is connection:
-            try:
-                self.state.received(runner, message, self._clock())
-            except ValueError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a run must not hang because of a defect
-                self._break_off(error)
-            finally:
-                self._act(seldom=isinstance(message, protocol.Measured | protocol.Pong))
+            seldom = isinstance(message, protocol.Measured | protocol.Pong)
+            self._take(self.state.received, runner, message, refuses=ValueError, seldom=seldom)
 
     def refuse(self, runner: int, connection: Connection, problem: str) -> None:
         """A runner has sent what makes no sense; see `RunEnding.refused`."""
         if self._connections.get(runner) is connection:
-            self.state.refused(runner, problem, self._clock())
-            self._act()
+            self._take(self.state.refused, runner, problem)
 
     def detach(self, runner: int, connection: Connection) -> None:
         """A connection has ended."""
@@ -209,8 +206,7 @@ class Run:
             del self._connections[runner]
             if not self._connections:
                 self._alone.set()
-            self.state.disconnected(runner, self._clock())
-            self._act()
+            self._take(self.state.disconnected, runner)
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -280,27 +276,65 @@ class Run:
                 async with asyncio.timeout(max(0.0, pause)):
                     await self._wake.wait()
             except TimeoutError:
-                try:
-                    self.state.tick(self._clock())
-                except Exception as error:  # noqa: BLE001 - a run must not hang because of a defect
-                    self._break_off(error)
-                self._act()
+                self._take(self.state.tick)
 
     def _break_off(self, error: Exception) -> None:
-        """The hub itself is broken: no load may go on without it, and whoever waits for the run must hear of it."""
+        """The hub itself is broken: no load may go on without it, and whoever waits for the run must hear of it.
+
+        The state machine may be what is broken, and is not asked any more.
+        """
         if self.is_finished:
             return
         self._defect = error
+        text = f"{type(error).__name__}: {error}"
         if self._log is not None:
-            self._log(self.spec.run, "error", "HubDefect", {"message": f"{type(error).__name__}: {error}"})
+            self._log(self.spec.run, "error", outcome.HUB_DEFECT, {"message": text})
         for connection in self._connections.values():
-            connection.send(protocol.Stop("HubDefect", 0))
-            connection.send(protocol.Goodbye())
+            self._dismiss(connection)
+        now, state = self._clock(), self.state
+        state.phase, state.ended_ns = "finished", now
+        state.timeline.add(state.seconds(now), "error", outcome.HUB_DEFECT, text)
+        self.outcome = outcome.defect(self.spec, state, self.plan, self.name, text)
+        self._keep_end(self.outcome)
+        self.live = msgspec.structs.replace(self.live, phase="finished", stop_reason=text)
         self._done.set()
-        self._news.set()
+        self._tell_watchers()
         self._wake.set()
 
+    def _dismiss(self, connection: Connection) -> None:
+        connection.send(protocol.Stop(outcome.HUB_DEFECT, 0))
+        connection.send(protocol.Goodbye())
+
     # -- doing ------------------------------------------------------------------------------------------------
+
+    def _take(
+        self,
+        event: Callable[..., None],
+        *what: object,
+        refuses: type[Exception] = Refused,
+        seldom: bool = False,
+    ) -> None:
+        """Hand an event to the state machine with the time, and do what it wants done.
+
+        Args:
+            event: One of its methods.
+            what: Its arguments, but for the time.
+            refuses: What it raises when the event makes no sense, which is no defect.
+            seldom: See `_act`.
+
+        Raises:
+            Exception: Of the kind that was named.
+        """
+        if self._defect is not None:
+            return
+        try:
+            event(*what, self._clock())
+        except Exception as error:
+            if isinstance(error, refuses):
+                raise
+            self._break_off(error)
+        finally:
+            self._act(seldom=seldom)
 
     def _act(self, *, seldom: bool = False) -> None:
         """Do what the state machine wants done, then tell those who watch.
@@ -340,8 +374,11 @@ class Run:
             self._wake.set()
 
     def _show(self) -> None:
-        """Tell those who watch."""
+        """Have those who watch see how it stands."""
         self.live = live_state(self.state, self.plan, self.name, self._clock())
+        self._tell_watchers()
+
+    def _tell_watchers(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 

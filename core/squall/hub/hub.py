@@ -10,10 +10,14 @@
     await hub.close()
 
 With a folder, each run has one below it until it is forgotten, and a hub that is started again there takes its runs up where they were.
+
+Who adds a run forgets it when it is of no use any more. But whoever that was may be gone: so a hub that stands alone looks itself for what
+has finished long ago.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import time
@@ -25,6 +29,7 @@ from aiohttp import web
 from squall.errors import SquallError, UsageError
 from squall.hub import journal
 from squall.hub.driver import Run
+from squall.hub.limits import SECOND
 from squall.hub.model import RunSpec
 from squall.hub.server import application
 from squall.hub.tokens import run_token
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 SHUTDOWN_SECONDS: Final = 2.0
+SWEEP_SECONDS: Final = 1.0
+"""How often is looked for runs that are to be forgotten."""
 
 
 class HubClock:
@@ -61,6 +68,7 @@ class Hub:
         log: Called with run, level, event and fields of everything that belongs to a run's log.
         clock: Unix time in nanoseconds.
         remote_write: Where the metrics of all runs are pushed, and how; None for nowhere.
+        keep_seconds: How long a run that has finished is kept when nobody forgets it; None for ever.
     """
 
     def __init__(
@@ -71,9 +79,14 @@ class Hub:
         log: LogLine | None = None,
         clock: Callable[[], int] | None = None,
         remote_write: RemoteWrite | None = None,
+        keep_seconds: float | None = None,
     ) -> None:
         self.key = key
         self.runs: dict[str, Run] = {}
+        self._unwanted: set[str] = set()
+        """Runs that are ending, and to be forgotten then."""
+        self._keep_seconds = keep_seconds
+        self._sweeper: asyncio.Task[None] | None = None
         self._folder = folder
         self._log = log
         self._clock = clock or HubClock()
@@ -103,6 +116,7 @@ class Hub:
                 f"cannot listen on {host}:{port}: {error.strerror}", "choose another address"
             ) from error
         self._runner = runner
+        self._sweeper = asyncio.create_task(self._sweep_now_and_then())
         bound = runner.addresses[0]
         return f"{'https' if certificates else 'http'}://{bound[0]}:{bound[1]}"
 
@@ -114,7 +128,7 @@ class Hub:
         """Take on a run; its runners may connect from now on. Adding the same run again changes nothing.
 
         Raises:
-            UsageError: Its id is malformed, or taken by another run.
+            UsageError: Its id is malformed, or taken by another run, or by one that is to be forgotten when it has ended.
             SquallError: Its manifest cannot be run.
             ValueError: Its manifest is not one.
         """
@@ -124,6 +138,8 @@ class Hub:
             raise UsageError("a run needs runners, and each of them shards")
         known = self.runs.get(spec.run)
         if known is not None:
+            if spec.run in self._unwanted:
+                raise UsageError(f"run {spec.run!r} is ending, and forgotten then", "add it again after that")
             if known.spec.manifest != spec.manifest or known.spec.runners != spec.runners:
                 raise UsageError(f"run {spec.run!r} exists, and is another")
             return known
@@ -154,12 +170,40 @@ class Hub:
         if not known.is_finished:
             return False
         del self.runs[run]
+        self._unwanted.discard(run)
         known.let_go()
         folder = self._kept(known.spec)
         if folder is not None:
             # Else a hub that serves for months fills its disk, and takes up every run there ever was when it is started again.
             shutil.rmtree(folder, ignore_errors=True)
         return True
+
+    def forget_at_end(self, run: str) -> bool:
+        """Let go of a run as soon as it has finished. False when it is not ending.
+
+        Raises:
+            KeyError: There is no such run.
+        """
+        if not self.runs[run].is_ending:
+            return False
+        self._unwanted.add(run)
+        return True
+
+    def sweep(self) -> tuple[str, ...]:
+        """Let go of what has finished and is not wanted, or was kept for long enough; returns these runs."""
+        due = [name for name, run in self.runs.items() if name in self._unwanted or self._is_old(run)]
+        return tuple([name for name in due if self.forget(name)])
+
+    def _is_old(self, run: Run) -> bool:
+        ended = run.state.ended_ns
+        if self._keep_seconds is None or ended is None:
+            return False
+        return self._clock() - ended >= self._keep_seconds * SECOND
+
+    async def _sweep_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.sweep()
 
     def _restore(self) -> None:
         """Take up what an earlier process has left; a journal that makes no sense costs its own run only."""
@@ -185,6 +229,9 @@ class Hub:
 
     async def close(self) -> None:
         """Stop serving. Runs that have not finished stay as they are in their journals."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
         for run in self.runs.values():
             await run.close()
         if self._runner is not None:

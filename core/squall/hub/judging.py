@@ -211,8 +211,11 @@ class Judge:
 
     # -- the end ----------------------------------------------------------------------------------------------
 
-    def verdict(self, slot: int, ending: Ending | None, load_seconds: float) -> Verdict:
-        """The verdict of a run whose last slot this is, and whose load lasted so long; asked once."""
+    def verdict(self, slot: int, ending: Ending | None, load_seconds: float, *, unknown: int = 0) -> Verdict:
+        """The verdict of a run whose last slot this is, and whose load lasted so long; asked once.
+
+        Of its first slots, as many as `unknown`, nobody knows how they were judged.
+        """
         when = partial(self._loaded, load_seconds)
         ended = [
             (w.threshold, w.finish(slot, self._store, when(w.threshold)), w.holds) for w in self._watches
@@ -224,6 +227,7 @@ class Judge:
             thresholds=ended,
             hopeless=_counted(bad) > 0 and not _counted(good),
             incapable=self.searches.incapable(),
+            unknown=unknown,
             dropped=_counted(self._store.total(Selector("dropped_iterations"))),
         )
 

@@ -17,10 +17,17 @@ if TYPE_CHECKING:
 
 PINGS = 8
 """Round trips measured before a runner may start: on a busy machine one in eight is undisturbed."""
+MAX_ATTEMPTS = 50
+"""Processes that may fill one place, one after another. Whoever runs pods replaces one a few times; each costs memory until the run is
+forgotten, as its snapshots may come again."""
 
 
 class Refused(Exception):  # noqa: N818 - it is the hub's answer, not an error of the hub
     """The runner has no place in this run."""
+
+
+class TooManyAttempts(Refused):
+    """Its place has been filled by so many processes that no further one is let in."""
 
 
 class Member:
@@ -31,6 +38,8 @@ class Member:
         self.shards = shards
         self.slot = -1
         """The last slot that it has delivered, in any attempt."""
+        self.attempts: set[str] = set()
+        """All that have filled this place, the current one included."""
         # Of the attempt:
         self.attempt = ""
         self.ready = False
@@ -45,6 +54,8 @@ class Member:
         self.start_remote_ns: int | None = None
         """The start that it was given, in its own clock."""
         self.clock = ClockOffset()
+        self.hello_ns = 0
+        """When it said its last hello, in its own clock."""
         # Of the connection:
         self.connected = False
         self.left_ns: int | None = None
@@ -65,12 +76,24 @@ class Member:
         """See whether this place is that runner's.
 
         Raises:
-            Refused: The runner speaks another version, or carries other shards than it was given.
+            Refused: The runner speaks another version, carries other shards than it was given, or has lost its place to
+                another process: two that take it from each other would both send load. Or it is a connection that the
+                runner has left for a newer one, and that comes late.
+            TooManyAttempts: It is one process too many.
         """
         if hello.version != protocol.VERSION:
             raise Refused(f"it speaks version {hello.version} of the protocol, this hub {protocol.VERSION}")
         if hello.shards != self.shards:
             raise Refused(f"runner {self.index} carries the shards {self.shards}, not {hello.shards}")
+        if hello.attempt == self.attempt:
+            if hello.now_ns < self.hello_ns:
+                raise Refused(f"runner {self.index} has a newer connection")
+        elif hello.attempt in self.attempts:
+            raise Refused(f"another process has taken the place of runner {self.index}")
+        elif len(self.attempts) >= MAX_ATTEMPTS:
+            raise TooManyAttempts(
+                f"runner {self.index} was replaced {MAX_ATTEMPTS - 1} times, more is not allowed"
+            )
 
     def welcome(self, hello: protocol.Hello, now_ns: int) -> bool:
         """Take in the first message of a connection; True when it is a new attempt. Raises like `check`."""
@@ -78,9 +101,11 @@ class Member:
         new = hello.attempt != self.attempt
         if new:
             self.attempt = hello.attempt
+            self.attempts.add(hello.attempt)
             self.ready = self.finished = self.exited = False
             self.last_request_ns = self.began_ns = None
             self.clock = ClockOffset(hello.now_ns - now_ns)
+        self.hello_ns = hello.now_ns
         self.start_remote_ns = hello.started_ns
         self.started = hello.started_ns is not None
         self.lost = False

@@ -23,7 +23,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
         manifest: The effective manifest, a `LoadTest` as plain data, its variables resolved (secrets stay references).
         runners: The shards that each runner carries; runner 0 comes first.
         options: What the command line changed, for the report.
-        folder: Where the run's series go; empty for the hub's own folder, if it has one.
+        folder: Where the run's series go; empty for nowhere, as nobody reads them where a hub stands alone.
         prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
         launched_unix: When the runners were launched, Unix time in seconds; 0 for now.
         start_deadline_seconds: By then every runner must be ready.

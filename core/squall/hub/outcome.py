@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+import squall
+from squall.errors import ExitCode
 from squall.hub.limits import SECOND
 from squall.report.model import Summary, Timings, VerdictSummary
-from squall.report.summary import Facts, build_summary
+from squall.report.summary import Facts, build_summary, iso, manifest_hash
 from squall.verdict.verdict import Ending
 
 if TYPE_CHECKING:
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from squall.hub.run import RunState
     from squall.metrics.names import Catalogue
     from squall.plan.model import TestPlan
+
+HUB_DEFECT: Final = "HubDefect"
+"""Why a run has ended in which the hub's own code has failed."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -35,7 +40,7 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
     """The outcome of a run that has finished; asked once."""
     last = state.judged
     times = timings(state, plan)
-    verdict = state.judge.verdict(last, _ending(state), times.load_seconds)
+    verdict = state.judge.verdict(last, _ending(state), times.load_seconds, unknown=state.unknown + 1)
     assert state.ended_ns is not None, "the run has finished"
     facts = Facts(
         run=spec.run,
@@ -71,6 +76,28 @@ def conclude(spec: RunSpec, state: RunState, plan: TestPlan, catalogue: Catalogu
         lost_runners=tuple(state.lost),
     )
     return Outcome(build_summary(facts), state.late)
+
+
+def defect(spec: RunSpec, state: RunState, plan: TestPlan, name: str, text: str) -> Outcome:
+    """The outcome of a run that was ended by a defect of the hub: no figures, as whatever would be asked for them may be what is broken."""
+    assert state.ended_ns is not None, "the run has finished"
+    verdict = VerdictSummary(result="Error", reason=HUB_DEFECT, message=text, exit_code=int(ExitCode.ERROR))
+    summary = Summary(
+        squall_version=squall.__version__,
+        run=spec.run,
+        name=name,
+        started_at=iso(_moment(state.launched_ns if state.start_ns is None else state.start_ns)),
+        ended_at=iso(_moment(state.ended_ns)),
+        planned_seconds=plan.duration_ns / SECOND,
+        shards=plan.shards,
+        runners=len(spec.runners),
+        manifest_hash=manifest_hash(spec.manifest),
+        options=spec.options,
+        verdict=verdict,
+        events=tuple(state.timeline.events),
+        warnings=state.timeline.warnings,
+    )
+    return Outcome(summary)
 
 
 def _ending(state: RunState) -> Ending | None:

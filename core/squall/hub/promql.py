@@ -46,8 +46,7 @@ class Prometheus:
         data = {"query": query, "time": f"{at_unix:.3f}", "timeout": f"{TIMEOUT_SECONDS:g}s"}
         try:
             async with self._session.post(self._url, data=data) as response:
-                body = await response.content.read(MAX_BYTES)
-                return value_of(_decode(body, response.status))
+                return value_of(_decode(await _whole(response.content), response.status))
         except TimeoutError:
             raise PrometheusError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -71,6 +70,21 @@ class Prometheus:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, however many pieces it comes in.
+
+    Raises:
+        PrometheusError: It is too long.
+    """
+    body = bytearray()
+    while piece := await content.read(MAX_BYTES + 1 - len(body)):
+        body += piece
+        if len(body) > MAX_BYTES:
+            text = f"the answer is longer than {MAX_BYTES} bytes; aggregate in the query, to one number"
+            raise PrometheusError(text)
+    return bytes(body)
 
 
 def _decode(body: bytes, status: int) -> dict[str, Any]:

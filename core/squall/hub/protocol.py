@@ -269,7 +269,7 @@ CLOSE_REFUSED = 4000
 CLOSE_MALFORMED = 4001
 """WebSocket close code: a message could not be understood; coming back is fine."""
 CLOSE_REPLACED = 4002
-"""WebSocket close code: the same runner has opened another connection."""
+"""WebSocket close code: the same runner has opened another connection. Who has not opened it itself is not wanted any more."""
 CLOSE_SLOW = 4003
 """WebSocket close code: the runner takes what it is sent too slowly; coming back is fine."""
 

@@ -18,7 +18,7 @@ import msgspec
 from squall.hub import protocol
 from squall.hub.ending import CONFIRM_NS, RunEnding
 from squall.hub.limits import SECOND
-from squall.hub.members import PINGS, exit_text
+from squall.hub.members import PINGS, TooManyAttempts, exit_text
 from squall.hub.model import Log, Stopping
 from squall.hub.state import NEVER
 
@@ -43,6 +43,10 @@ class RunState(RunEnding):
     _next_ping_ns = 0
     _tags_cut = False
     """The user was told that values were counted without some of their tags."""
+    _unrecorded = False
+    """The run was found under way, without a record of what had been decided before."""
+    unknown = -1
+    """The last slot of which nobody knows how it was judged, -1 when there is none."""
     _refined = True
     """The start is known as well as this hub's clock allows; False after a restart until a runner has told."""
 
@@ -61,13 +65,19 @@ class RunState(RunEnding):
 
     # -- events -----------------------------------------------------------------------------------------------
 
-    def check(self, hello: protocol.Hello) -> None:
+    def check(self, hello: protocol.Hello, now_ns: int) -> None:
         """See whether a runner has a place in this run.
 
         Raises:
             Refused: It has none.
         """
-        self.members[hello.runner].check(hello)
+        try:
+            self.members[hello.runner].check(hello)
+        except TooManyAttempts as error:
+            if hello.runner not in self._crowded:
+                self._crowded.add(hello.runner)
+                self.note("warning", "TooManyAttempts", str(error), now_ns)
+            raise
 
     def hello(self, hello: protocol.Hello, now_ns: int) -> None:
         """A runner has connected.
@@ -87,11 +97,22 @@ class RunState(RunEnding):
             self.send(member, protocol.Goodbye())
             return
         if self.start_ns is None and hello.started_ns is not None:
-            # The hub that gave the start could not record it in time.
-            self._begin(now_ns - (hello.now_ns - hello.started_ns), now_ns)
-            self._refined = False
+            self._find_under_way(now_ns - (hello.now_ns - hello.started_ns), now_ns)
         self._remind(member, new=new, now_ns=now_ns)
         self._progress(now_ns, member)
+
+    def _find_under_way(self, start_ns: int, now_ns: int) -> None:
+        """The run has begun, and there is no record of it: the hub that gave the start died before it was written, or its disk is gone."""
+        self._begin(start_ns, now_ns)
+        self._refined, self._unrecorded = False, True
+        self._wait_for_return(now_ns)
+
+    def _wait_for_return(self, now_ns: int) -> None:
+        """This hub takes over under load: runners that are not here get the time to come."""
+        self.recovered_ns = now_ns
+        for member in self.members:
+            if not member.connected:
+                member.left_ns = now_ns
 
     def received(  # noqa: PLR0912 - one branch for each message
         self, runner: int, message: protocol.FromRunner, now_ns: int
@@ -317,6 +338,8 @@ class RunState(RunEnding):
         if snapshot.folded and self.recovered_ns is not None:
             # Nobody knows any more what happened in these slots one by one.
             self.judged = max(self.judged, snapshot.slot)
+            if self._unrecorded:
+                self._miss(self.judged, now_ns)
         self.late += snapshot.slot <= self.judged and not snapshot.folded
         if self.store.add(snapshot):
             self.send(member, protocol.Welcome(-1))
@@ -325,6 +348,13 @@ class RunState(RunEnding):
             self.note("warning", "TagsDropped", warning, now_ns)
         member.slot = max(member.slot, snapshot.slot)
         self.send(member, protocol.Ack(snapshot.slot))
+
+    def _miss(self, slot: int, now_ns: int) -> None:
+        """What the slots up to this one were judged like nobody knows: whoever judged them has left no record."""
+        if self.unknown < 0:
+            text = "this hub has no record of the run's beginning: its seconds cannot be judged one by one any more"
+            self.note("warning", "HistoryLost", text, now_ns)
+        self.unknown = max(self.unknown, slot)
 
     def _watermark_ns(self, slot: int) -> int:
         """When a slot is judged at the latest. After a restart runners first get the time to come back."""
@@ -370,6 +400,7 @@ class RunState(RunEnding):
                 case "setup":
                     self.phase, self.setup_runner = "setup", int(record["runner"])
                     self.members[self.setup_runner].attempt = str(record["attempt"])
+                    self.members[self.setup_runner].attempts.add(str(record["attempt"]))
                 case "setupDone":
                     self.setup_values = dict(record["values"])
                 case "start":
@@ -402,6 +433,5 @@ class RunState(RunEnding):
         if self.phase == "running":
             self.deadline_ns = (self.start_ns or now_ns) + self.limits.max_duration_ns
         if self.start_ns is not None:
-            self.recovered_ns, self._refined = now_ns, False
-            for member in self.members:
-                member.left_ns = now_ns
+            self._refined = False
+            self._wait_for_return(now_ns)

@@ -6,7 +6,7 @@
     GET    /v1/runs/{run}           its `LiveState`; installation key or the run's token
     GET    /v1/runs/{run}/summary   its `Summary`, 409 before its end; installation key or the run's token
     POST   /v1/runs/{run}/stop      stop it (JSON: `StopOrder`); installation key
-    DELETE /v1/runs/{run}           forget it, 409 before its end; installation key
+    DELETE /v1/runs/{run}           forget it; 202 and at its end while it is ending, 409 before; installation key
     POST   /v1/runs/{run}/runners/{index}/lost   a runner is no more (JSON: `LostRunner`); installation key
     GET    /v1/runs/{run}/runner    WebSocket, see `protocol`; the run's token
 
@@ -129,7 +129,7 @@ class _Api:
             spec = msgspec.json.decode(await request.read(), type=RunSpec)
             if spec.run != request.match_info["run"]:
                 raise _refusal(web.HTTPBadRequest, "the run has another id than the URL")
-            # Files lie where the hub keeps its runs, not where a request says.
+            # No files lie where a request says.
             run = self._hub.add_run(msgspec.structs.replace(spec, folder=""))
         except SquallError as error:
             raise _refusal(web.HTTPBadRequest, error.message) from error
@@ -175,10 +175,12 @@ class _Api:
         return _json(run.live)
 
     async def forget(self, request: web.Request) -> web.Response:
-        self._run(request, allowed=self._by_operator(request))
-        if not self._hub.forget(request.match_info["run"]):
-            raise _refusal(web.HTTPConflict, "the run has not finished")
-        return web.Response(status=204)
+        run = self._run(request, allowed=self._by_operator(request))
+        if self._hub.forget(run.spec.run):
+            return web.Response(status=204)
+        if self._hub.forget_at_end(run.spec.run):
+            return _json(run.live, status=202)
+        raise _refusal(web.HTTPConflict, "the run has not finished, and is not ending")
 
     # -- runners ----------------------------------------------------------------------------------------------
 

@@ -77,6 +77,8 @@ class RunBase:
         """When this hub process took the run up from another; None once judging has caught up, or never."""
         self.deadline_ns = now_ns + round(spec.start_deadline_seconds * SECOND)
         """When the current phase has lasted too long."""
+        self._crowded: set[int] = set()
+        """Runners whose place has been filled by too many processes, as was told."""
         self._actions: list[Action] = []
 
     def take(self) -> list[Action]:

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 AGAIN: Final = "squall.dev/run"
 """The annotation whose change asks for another run of the same spec."""
 DONE: Final = "squall.dev/done"
-"""The annotation in which the operator notes the key of the run that is over, and its result. The status says the same, but whoever may
+"""The annotation in which the operator notes the id of the run that is over, and its result. The status says the same, but whoever may
 edit that must not thereby start a load."""
 _BESIDE: Final = frozenset({"suspend", "ttlSecondsAfterFinished", "historyLimit"})
 """Fields of the spec that say when a run may go and how long its traces stay, not what it is."""
-_LONGEST: Final = 46
-"""Of the LoadTest's name within the run's: pods of an Indexed Job have host names of at most 63 characters, and `-<8 of the
-hash>-<index>` is added."""
+_DIGITS: Final = 16
+"""Of the hash within a run's id. A hub knows a run by its id alone, whatever namespace it is of, so nobody must find a spec or a
+`squall.dev/run` whose run has the id of another's: that takes 2^64 tries."""
+_LONGEST: Final = 38
+"""Of the LoadTest's name within the run's: pods of an Indexed Job have host names of at most 63 characters, and `-<hash>-<index>` is
+added."""
 
 
 def run_key(spec: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
@@ -36,6 +39,6 @@ def run_key(spec: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
 
 def run_id(name: str, uid: str, key: str) -> str:
     """The id of a run and the name of its objects: a DNS label that begins with the LoadTest's name."""
-    digest = hashlib.sha256(f"{uid}/{key}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{uid}/{key}".encode()).hexdigest()[:_DIGITS]
     stem = re.sub(r"[^a-z0-9-]", "-", name.lower())[:_LONGEST].strip("-")
     return f"{stem}-{digest}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall.errors import UsageError
 from squall.kube.api import KubeError
-from squall.kube.runs import AGAIN, DONE
+from squall.kube.runs import AGAIN, DONE, run_id
 from squall.remote.delivering import adopt, make, sweep
 from squall.remote.following import attend
 from squall.remote.seen import key_of, status_of
@@ -104,8 +104,10 @@ async def _asking(cluster: Cluster, request: RemoteRun) -> tuple[dict[str, Any],
 
 def _has_run(body: Mapping[str, Any], key: str) -> bool:
     status = status_of(body)
-    done = (body["metadata"].get("annotations") or {}).get(DONE, "").partition(" ")[0]
-    return key in {done, status.run.key, *(past.key for past in status.history)}
+    metadata = body["metadata"]
+    done = (metadata.get("annotations") or {}).get(DONE, "").partition(" ")[0]
+    is_done = done == run_id(metadata["name"], metadata["uid"], key)
+    return is_done or key in {status.run.key, *(past.key for past in status.history)}
 
 
 async def _send(cluster: Cluster, request: RemoteRun, manifest: dict[str, Any], view: View) -> None:

@@ -112,8 +112,8 @@ def build_summary(facts: Facts) -> Summary:
         squall_version=squall.__version__,
         run=facts.run,
         name=facts.name,
-        started_at=_iso(facts.started_at),
-        ended_at=_iso(facts.ended_at),
+        started_at=iso(facts.started_at),
+        ended_at=iso(facts.ended_at),
         planned_seconds=facts.plan.duration_ns / _NS,
         shards=facts.plan.shards,
         runners=facts.runners,
@@ -200,7 +200,8 @@ def _grades(tiers: tuple[TierSummary, ...]) -> dict[str, str]:
     return grades
 
 
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """A moment (UTC) as reports have it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

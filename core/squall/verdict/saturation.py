@@ -59,7 +59,7 @@ class SaturationLimits:
         loop_lag: p99 of the event loops' lag above which it is, in seconds.
         lateness: p99 of how late arrivals started above which it is, in seconds.
         delivered: Share of the planned arrivals below which it is.
-        tolerated: Share of the run's slots from which on the run is invalid.
+        tolerated: Share of the run's slots from which on the run is invalid; 1 for never.
         scenarios: Those whose arrivals are looked at: of the open model, dropping what finds no VU.
     """
 
@@ -197,7 +197,7 @@ class SaturationWatch:
         worst = max((self._lag, self._late, self._short), key=lambda symptom: symptom.slots)
         return Saturation(
             share=share,
-            invalid=share >= self._limits.tolerated,
+            invalid=self._limits.tolerated < 1 and share >= self._limits.tolerated,
             message=f"in {share:.0%} of the run the generator was saturated: {self._shown(worst)}; {self._advice(shards)}",
             observed=1 - worst.worst if worst is self._short else worst.worst,
             expression=worst.expression,

@@ -5,7 +5,7 @@ One result stands, the first that applies of
 
     Error      it could not be carried out: nothing can be said about the target
     Aborted    it was ended early: by threshold, user, deadline, safety, policy or scenario
-    Invalid    the generator was saturated: its numbers cannot be trusted
+    Invalid    the generator was saturated: its numbers cannot be trusted; or nobody knows any more how a part was judged
     Failed     a threshold failed, every iteration failed, no load at all held, or a figure got worse than the baseline allows
     Passed
 """
@@ -107,6 +107,7 @@ def decide(
     thresholds: Iterable[tuple[Threshold, Evaluation, bool]] = (),
     hopeless: bool = False,
     incapable: str = "",
+    unknown: int = 0,
     dropped: float = 0,
 ) -> Verdict:
     """The verdict of a run that has ended.
@@ -118,6 +119,8 @@ def decide(
         hopeless: Iterations have failed, and not one was carried through: whatever thresholds say, the scenario as it
             is written never happened.
         incapable: A search for capacity has found that not even the lowest load holds, and says so.
+        unknown: Seconds at the beginning of which nobody knows how they were judged. What failed has failed; but what is about every moment
+            cannot be said to have held.
         dropped: Iterations of the plan that were not started. They decide nothing unless a threshold says so, but whoever
             reads that a run has passed must know that it was asked for more.
     """
@@ -143,6 +146,14 @@ def decide(
         return Verdict(Result.FAILED, "NoIterationCompleted", message, ExitCode.THRESHOLDS)
     if incapable:
         return Verdict(Result.FAILED, "NoCapacity", incapable, ExitCode.THRESHOLDS)
+    return _unbroken(judged, unknown, dropped)
+
+
+def _unbroken(judged: list[tuple[Threshold, Evaluation, bool]], unknown: int, dropped: float) -> Verdict:
+    """The verdict where nothing is known to have failed."""
+    if unknown and any(threshold.momentary for threshold, _, _ in judged):
+        message = f"nobody knows how thresholds with `over` stood in the first {unknown} s: the hub lost its records"
+        return Verdict(Result.INVALID, "HistoryLost", message, ExitCode.INVALID)
     message = _passed(judged)
     if dropped:
         message += f", though {fmt.number(dropped)} iterations of the plan were not started"

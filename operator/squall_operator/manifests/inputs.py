@@ -35,12 +35,14 @@ class Inputs:
     """The objects that the pods mount, and how.
 
     Attributes:
-        objects: The Secret and the ConfigMaps, in the order in which to make them.
+        objects: The ConfigMaps, in the order in which to make them.
+        token: The Secret.
         volumes: Of the pod.
         mounts: Of the runner's container.
     """
 
     objects: tuple[dict[str, Any], ...]
+    token: dict[str, Any]
     volumes: tuple[dict[str, Any], ...]
     mounts: tuple[dict[str, Any], ...]
 
@@ -116,7 +118,8 @@ def build_inputs(owner: Owner, given: RunInputs) -> Inputs:
     ]
     projected = {"name": "run", "projected": {"defaultMode": 0o444, "sources": sources}}
     return Inputs(
-        objects=(token, *maps),
+        objects=tuple(maps),
+        token=token,
         volumes=(projected, {"name": "scratch", "emptyDir": {}}, *parts.volumes),
         mounts=(
             {"name": "run", "mountPath": FOLDER, "readOnly": True},

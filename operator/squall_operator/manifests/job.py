@@ -7,6 +7,7 @@ a failure of its own.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.spec.base import seconds
@@ -25,8 +26,8 @@ USER: Final = 65532
 """Nobody's number: what runs as it owns nothing."""
 REPLACEMENTS: Final = 3
 """How often a lost pod is replaced, where the run goes on without it."""
-START_SECONDS: Final = 600
-"""What pods may take to begin, beyond what the load takes: Kubernetes ends a Job that its operator has forgotten."""
+SPARE_SECONDS: Final = 120
+"""How much longer a Job may last than its run by all deadlines: Kubernetes ends one that its operator has forgotten, and no other."""
 TERMINATION_SECONDS: Final = 15
 """A runner that is told to terminate stops its load at once; this is for the last snapshot."""
 _KEEP: Final = {
@@ -55,22 +56,37 @@ def _whole_cpus(spec: LoadTestSpec, defaults: RunnerDefaults) -> int:
 
 
 def build_job(
-    owner: Owner, run: str, spec: LoadTestSpec, inputs: Inputs, *, pods: int, defaults: RunnerDefaults
+    owner: Owner,
+    run: str,
+    spec: LoadTestSpec,
+    inputs: Inputs,
+    *,
+    pods: int,
+    start_seconds: float,
+    defaults: RunnerDefaults,
 ) -> dict[str, Any]:
     """Make the Job.
+
+    Args:
+        owner: The LoadTest.
+        run: The run's id.
+        spec: What is run.
+        inputs: What pods mount.
+        pods: How many.
+        start_seconds: What may pass until all runners are ready.
+        defaults: What pods have when the LoadTest does not say otherwise.
 
     Raises:
         TemplateError: `runner.template` asks for what it must not.
     """
     replaced = spec.safety.on_runner_loss == "continue"
-    longest = seconds(spec.safety.max_duration) + START_SECONDS
     job_spec: dict[str, Any] = {
         "completionMode": "Indexed",
         "completions": pods,
         "parallelism": pods,
         "backoffLimitPerIndex": REPLACEMENTS if replaced else 0,
         "maxFailedIndexes": pods,
-        "activeDeadlineSeconds": int(longest),
+        "activeDeadlineSeconds": math.ceil(start_seconds + _run_seconds(spec) + SPARE_SECONDS),
         "podFailurePolicy": {
             "rules": [
                 {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
@@ -89,6 +105,13 @@ def build_job(
         "metadata": owner.metadata(run, run),
         "spec": job_spec,
     }
+
+
+def _run_seconds(spec: LoadTestSpec) -> float:
+    """The most that a run may take once its runners are ready, one that loses its hub at the very end included."""
+    safety = spec.safety
+    around = sum(seconds(block.timeout) for block in (spec.setup, spec.teardown) if block)
+    return around + seconds(safety.max_duration) + seconds(safety.stop_grace) + seconds(safety.lost_control)
 
 
 def _pod_template(

@@ -2,11 +2,16 @@
 
 A LoadTest is written by people who may not create pods as they like. So the template is merged by an allow-list, and what has come of it is
 checked again: whatever way leads to more privileges than a restricted pod has, the outcome is refused.
+
+The runner's own container is the place where policies are kept: it is what does not run Python and does not connect to hosts that a policy
+excludes. So nothing may be added there that would have it run other code, or read another assignment. The other containers of a
+pod are whatever their images are; what they may reach is a NetworkPolicy's business.
 """
 
 from __future__ import annotations
 
 import copy
+import posixpath
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import SquallError
@@ -57,8 +62,35 @@ CONTAINER: Final = frozenset(
         "workingDir",
     }
 )
-OWN_CONTAINER: Final = frozenset({"env", "envFrom", "name", "volumeMounts"})
-"""What may be added to the runner itself; its image and resources have fields of their own."""
+OWN_CONTAINER: Final = frozenset({"env", "name", "volumeMounts"})
+"""What may be added to the runner itself; its image and resources have fields of their own. No `envFrom`: nobody sees here which names it
+brings."""
+_STEERING: Final = ("GLIBC_", "LD_", "OPENSSL_", "PYTHON", "SQUALL_")
+"""What the names begin with of variables that tell loader, libraries or interpreter which code to load, or how."""
+_STEERING_NAMES: Final = frozenset({"GCONV_PATH", "HOME", "JOB_COMPLETION_INDEX", "LOCPATH", "PATH"})
+_SYSTEM: Final = frozenset(
+    {
+        "",
+        "bin",
+        "boot",
+        "dev",
+        "etc",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "opt",
+        "proc",
+        "root",
+        "run",
+        "sbin",
+        "sys",
+        "tmp",
+        "usr",
+        "var",
+    }
+)
+"""Folders of the root that the runner or its image use; the empty one is the root itself."""
 VOLUMES: Final = frozenset(
     {
         "configMap",
@@ -130,7 +162,7 @@ def _merge_containers(pod: dict[str, Any], containers: list[dict[str, Any]]) -> 
             pod["containers"].append(_restricted(each))
             continue
         own = pod["containers"][0]
-        for key in ("env", "envFrom", "volumeMounts"):
+        for key in ("env", "volumeMounts"):
             if each.get(key):
                 own[key] = [*own.get(key, []), *each[key]]
 
@@ -170,11 +202,10 @@ def _problems(template: Mapping[str, Any], *, host_network: bool) -> Iterator[st
             yield from _unknown(f"spec.volumes[{number}].projected.sources.", source, _PROJECTED)
     for kind in ("containers", "initContainers"):
         for number, container in enumerate(spec.get(kind) or []):
-            own = container.get("name") == RUNNER
             place = f"spec.{kind}[{number}]."
-            if own and kind == "initContainers":
+            if kind == "initContainers" and container.get("name") == RUNNER:
                 yield f"{place}name: {RUNNER} is the runner's own name"
-            yield from _unknown(place, container, OWN_CONTAINER if own else CONTAINER)
+            yield from _contents(place, container)
             yield from _privileges(f"{place}securityContext.", container.get("securityContext") or {})
             yield from _host(place, container, host_network=host_network)
 
@@ -183,6 +214,31 @@ def _unknown(place: str, given: Mapping[str, Any], allowed: frozenset[str]) -> I
     for key in given:
         if key not in allowed:
             yield f"{place}{key} may not be set (allowed: {', '.join(sorted(allowed))})"
+
+
+def _contents(place: str, container: Mapping[str, Any]) -> Iterator[str]:
+    """What may not be written into a container, whether it is the runner's or another."""
+    own = container.get("name") == RUNNER
+    yield from _unknown(place, container, OWN_CONTAINER if own else CONTAINER)
+    for mount in container.get("volumeMounts") or []:
+        if mount.get("name") in _OWN_VOLUMES:
+            yield f"{place}volumeMounts: the volume {mount['name']} is Squall's own"
+    if own:
+        yield from _steering(place, container)
+
+
+def _steering(place: str, runner: Mapping[str, Any]) -> Iterator[str]:
+    """What would have the runner run other code than its image's, or read another assignment."""
+    for variable in runner.get("env") or []:
+        name = variable.get("name") or ""
+        if name.startswith(_STEERING) or name in _STEERING_NAMES:
+            yield f"{place}env: {name} may not be set, it changes which code the runner runs or what it reads"
+    for mount in runner.get("volumeMounts") or []:
+        path = mount.get("mountPath") or ""
+        # Whatever way a path is written, and relative to the root as the kubelet takes it.
+        folder = posixpath.normpath(f"/{path.lstrip('/')}").split("/")[1]
+        if folder in _SYSTEM:
+            yield f"{place}volumeMounts: {path or '/'} may not be mounted over, take a folder of your own such as /data"
 
 
 def _privileges(place: str, context: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from squall_operator.kinds import WATCHED
+
 _POLICY = """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -28,11 +30,19 @@ class Call:
         at: When the server received it, Unix time.
         what: Verb and resource, such as `create jobs` or `patch loadtests/status`.
         name: Of the object; empty for a collection and for one that is being made.
+        uri: What was asked for.
     """
 
     at: float
     what: str
     name: str
+    uri: str
+
+    @property
+    def belongs_to_watching(self) -> bool:
+        """Whether this is a watch, or a page of the list that a watch begins with or is checked by."""
+        verb, _, resource = self.what.partition(" ")
+        return verb == "watch" or (verb == "list" and resource in WATCHED and "limit=" in self.uri)
 
 
 class Audit:
@@ -55,9 +65,12 @@ class Audit:
         return sorted((call for call in found.values() if since <= call.at < until), key=lambda call: call.at)
 
     def counts(self, since: float = 0.0, until: float = float("inf")) -> Counter[str]:
-        """How many calls of each sort there were, watches and what belongs to the election of a leader excepted."""
-        whats = [call.what for call in self.calls(since, until)]
-        return Counter(what for what in whats if not what.startswith("watch ") and " leases" not in what)
+        """How many calls of each sort there were, without those that come whatever LoadTests there are.
+
+        These are the watches, the lists that they begin with and are checked by, and the election of a leader.
+        """
+        calls = [call for call in self.calls(since, until) if not call.belongs_to_watching]
+        return Counter(call.what for call in calls if " leases" not in call.what)
 
     def _events(self) -> Iterator[dict[str, Any]]:
         if self._log.exists():
@@ -71,4 +84,4 @@ def _call(event: dict[str, Any]) -> Call:
     part = f"/{about['subresource']}" if "subresource" in about else ""
     what = f"{event['verb']} {about.get('resource', event['requestURI'])}{part}"
     at = datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
-    return Call(at=at, what=what, name=about.get("name", ""))
+    return Call(at=at, what=what, name=about.get("name", ""), uri=event["requestURI"])

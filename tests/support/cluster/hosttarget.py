@@ -5,6 +5,7 @@ What a run says of its own end has to be true, so tests of stops ask whoever was
 
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,19 +17,24 @@ class Target:
     Attributes:
         url: Where it is.
         times: When each request came, Unix time.
+        times_of: The same by path.
+        fails: Whether all requests fail from now on.
     """
 
     def __init__(self) -> None:
         self.times: list[float] = []
+        self.times_of: defaultdict[str, list[float]] = defaultdict(list)
+        self.fails = False
         target = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                target.times.append(time.time())
-                word = self.path.strip("/")
-                self.send_response(int(word) if word.isdigit() else 200)
+                now, word = time.time(), self.path.strip("/")
+                target.times.append(now)
+                target.times_of[self.path].append(now)
+                self.send_response(500 if target.fails else int(word) if word.isdigit() else 200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
                 self.wfile.write(b"ok")

@@ -44,15 +44,9 @@ def archive(path: Path, name: str, files: Mapping[str, Path], entrypoint: Sequen
         files: What lies where in the image, without the leading slash.
         entrypoint: The command.
     """
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as contents:
-        for place, file in files.items():
-            entry = contents.gettarinfo(str(file), arcname=place)
-            entry.mode, entry.uid, entry.gid = 0o755, 0, 0
-            with file.open("rb") as data:
-                contents.addfile(entry, data)
+    layer = _layer(files)
     blobs: dict[str, bytes] = {}
-    layer_digest = _add(blobs, layer.getvalue())
+    layer_digest = _add(blobs, layer)
     config = {
         "architecture": _architecture(),
         "os": "linux",
@@ -64,7 +58,7 @@ def archive(path: Path, name: str, files: Mapping[str, Path], entrypoint: Sequen
         "schemaVersion": 2,
         "mediaType": f"{media}.manifest.v1+json",
         "config": _described(blobs, f"{media}.config.v1+json", json.dumps(config).encode()),
-        "layers": [_described(blobs, f"{media}.layer.v1.tar", layer.getvalue())],
+        "layers": [_described(blobs, f"{media}.layer.v1.tar", layer)],
     }
     described = _described(blobs, f"{media}.manifest.v1+json", json.dumps(manifest).encode())
     described["annotations"] = {
@@ -78,6 +72,58 @@ def archive(path: Path, name: str, files: Mapping[str, Path], entrypoint: Sequen
         for digest, blob in blobs.items():
             _write(image, f"blobs/sha256/{digest.removeprefix('sha256:')}", blob)
     return path
+
+
+def derived(
+    base: Path, path: Path, name: str, files: Mapping[str, Path], environment: Mapping[str, str]
+) -> Path:
+    """Write an image that has some files and variables more than another; returns the path.
+
+    Args:
+        base: The other one, as `docker save` writes it.
+        path: Where to.
+        name: With a tag.
+        files: What lies where in the image, without the leading slash.
+        environment: More of it.
+    """
+    layer = _layer(files)
+    digest = hashlib.sha256(layer).hexdigest()
+    with tarfile.open(base) as old, tarfile.open(path, mode="w") as image:
+        (manifest,) = json.loads(_read(old, "manifest.json"))
+        config = json.loads(_read(old, manifest["Config"]))
+        config["rootfs"]["diff_ids"].append(f"sha256:{digest}")
+        config.get("history", []).append({"created_by": "derived"})
+        config["config"]["Env"] += [f"{key}={value}" for key, value in environment.items()]
+        for each in dict.fromkeys(manifest["Layers"]):
+            image.addfile(old.getmember(each), old.extractfile(each))
+        _write(image, f"{digest}.tar", layer)
+        text = json.dumps(config).encode()
+        own = f"{hashlib.sha256(text).hexdigest()}.json"
+        _write(image, own, text)
+        layers = [*manifest["Layers"], f"{digest}.tar"]
+        _write(
+            image,
+            "manifest.json",
+            json.dumps([{"Config": own, "RepoTags": [name], "Layers": layers}]).encode(),
+        )
+    return path
+
+
+def _read(image: tarfile.TarFile, name: str) -> bytes:
+    file = image.extractfile(name)
+    assert file is not None, f"{name} is no file"
+    return file.read()
+
+
+def _layer(files: Mapping[str, Path]) -> bytes:
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as contents:
+        for place, file in files.items():
+            entry = contents.gettarinfo(str(file), arcname=place)
+            entry.mode, entry.uid, entry.gid = 0o755, 0, 0
+            with file.open("rb") as data:
+                contents.addfile(entry, data)
+    return layer.getvalue()
 
 
 def _add(blobs: dict[str, bytes], blob: bytes) -> str:
