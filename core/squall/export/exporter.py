@@ -179,7 +179,8 @@ class Exporter:
     def _take(
         self, at_ms: int, before_ns: int, measured: list[tuple[SeriesKey, Aggregate]], points: list[Point]
     ) -> None:
-        before_ms = self._last_ms or before_ns // MILLI
+        # A zero at the very moment of the first value would be no sample of its own.
+        before_ms = self._last_ms or min(before_ns // MILLI, at_ms - 1)
         self._last_ms = at_ms
         self._waiting.append(Standing(at_ms, min(before_ms, at_ms), measured, [*points, *self.health()]))
         self._idle.clear()
