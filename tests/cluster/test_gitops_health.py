@@ -302,7 +302,7 @@ async def test_a_state_of_a_schedule(
     control_plane: ControlPlane, crds: Json, change: Json, seen: tuple[str, str, str], says: str
 ) -> None:
     manifest = good_manifests()["tests/manifests/schedule.yaml"]
-    manifest = manifest | {"spec": manifest["spec"] | {"schedule": "@yearly"}}
+    manifest |= {"metadata": {"name": "seen-from-git"}, "spec": manifest["spec"] | {"schedule": "@yearly"}}
     path = f"{collection(manifest)}/{manifest['metadata']['name']}"
     async with (
         lifecycle.client(control_plane, lifecycle.GITOPS) as controller,
@@ -320,6 +320,7 @@ async def test_a_state_of_a_schedule(
             await _looked_at(operator, changed)
         body = await operator.get(path)
         health, message = argo_health(body)
+        await controller.delete(path)
         assert (health, flux_status(body), kstatus(body)) == seen
         assert says in message
 
