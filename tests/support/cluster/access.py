@@ -23,6 +23,8 @@ from support.kubeclient import Json, KubeClient
 
 KUBECONFIG = "SQUALL_TEST_KUBECONFIG"
 LOAD_IMAGE = "SQUALL_TEST_LOAD_IMAGE"
+IMAGES_THERE = "SQUALL_TEST_IMAGES_THERE"
+"""Set where the project's images have been brought to the nodes already."""
 NODE_HERE = "SQUALL_TEST_NODE_HERE"
 """Set where the node of the cluster that is given is this machine: tests may then touch its processes and packets."""
 
