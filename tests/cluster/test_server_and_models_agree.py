@@ -42,6 +42,7 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "Python": (*STEP, "python"),
     "Extractor": (*STEP, "extract", "x"),
     "Record": (*STEP, "record"),
+    "ReceiverAuth": ("spec", "outputs", "prometheus", "auth"),
 }
 """Where in a manifest an object of each model that has rules is put."""
 ALL_CHOICES_UP_TO = 6
@@ -104,6 +105,8 @@ def _manifest_with(place: tuple[str | int, ...], value: Json) -> Json:
         kind = str(place[len(STEP)])
         step: Json = {"http": {"url": "/"}} if kind in ("http", "extract", "record") else {}
         manifest["spec"]["scenarios"][0]["steps"] = [step]
+    if place[:2] == ("spec", "outputs"):
+        manifest["spec"]["outputs"] = {"prometheus": {"remoteWriteUrl": "http://a/"}}
     if place[:2] == ("spec", "files") and len(place) > len(("spec", "files", 0)):
         manifest["spec"]["files"] = [{"name": "a"}]
     here: Any = manifest
