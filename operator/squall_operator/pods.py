@@ -101,11 +101,16 @@ def look(
     if job is None:
         return Pods()
     latest, told = _latest(pods), list(notices)
-    found = (_trouble(pod, told, schedule_seconds) for pod in latest.values())
+    ends = {index: end for index, pod in latest.items() if (end := _lost(pod)) is not None}
+    found = (
+        Trouble(reason=ends[index].reason, message=ends[index].message)
+        if index in ends
+        else _waits(pod, told, schedule_seconds)
+        for index, pod in latest.items()
+    )
     troubles = [trouble for trouble in found if trouble is not None]
     if len(latest) < _wanted(job):
         troubles += _not_made(job, told)
-    ends = {index: end for index, pod in latest.items() if (end := _lost(pod)) is not None}
     gone = Lost("PodDeleted", "its pod was deleted")
     ends |= {index: gone for index in _failed_indexes(job) if index not in latest}
     lost = {runner: end for index, end in ends.items() for runner in _runners_of(index, runners)}
@@ -163,11 +168,8 @@ def _name(pod: Object) -> str:
     return f"pod {pod['metadata']['name']}"
 
 
-def _trouble(pod: Object, notices: Sequence[Object], schedule_seconds: float) -> Trouble | None:
-    """What keeps a pod from running, or has ended it."""
-    lost = _lost(pod)
-    if lost is not None:
-        return Trouble(reason=lost.reason, message=lost.message)
+def _waits(pod: Object, notices: Sequence[Object], schedule_seconds: float) -> Trouble | None:
+    """What keeps a pod from running that is not lost."""
     scheduled = _condition(pod, "PodScheduled")
     if scheduled is not None and scheduled.get("status") == "False":
         text = str(scheduled.get("message") or "no node takes it")

@@ -65,7 +65,3 @@ class Asking:
             return
         self._silent.discard(query)
         self._state.judge.answer(query, slot, answer)
-
-    async def close(self) -> None:
-        """Let go of connections."""
-        await self._prometheus.close()

@@ -93,9 +93,6 @@ class Run:
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
         self._series = SeriesFile(results / SERIES_NAME) if results else None
         self._connections: dict[int, Connection] = {}
-        self._asking = (
-            Asking(spec.prometheus_url, self.state, clock, self._act) if spec.prometheus_url else None
-        )
         self._pushing = self._make_pushing(remote_write, model)
         self._concluded = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -237,11 +234,12 @@ class Run:
         self._tasks = [asyncio.create_task(self._tick())]
         if self._pushing is not None:
             self._pushing.start()
-        if self.state.judge.queries and self._asking is None:
+        if self.state.judge.queries and not self.spec.prometheus_url:
             text = "thresholds on queries cannot be judged: no Prometheus is known (`squall run --prometheus-url`)"
             self.state.note("warning", "NoPrometheus", text, self._clock())
-        elif self.state.judge.queries and self._asking is not None:
-            self._tasks.append(asyncio.create_task(self._asking.run()))
+        elif self.state.judge.queries:
+            asking = Asking(self.spec.prometheus_url, self.state, self._clock, self._act)
+            self._tasks.append(asyncio.create_task(asking.run()))
         self._act()
 
     async def close(self) -> None:
@@ -254,8 +252,6 @@ class Run:
         with suppress(TimeoutError):
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._alone.wait()
-        if self._asking is not None:
-            await self._asking.close()
         if self._pushing is not None:
             await self._pushing.close()
         self.let_go()
