@@ -46,6 +46,11 @@ class Prometheus:
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return result
 
+    def value(self, promql: str, time: float) -> float:
+        """The value of a query that finds one series."""
+        (sample,) = self.query(promql, time=time)
+        return float(sample["value"][1])
+
 
 @contextmanager
 def running_prometheus(
