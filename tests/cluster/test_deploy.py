@@ -15,7 +15,7 @@ from support.kubectl import Kubectl
 from support.leftout import missing, skip_if_left_out
 from support.rights import DEPLOY, Right, allowed, every, rights, rules_of
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(300, func_only=True)]
 
 OPERATOR = "system:serviceaccount:{}:squall-operator"
 READS = ("get", "list", "watch")
