@@ -195,6 +195,13 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
             ),
             hubs={hub: hub in hubs.runs for hub in settings.hubs},
         )
+        telemetry.queued(
+            {
+                cache.place_of(each): position
+                for each in seen.all(cache.LOAD_TESTS)
+                if (position := (each.get("status") or {}).get("queuePosition")) is not None
+            }
+        )
 
     web = await serve(telemetry, address, read=read, ready=lambda: watches and bool(hubs.runs))
     hubs.start(reconciler.heard)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 
 class Telemetry:
@@ -42,6 +42,12 @@ class Telemetry:
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
+        )
+        self._positions = Gauge(
+            "squall_operator_queue_position",
+            "How many other runs have to end before that of a LoadTest may begin",
+            ["namespace", "loadtest"],
+            registry=self.registry,
         )
         self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
         self._hub = Gauge("squall_operator_hub_up", "1 while a hub answers", ["hub"], registry=self.registry)
@@ -81,6 +87,12 @@ class Telemetry:
             self._runs.labels(phase).set(count)
         for hub, up in hubs.items():
             self._hub.labels(hub).set(up)
+
+    def queued(self, positions: Mapping[tuple[str, str], int]) -> None:
+        """Which LoadTests wait for others to end, and for how many; there are as many series as wait."""
+        self._positions.clear()
+        for place, position in positions.items():
+            self._positions.labels(*place).set(position)
 
 
 async def serve(

@@ -47,8 +47,10 @@ def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path
 async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
     telemetry, ready = Telemetry(), False
     phases = {"Running": 2}
+    positions = {("default", "shop"): 1}
 
     def read() -> None:
+        telemetry.queued(positions)
         telemetry.gauge(waiting=3, phases=phases, hubs={"http://hub:1": True})
 
     web = await serve(telemetry, ("127.0.0.1", unused_tcp_port), read=read, ready=lambda: ready)
@@ -68,12 +70,16 @@ async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
                 "squall_operator_leader 1.0",
                 "squall_operator_queue_waiting 3.0",
                 'squall_operator_runs{phase="Running"} 2.0',
+                'squall_operator_queue_position{loadtest="shop",namespace="default"} 1.0',
                 'squall_operator_hub_up{hub="http://hub:1"} 1.0',
                 'squall_operator_failures_total{error="RuntimeError"} 1.0',
                 'squall_operator_action_seconds_count{action="Launch"} 1.0',
             ):
                 assert line in text
             phases.clear()
-            assert 'phase="Running"' not in await (await session.get(f"{url}/metrics")).text()
+            positions.clear()
+            text = await (await session.get(f"{url}/metrics")).text()
+            assert 'phase="Running"' not in text
+            assert 'loadtest="shop"' not in text
     finally:
         await web.cleanup()
