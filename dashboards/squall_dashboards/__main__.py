@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import RowPanel
 
 from squall.spec import generate
 from squall_dashboards.compare import compare
@@ -21,11 +23,20 @@ from squall_dashboards.operators import operator
 from squall_dashboards.run import run
 
 
+class _Encoder(JSONEncoder):
+    def default(self, obj: Any) -> Any:
+        made = super().default(obj)
+        if isinstance(obj, RowPanel):
+            # The builder gives each row the same number; Grafana numbers what has none.
+            del made["id"]
+        return made
+
+
 def generated_files() -> dict[Path, str]:
     """Every dashboard: its path below the repository's root, and its text."""
     made = (each().build() for each in (run, fleet, compare, operator))
     return {
-        Path("dashboards", f"{each.uid}.json"): json.dumps(each, cls=JSONEncoder, indent=1, sort_keys=True)
+        Path("dashboards", f"{each.uid}.json"): json.dumps(each, cls=_Encoder, indent=1, sort_keys=True)
         + "\n"
         for each in made
     }

@@ -214,7 +214,7 @@ def _under_way() -> list[Panel]:
             "Saturated generators",
             "Runs whose generator could not keep up.",
             COUNT,
-            Query(f"sum(squall_generator_saturated{where(*_RUNS)})", "runs", BAD),
+            Query(f"sum(squall_generator_saturated{where(*_RUNS)})", "saturated", BAD),
         ),
     ]
 
