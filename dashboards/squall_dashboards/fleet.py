@@ -225,14 +225,14 @@ def _queue() -> list[Panel]:
             "LoadTests by phase",
             "As the operator that leads sees them.",
             COUNT,
-            Query("sum by (phase) (squall_operator_runs)", "{{phase}}"),
+            Query("max by (phase) (squall_operator_runs)", "{{phase}}"),
             stacked=True,
         ),
         lines(
             "Waiting for their turn",
             "LoadTests that a policy's limit of concurrent runs holds back.",
             COUNT,
-            Query("count(squall_operator_queue_position)", "waiting", WARNING),
+            Query("count(max by (namespace, loadtest) (squall_operator_queue_position))", "waiting", WARNING),
         ),
         rows(
             "Queue",

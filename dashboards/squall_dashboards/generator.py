@@ -163,19 +163,29 @@ def shards() -> list[Panel]:
     ]
 
 
-def pushing(*matchers: str, by: tuple[str, ...] = ()) -> list[Panel]:
-    """How it goes with remote write, as the one who pushes tells; what is lost is here only once the receiver takes samples again."""
-    name = " ".join("{{" + each + "}}" for each in by)
+def pushing() -> list[Panel]:
+    """How the run's own pushing goes, as it tells itself by what it pushes."""
+    fleet = equal("shard", "")
+    series = [
+        Query(f"squall_remote_write_series{where(RUN, fleet)}", "series"),
+        Query(f"squall_remote_write_series_folded{where(RUN, fleet)}", "folded", WARNING),
+    ]
+    return [
+        *remote_write("squall_remote_write_", RUN, fleet),
+        lines(
+            "Series",
+            "That are pushed, and those that are counted with fewer labels as there were too many.",
+            COUNT,
+            *series,
+        ),
+    ]
+
+
+def remote_write(prefix: str, *matchers: str) -> list[Panel]:
+    """How it goes with remote write, by whoever tells."""
 
     def counter(what: str, legend: str, colour: str) -> Query:
-        return Query(
-            rate(f"squall_remote_write_{what}_total", *matchers, by=by), f"{legend} {name}".rstrip(), colour
-        )
-
-    def gauge(what: str, legend: str, colour: str = "") -> Query:
-        return Query(
-            summed(f"squall_remote_write_{what}{where(*matchers)}", by), f"{legend} {name}".rstrip(), colour
-        )
+        return Query(rate(f"{prefix}{what}_total", *matchers), legend, colour)
 
     return [
         lines(
@@ -186,19 +196,22 @@ def pushing(*matchers: str, by: tuple[str, ...] = ()) -> list[Panel]:
             counter("samples_refused", "refused", WARNING),
             counter("samples_dropped", "dropped", BAD),
         ),
-        lines("Waiting", "How old the oldest sample is that waits.", SECONDS, gauge("lag_seconds", "age")),
-        lines("Buffer", "What the samples take that wait.", BYTES, gauge("pending_bytes", "buffer")),
+        lines(
+            "Waiting",
+            "How old the oldest sample is that waits.",
+            SECONDS,
+            Query(f"max({prefix}lag_seconds{where(*matchers)})", "age"),
+        ),
+        lines(
+            "Buffer",
+            "What the samples take that wait.",
+            BYTES,
+            Query(summed(f"{prefix}pending_bytes{where(*matchers)}"), "buffer"),
+        ),
         lines(
             "Requests sent again",
             "A second, as the receiver was away, slow or too busy.",
             PER_SECOND,
             counter("retries", "retries", WARNING),
-        ),
-        lines(
-            "Series",
-            "That are pushed, and those that are counted with fewer labels as there were too many.",
-            COUNT,
-            gauge("series", "series"),
-            gauge("series_folded", "folded", WARNING),
         ),
     ]

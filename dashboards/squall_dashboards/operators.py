@@ -1,16 +1,18 @@
-"""*Operator*: how the operator and its hubs are, from what they say of themselves."""
+"""*Operator*: how the operator and its hubs are, from what they tell of themselves."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards import generator
+from squall_dashboards import hubs
 from squall_dashboards.frame import add_row, page, values_of
 from squall_dashboards.look import (
     BAD,
+    BYTES,
     COUNT,
     GOOD,
     PER_SECOND,
+    QUANTILES,
     SECONDS,
     WARNING,
     Query,
@@ -36,14 +38,17 @@ def operator() -> Dashboard:
         "Operator",
         "Operator and hubs: who leads, what is done and how long it takes, what fails, and how pushing goes.",
         variables=[
-            values_of("job", "Installation", "The scrape job of the operator", "squall_operator_leader")
+            values_of("job", "Operator", "The scrape job of the operator", "squall_operator_leader"),
+            hubs.variable(),
         ],
         since="now-3h",
     )
     for panel in _overview():
         made.with_panel(panel)
     add_row(made, "Operator", _operator())
-    add_row(made, "Remote write of the hubs, by LoadTest", generator.pushing('shard=""', by=("loadtest",)))
+    add_row(made, "Hubs", hubs.merging())
+    add_row(made, "Remote write of the hubs", hubs.remote_write())
+    add_row(made, "Processes", processes())
     return made
 
 
@@ -88,7 +93,7 @@ def _overview() -> list[Panel]:
 
 
 def _operator() -> list[Panel]:
-    action = "squall_operator_action_seconds"
+    action, call = "squall_operator_action_seconds", "squall_operator_api_seconds"
     return [
         lines(
             "Actions",
@@ -132,17 +137,66 @@ def _operator() -> list[Panel]:
             most=1,
         ),
         lines(
+            "Rounds",
+            "How long it takes to look at a LoadTest and to do what follows. The operator's clock.",
+            SECONDS,
+            *(
+                Query(quantile(q, "squall_operator_round_seconds", _JOB), *QUANTILES[q])
+                for q in (0.5, 0.95, 0.99)
+            ),
+        ),
+        lines(
+            "Calls of the API server",
+            "A second, by method and status; 0 where there was no answer.",
+            PER_SECOND,
+            Query(rate(f"{call}_count", _JOB, by=["method", "status"]), "{{method}} {{status}}"),
+            stacked=True,
+        ),
+        lines(
+            "p95 of calls of the API server",
+            "The operator's clock.",
+            SECONDS,
+            Query(quantile(0.95, call, _JOB, by=["method"]), "{{method}}"),
+        ),
+        lines(
+            "Oldest in each phase",
+            "For how long that LoadTest has been in a phase which has been so the longest.",
+            SECONDS,
+            Query(f"max by (phase) (squall_operator_phase_oldest_seconds{where(_JOB)})", "{{phase}}"),
+        ),
+        lines(
+            "Overdue",
+            "By how much a run has outlasted what its phase may last, at most; the operator ends it, unless it cannot.",
+            SECONDS,
+            Query(f"max(squall_operator_overdue_seconds{where(_JOB)})", "overdue", BAD),
+        ),
+        lines(
             "Waiting to be looked at",
             "LoadTests and schedules in the operator's own queue.",
             COUNT,
             Query(f"sum(squall_operator_queue_waiting{where(_JOB)})", "waiting"),
-            width=12,
         ),
         lines(
             "Waiting for their turn",
             "LoadTests that a policy's limit of concurrent runs holds back.",
             COUNT,
-            Query(f"count(squall_operator_queue_position{where(_JOB)})", "waiting"),
-            width=12,
+            Query(
+                f"count(max by (namespace, loadtest) (squall_operator_queue_position{where(_JOB)}))",
+                "waiting",
+            ),
         ),
+    ]
+
+
+def processes() -> list[Panel]:
+    """What operator and hubs take of their machines."""
+    names = (_JOB, hubs.JOB)
+
+    def each(expression: str) -> list[Query]:
+        return [Query(expression.format(where(job)), "{{job}} {{instance}}") for job in names]
+
+    return [
+        lines("CPU", "Cores.", COUNT, *each("rate(process_cpu_seconds_total{}[$__rate_interval])")),
+        lines("Memory", "Resident memory.", BYTES, *each("process_resident_memory_bytes{}")),
+        lines("Open files", "File descriptors.", COUNT, *each("process_open_fds{}")),
     ]

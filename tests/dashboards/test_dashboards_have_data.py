@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, start_http_server
+from support.agents import environment
 from support.countingtarget import CountingTarget, counting_target
 from support.grafana import Shown, dashboard, has_data, panels
-from support.processes import free_ports
+from support.processes import Process, free_ports
 from support.prometheus import Prometheus, running_prometheus
 from support.squallrun import Ended, Squall
 
+from squall_operator.lasting import Standing
 from squall_operator.telemetry import Telemetry
 
 pytestmark = [pytest.mark.prometheus, pytest.mark.timeout(240, func_only=True)]
@@ -51,11 +55,14 @@ def unix(text: str) -> float:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with ExitStack() as stack:
         ports = [stack.enter_context(exposed(each)) for each in (Operator(), system())]
+        ports += (hub_port := free_ports(1)[0],)
         scrapes = [
             {"job_name": f"job-{port}", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
             for port in ports
         ]
         prometheus = stack.enter_context(running_prometheus(scrapes))
+        folder = tmp_path_factory.mktemp("hub")
+        stack.callback(hub(folder, hub_port, prometheus.remote_write_url).stop)
         squall = Squall(tmp_path_factory.mktemp("runs"))
         stack.callback(squall.close)
         target = stack.enter_context(counting_target())
@@ -123,6 +130,13 @@ def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str,
     }
 
 
+def hub(folder: Path, port: int, receiver: str) -> Process:
+    """A hub that waits for runs, pushes their metrics and tells how it is."""
+    command = [sys.executable, "-m", "squall.hub", "--listen", "127.0.0.1:0", "--state-dir", str(folder)]
+    command += ["--metrics-listen", f"127.0.0.1:{port}", "--remote-write-url", receiver]
+    return Process(command, log=folder / "hub.log", environment=environment())
+
+
 class Operator(CollectorRegistry):
     """What an operator shows that has something to do each time it is asked."""
 
@@ -131,12 +145,13 @@ class Operator(CollectorRegistry):
         self._telemetry = Telemetry()
         self._telemetry.leading(leads=True)
         self._telemetry.failed(("team", "shop"), RuntimeError("x"))
-        self._telemetry.gauge(waiting=1, phases={"Running": 2, "Queued": 1}, hubs={"http://hub:1": True})
-        self._telemetry.queued({("team", "shop"): 1})
+        phases = {"Running": 2, "Queued": 1}
+        standing = Standing(phases, dict.fromkeys(phases, 3.0), 0.0, {("team", "shop"): 1})
+        self._telemetry.gauge(waiting=1, standing=standing, hubs={"http://hub:1": True})
 
     def collect(self) -> Iterator[Metric]:
-        with self._telemetry.acting("Launch"):
-            pass
+        with self._telemetry.looking(), self._telemetry.acting("Launch"):
+            self._telemetry.called("PATCH", 200, 0.01)
         return iter(self._telemetry.registry.collect())
 
 
@@ -214,7 +229,8 @@ def test_variables_offer_what_there_is_the_newest_run_first(world: World) -> Non
     both = Shown(shown.of, world.prometheus, shown.start, shown.end)
     assert both.options["run"] == [world.native.summary.run, world.classic.summary.run]
     assert world.show("squall-fleet", world.native).options == {"namespace": ["team"], "loadtest": ["shop"]}
-    assert len(world.show("squall-operator", world.native).options["job"]) == 1
+    operator = world.show("squall-operator", world.native).options
+    assert [len(operator[each]) for each in ("job", "hub")] == [1, 1]
 
 
 def test_annotations_stand_where_it_happened(world: World) -> None:
