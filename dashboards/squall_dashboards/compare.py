@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards.frame import add_row, choice, moments, newest, number, page, which_run
+from squall_dashboards.frame import add_row, choice, moments, newest, number, page, resolution, which_run
 from squall_dashboards.look import (
     BAD,
     BEFORE,
@@ -81,6 +81,7 @@ def compare() -> Dashboard:
                 of="run",
             ),
             number("shift", shift),
+            resolution(),
         ],
     )
     made.annotations(moments())

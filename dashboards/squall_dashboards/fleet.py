@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards.frame import add_row, page, values_of
+from squall_dashboards.frame import add_row, page, resolution, values_of
 from squall_dashboards.look import (
     BAD,
     COUNT,
@@ -15,6 +15,7 @@ from squall_dashboards.look import (
     RESULT_CODES,
     RESULT_COLOURS,
     RESULT_NAMES,
+    SCRAPED,
     SECONDS,
     SHARE,
     WARNING,
@@ -70,6 +71,7 @@ def fleet() -> Dashboard:
             values_of(
                 "loadtest", "LoadTest", "All of them, or one", "squall_run_info", 'namespace=~"$namespace"'
             ),
+            resolution(),
         ],
         since="now-24h",
         refresh="30s",
@@ -227,12 +229,14 @@ def _queue() -> list[Panel]:
             COUNT,
             Query("max by (phase) (squall_operator_runs)", "{{phase}}"),
             stacked=True,
+            interval=SCRAPED,
         ),
         lines(
             "Waiting for their turn",
             "LoadTests that a policy's limit of concurrent runs holds back.",
             COUNT,
             Query("count(max by (namespace, loadtest) (squall_operator_queue_position))", "waiting", WARNING),
+            interval=SCRAPED,
         ),
         rows(
             "Queue",

@@ -161,7 +161,7 @@ def page(
     made = build.Dashboard(f"Squall / {title}").uid(uid).description(description).tags([TAG]).readonly()
     made.time(since, "now").refresh(refresh).timezone("browser")
     made.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-    for variable in (datasource(), *variables, resolution()):
+    for variable in (datasource(), *variables):
         made.with_variable(variable)
     others = build.DashboardLink("Squall").type(dashboard.DashboardLinkType.DASHBOARDS).tags([TAG])
     return made.link(others.include_vars(True).keep_time(True).as_dropdown(False))

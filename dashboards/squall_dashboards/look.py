@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grafana_foundation_sdk.builders import common as parts
@@ -27,6 +28,9 @@ WANTED, HAD, BEFORE = "text", "blue", "yellow"
 """What the plan wants, what came, and what an earlier run had."""
 
 DATASOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
+PUSHED, SCRAPED = "$resolution", ""
+"""The least time between two points, and to Grafana the interval between samples: Squall pushes one a second, whatever the data source
+believes of its scrapes."""
 AUTO = "__auto"
 """Grafana names a series after the labels in which it differs."""
 
@@ -79,15 +83,33 @@ class Query:
 
 
 def _targets(
-    queries: Sequence[Query], *, instant: bool = False, form: PromQueryFormat = PromQueryFormat.TIME_SERIES
+    queries: Sequence[Query], interval: str = PUSHED, form: PromQueryFormat = PromQueryFormat.TIME_SERIES
 ) -> list[Builder[Any]]:
-    made: list[Builder[Any]] = []
-    for index, query in enumerate(queries):
-        target = Dataquery().expr(query.expression).legend_format(query.legend).format(form)
-        target.datasource(DATASOURCE).ref_id(chr(ord("A") + index))
-        # Squall pushes a sample a second, whatever the datasource believes of its scrapes.
-        made.append(target.instant() if instant else target.range().interval("$resolution"))
-    return made
+    """Queries over time."""
+    return [target.range().interval(interval) for target in _dataqueries(queries, form)]
+
+
+def _at_end(
+    queries: Sequence[Query], form: PromQueryFormat = PromQueryFormat.TIME_SERIES
+) -> list[Builder[Any]]:
+    """Queries of how it stands at the end of the shown time."""
+    return [target.instant() for target in _dataqueries(queries, form)]
+
+
+def _dataqueries(queries: Sequence[Query], form: PromQueryFormat) -> list[Dataquery]:
+    return [
+        Dataquery()
+        .expr(query.expression)
+        .legend_format(query.legend)
+        .format(form)
+        .datasource(DATASOURCE)
+        .ref_id(_letter(index))
+        for index, query in enumerate(queries)
+    ]
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
 
 
 def property_of(name: str, value: object) -> dashboard.DynamicConfigValue:
@@ -138,6 +160,7 @@ def lines(
     width: int = 8,
     stacked: bool = False,
     most: float | None = None,
+    interval: str = PUSHED,
 ) -> timeseries.Panel:
     """Lines over time."""
     panel = timeseries.Panel().title(title).description(description).unit(unit).min(0)
@@ -164,8 +187,12 @@ def lines(
             properties.append(property_of("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
             properties.append(property_of("custom.fillOpacity", 0))
         if properties:
-            panel.override_by_query(chr(ord("A") + index), properties)
-    return panel.targets(_targets(queries))
+            panel.override_by_query(_letter(index), properties)
+    return panel.targets(_targets(queries, interval))
+
+
+scraped_lines = partial(lines, interval=SCRAPED)
+"""Lines of what Prometheus has scraped."""
 
 
 def quantiles(
@@ -218,8 +245,8 @@ def figure(
     panel.reduce_options(parts.ReduceDataOptions().calcs(["lastNotNull"]))
     for index, query in enumerate(queries):
         if query.colour:
-            panel.override_by_query(chr(ord("A") + index), [fixed(query.colour)])
-    return panel.targets(_targets(queries, instant=True))
+            panel.override_by_query(_letter(index), [fixed(query.colour)])
+    return panel.targets(_at_end(queries))
 
 
 def words(title: str, description: str, query: Query, mappings: list[Any], *, width: int) -> stat.Panel:
@@ -275,9 +302,7 @@ def rows(
     """
     panel = table.Panel().title(title).description(description).unit(NONE).span(width).height(height)
     panel.datasource(DATASOURCE).filterable(True)
-    panel.targets(
-        _targets([query for query, _ in columns.values()], instant=True, form=PromQueryFormat.TABLE)
-    )
+    panel.targets(_at_end([query for query, _ in columns.values()], PromQueryFormat.TABLE))
     values = {f"Value #{chr(ord('A') + index)}": name for index, name in enumerate(columns)}
     if len(columns) == 1:
         values = dict(zip(["Value"], columns, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall_dashboards import generator, judged, promql, requests, system
-from squall_dashboards.frame import add_row, moments, page, values_of, which_run
+from squall_dashboards.frame import add_row, moments, page, resolution, values_of, which_run
 from squall_dashboards.look import (
     BAD,
     COUNT,
@@ -53,7 +53,7 @@ def run() -> Dashboard:
         "squall-run",
         "Run",
         "One run: what was asked of it, what came, what was judged.",
-        variables=[*which_run(), thresholds.multi(True), *system.variables()],
+        variables=[*which_run(), thresholds.multi(True), *system.variables(), resolution()],
     )
     made.annotations(moments())
     for panel in _overview():
