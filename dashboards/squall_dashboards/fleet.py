@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from squall_dashboards.frame import add_row, page, resolution, values_of
 from squall_dashboards.look import (
     BAD,
+    COLOURED_CELL,
     COUNT,
     DATE,
     HAD,
@@ -148,13 +149,15 @@ def _table() -> Panel:
             "to": (Query(f"ceil({until} + {_MARGIN}) * 1000"), NONE),
         },
         hidden=["info", "why", "from", "to"],
+        sort="began",
+        falling=True,
         height=10,
     )
     table.override_by_name(
         "result",
         [
             property_of("mappings", RESULT_NAMES),
-            property_of("custom.cellOptions", {"type": "color-background"}),
+            COLOURED_CELL,
         ],
     )
     table.override_by_name("run", [property_of("links", [{"title": "Run", "url": _TO_RUN}])])
@@ -248,6 +251,7 @@ def _queue() -> list[Panel]:
                     COUNT,
                 )
             },
+            sort="ahead",
             width=8,
         ),
     ]

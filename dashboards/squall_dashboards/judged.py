@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from squall_dashboards import promql
 from squall_dashboards.look import (
     BAD,
+    COLOURED_CELL,
+    COLOURED_TEXT,
     HAD,
     NONE,
     STATE_CODES,
@@ -50,10 +52,12 @@ def thresholds() -> list[Panel]:
         "state",
         [
             property_of("mappings", STATE_NAMES),
-            property_of("custom.cellOptions", {"type": "color-background"}),
+            COLOURED_CELL,
         ],
     )
-    table.override_by_name("severity", [property_of("mappings", named({"fail": BAD, "warn": WARNING}))])
+    table.override_by_name(
+        "severity", [property_of("mappings", named({"fail": BAD, "warn": WARNING})), COLOURED_TEXT]
+    )
     live = f"max by (threshold) ({coded(STATE_CODES, 'squall_threshold_state', 'state', RUN)})"
     return [
         table,

@@ -117,6 +117,10 @@ def property_of(name: str, value: object) -> dashboard.DynamicConfigValue:
     return dashboard.DynamicConfigValue(name, value)
 
 
+COLOURED_TEXT = property_of("custom.cellOptions", {"type": "color-text"})
+COLOURED_CELL = property_of("custom.cellOptions", {"type": "color-background"})
+
+
 def fixed(colour: str) -> dashboard.DynamicConfigValue:
     """A colour that does not depend on the value."""
     return property_of("color", {"mode": "fixed", "fixedColor": colour})
@@ -286,6 +290,8 @@ def rows(
     columns: Mapping[str, tuple[Query, str]],
     *,
     hidden: Sequence[str] = (),
+    sort: str = "",
+    falling: bool = False,
     width: int = 24,
     height: int = 8,
 ) -> table.Panel:
@@ -297,6 +303,8 @@ def rows(
         key: The label by which rows are put together.
         columns: Names of columns, each with its query and unit. Labels of the queries are columns as well.
         hidden: Labels and columns that only links need, or nobody.
+        sort: The column by which rows are sorted, if nobody chooses another.
+        falling: Whether the greatest is on top.
         width: In parts of 24.
         height: In units of the grid.
     """
@@ -318,6 +326,8 @@ def rows(
         if query.colour:
             properties.append(fixed(query.colour))
         panel.override_by_name(name, properties)
+    if sort:
+        panel.sort_by([parts.TableSortByFieldState().display_name(sort).desc(falling)])
     for name in hidden:
         panel.override_by_name(name, [property_of("custom.hidden", True)])
     return panel

@@ -219,3 +219,12 @@ def test_dashboards_are_applied_for_grafanas_sidecar(kubectl: Kubectl, kube: Kub
         "an annotation holds 256 KiB, with every quote of the text escaped"
     )
     kubectl("delete", "namespace", "monitoring", "--wait=false")
+
+
+def test_dashboards_may_stand_beside_squall_in_a_kustomization(tmp_path: Path) -> None:
+    overlay(tmp_path, "", components=["../../dashboards"])
+    found = [
+        each for each in built(str(tmp_path)) if "grafana_dashboard" in each["metadata"].get("labels", {})
+    ]
+    assert len(found) == len(list(DASHBOARDS.glob("*.json")))
+    assert {each["kind"] for each in found} == {"ConfigMap"}

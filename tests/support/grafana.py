@@ -1,7 +1,7 @@
 """What Grafana does with a dashboard before it asks Prometheus: variables, its own macros, steps.
 
-Grafana itself is nothing that tests could have: it is a package of no registry that they use. So this does the part that decides what is
-asked - as Grafana's Prometheus datasource does it, versions 10 to 12 - and the real Prometheus answers.
+Grafana itself is not there in tests. So this does the part that decides what is asked - as Grafana's data source for Prometheus does it
+from version 11 on - and the real Prometheus answers.
 """
 
 from __future__ import annotations
