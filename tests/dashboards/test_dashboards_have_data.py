@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -335,14 +336,18 @@ def test_a_heatmap_gets_the_buckets_that_there_are(world: World) -> None:
         )
 
 
-def test_the_earlier_run_lies_over_the_later_one_to_a_second(world: World) -> None:
+def test_the_earlier_run_lies_over_the_later_one_by_the_start_of_the_load(world: World) -> None:
     shown = world.show("squall-compare", world.native)
     assert shown.options["baseline"] == [world.classic.summary.run]
+    (shift,) = shown.options["shift"]
+    starts = [unix(run.summary.started_at) for run in (world.classic, world.native)]
+    assert int(shift) == pytest.approx(starts[1] - starts[0], abs=0.51)
     elapsed = "squall_run_elapsed_seconds"
     query = f'{elapsed}{{run="$run"}} - ignoring (run) ({elapsed}{{run="$baseline"}} offset ${{shift}}s)'
     (difference,) = world.prometheus.query_range(shown.expand(query, 1), shown.start, shown.end, 1)
     apart = [abs(float(value)) for _, value in difference["values"]]
     assert len(apart) > 5
-    assert max(apart) <= 1.501  # half a second of rounding, and one from sample to sample
+    # On a busy machine a hub may leave out a second; then the one before still stands.
+    assert statistics.median(apart) <= 1.001
     # A run has nothing to be compared with that came after it.
     assert world.show("squall-compare", world.classic).options["baseline"] == []

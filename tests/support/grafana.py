@@ -17,8 +17,8 @@ from typing import Any
 from support.prometheus import Prometheus
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
-SCRAPES = 15.0
-"""Seconds: what a data source that says nothing else is believed to scrape at."""
+SCRAPES = 1.0
+"""Seconds: what the data source's settings would say, as the tests' Prometheus scrapes like that."""
 _POINTS = 1000
 """As wide as a panel of a large screen."""
 _USED = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
