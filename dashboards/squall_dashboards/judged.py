@@ -10,6 +10,7 @@ from squall_dashboards.look import (
     COLOURED_CELL,
     COLOURED_TEXT,
     HAD,
+    HELD_NAMES,
     NONE,
     STATE_CODES,
     STATE_NAMES,
@@ -68,7 +69,19 @@ def thresholds() -> list[Panel]:
             STATE_NAMES,
             width=10,
         ),
+        _tiers(),
     ]
+
+
+def _tiers() -> Panel:
+    table = rows(
+        "Tiers",
+        "Which of them held, at the end of the run; tiers of the run as a whole have no group.",
+        "tier",
+        {"result": (Query(f"max by (group, tier) ({last('squall_tier_held', RUN)})"), NONE)},
+        height=5,
+    )
+    return table.override_by_name("result", [property_of("mappings", HELD_NAMES), COLOURED_CELL])
 
 
 def one_by_one() -> Panel:

@@ -147,6 +147,13 @@ RESULT_NAMES = _names(RESULT_CODES, RESULT_COLOURS, running=(UNDER_WAY, HAD))
 STATE_NAMES = _names(STATE_CODES, STATE_COLOURS)
 
 
+CIRCUIT_NAMES = _names(
+    {"closed": 0, "half open": 1, "open": 2}, {"closed": GOOD, "half open": WARNING, "open": BAD}
+)
+UP_NAMES = _names({"left out": 0, "in use": 1}, {"left out": BAD, "in use": GOOD})
+HELD_NAMES = _names({"missed": 0, "held": 1}, {"missed": BAD, "held": GOOD})
+
+
 def named(colours: Mapping[str, str]) -> list[dashboard.ValueMapping]:
     """Colours of texts."""
     options = {text: dashboard.ValueMappingResult(color=colour) for text, colour in colours.items()}

@@ -66,6 +66,7 @@ def run() -> Dashboard:
     add_row(made, "By scenario, stage and step", requests.parts(), folded=True)
     add_row(made, "Generator", generator.generator())
     add_row(made, "Shards (with outputs.prometheus.perShard)", generator.shards(), folded=True)
+    add_row(made, "Hosts (rate limits, circuits, fail-over)", requests.hosts(), folded=True)
     add_row(made, "Jobs (poll steps)", requests.jobs(), folded=True)
     add_row(made, "Pushing of these metrics", generator.pushing(), folded=True)
     add_row(made, "System under test", system.panels(), folded=True)

@@ -111,7 +111,14 @@ def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str,
         "metadata": {"name": "shop", "namespace": "team"},
         "spec": {
             "shards": 2,
-            "http": {"baseUrl": target.url, "retry": {"maxRetries": 1, "initial": "10ms", "budget": "100%"}},
+            "http": {
+                "baseUrls": [target.url, target.url.replace("127.0.0.1", "localhost")],
+                "failover": {},
+                "retry": {"maxRetries": 1, "initial": "10ms", "budget": "100%"},
+                "rateLimits": [{"rate": 1000}],
+                "circuitBreaker": {"errorRate": "50%", "window": "2s", "minRequests": 5, "openFor": "1s"},
+            },
+            "tiers": [{"name": "good", "thresholds": [{"metric": "checks", "expression": "rate>90%"}]}],
             "scenarios": [visit, order],
             "thresholds": [
                 {"name": "quick", "metric": "http_req_total", "expression": "p(95)<10s"},
