@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squall_dashboards import operators
 from squall_dashboards.frame import add_row, page, resolution, values_of
 from squall_dashboards.look import (
     BAD,
@@ -16,10 +17,8 @@ from squall_dashboards.look import (
     RESULT_CODES,
     RESULT_COLOURS,
     RESULT_NAMES,
-    SCRAPED,
     SECONDS,
     SHARE,
-    WARNING,
     Query,
     bars,
     figure,
@@ -82,7 +81,7 @@ def fleet() -> Dashboard:
     made.with_panel(_table())
     add_row(made, "Verdicts", _verdicts())
     add_row(made, "Under way", _under_way())
-    add_row(made, "Queue", _queue())
+    add_row(made, "Queue", operators.queue())
     return made
 
 
@@ -220,38 +219,5 @@ def _under_way() -> list[Panel]:
             "Runs whose generator could not keep up.",
             COUNT,
             Query(f"sum(squall_generator_saturated{where(*_RUNS)})", "saturated", BAD),
-        ),
-    ]
-
-
-def _queue() -> list[Panel]:
-    return [
-        lines(
-            "LoadTests by phase",
-            "As the operator that leads sees them.",
-            COUNT,
-            Query("max by (phase) (squall_operator_runs)", "{{phase}}"),
-            stacked=True,
-            interval=SCRAPED,
-        ),
-        lines(
-            "Waiting for their turn",
-            "LoadTests that a policy's limit of concurrent runs holds back.",
-            COUNT,
-            Query("count(max by (namespace, loadtest) (squall_operator_queue_position))", "waiting", WARNING),
-            interval=SCRAPED,
-        ),
-        rows(
-            "Queue",
-            "Which LoadTests wait for their turn, the next one first.",
-            "loadtest",
-            {
-                "ahead": (
-                    Query(f"max by (namespace, loadtest) (squall_operator_queue_position{where(*_RUNS)})"),
-                    COUNT,
-                )
-            },
-            sort="ahead",
-            width=8,
         ),
     ]

@@ -46,6 +46,7 @@ def operator() -> Dashboard:
     for panel in _overview():
         made.with_panel(panel)
     add_row(made, "Operator", _operator())
+    add_row(made, "Queue", queue(_JOB))
     add_row(made, "Hubs", hubs.merging())
     add_row(made, "Remote write of the hubs", hubs.remote_write())
     add_row(made, "Processes", processes())
@@ -116,13 +117,6 @@ def _operator() -> list[Panel]:
             stacked=True,
         ),
         scraped_lines(
-            "LoadTests by phase",
-            "As the operator that leads sees them.",
-            COUNT,
-            Query(f"max by (phase) (squall_operator_runs{where(_JOB)})", "{{phase}}"),
-            stacked=True,
-        ),
-        scraped_lines(
             "Leader",
             "1 for the process that acts.",
             COUNT,
@@ -159,12 +153,6 @@ def _operator() -> list[Panel]:
             Query(quantile(0.95, call, _JOB, by=["method"]), "{{method}}"),
         ),
         scraped_lines(
-            "Oldest in each phase",
-            "For how long that LoadTest has been in a phase which has been so the longest.",
-            SECONDS,
-            Query(f"max by (phase) (squall_operator_phase_oldest_seconds{where(_JOB)})", "{{phase}}"),
-        ),
-        scraped_lines(
             "Overdue",
             "By how much a run has outlasted what its phase may last, at most; the operator ends it, unless it cannot.",
             SECONDS,
@@ -175,15 +163,6 @@ def _operator() -> list[Panel]:
             "LoadTests and schedules in the operator's own queue.",
             COUNT,
             Query(f"sum(squall_operator_queue_waiting{where(_JOB)})", "waiting"),
-        ),
-        scraped_lines(
-            "Waiting for their turn",
-            "LoadTests that a policy's limit of concurrent runs holds back.",
-            COUNT,
-            Query(
-                f"count(max by (namespace, loadtest) (squall_operator_queue_position{where(_JOB)}))",
-                "waiting",
-            ),
         ),
     ]
 
@@ -199,4 +178,35 @@ def processes() -> list[Panel]:
         scraped_lines("CPU", "Cores.", COUNT, *each("rate(process_cpu_seconds_total{}[$__rate_interval])")),
         scraped_lines("Memory", "Resident memory.", BYTES, *each("process_resident_memory_bytes{}")),
         scraped_lines("Open files", "File descriptors.", COUNT, *each("process_open_fds{}")),
+    ]
+
+
+def queue(*matchers: str) -> list[Panel]:
+    """What waits, as operators see it; who does not lead sees the same as who does."""
+
+    def each(name: str, *by: str) -> str:
+        seen = f"max by ({', '.join(('job', *by))}) ({name}{where(*matchers)})"
+        return f"sum by ({', '.join(by)}) ({seen})" if by else f"sum({seen})"
+
+    return [
+        scraped_lines(
+            "LoadTests by phase",
+            "Those that wait are Queued.",
+            COUNT,
+            Query(each("squall_operator_runs", "phase"), "{{phase}}"),
+            stacked=True,
+        ),
+        scraped_lines(
+            "Held back",
+            "LoadTests that a policy's limit of concurrent runs holds back, and for how many runs the last of them waits.",
+            COUNT,
+            Query(each("squall_operator_queue_held"), "held back", WARNING),
+            Query(f"max(squall_operator_queue_ahead{where(*matchers)})", "ahead of the last"),
+        ),
+        scraped_lines(
+            "Oldest in each phase",
+            "For how long that LoadTest has been in a phase which has been so the longest.",
+            SECONDS,
+            Query(f"max by (phase) (squall_operator_phase_oldest_seconds{where(*matchers)})", "{{phase}}"),
+        ),
     ]

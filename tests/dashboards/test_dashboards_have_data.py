@@ -159,7 +159,7 @@ class Operator(CollectorRegistry):
         self._telemetry.leading(leads=True)
         self._telemetry.failed(("team", "shop"), RuntimeError("x"))
         phases = {"Running": 2, "Queued": 1}
-        standing = Standing(phases, dict.fromkeys(phases, 3.0), 0.0, {("team", "shop"): 1})
+        standing = Standing(phases, dict.fromkeys(phases, 3.0), 0.0, (1,))
         self._telemetry.gauge(waiting=1, standing=standing, hubs={"http://hub:1": True})
 
     def collect(self) -> Iterator[Metric]:
