@@ -14,7 +14,6 @@ from squall_dashboards.look import (
     PER_SECOND,
     SECONDS,
     SHARE,
-    UNKNOWN,
     WANTED,
     WARNING,
     Query,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from squall_dashboards.look import Panel
 
-_PHASES = {"connecting": WANTED, "ready": UNKNOWN, "running": HAD, "finished": GOOD, "lost": BAD}
+_PHASES = {"connecting": WANTED, "ready": "super-light-blue", "running": HAD, "finished": GOOD, "lost": BAD}
 
 
 def generator() -> list[Panel]:
@@ -59,7 +58,6 @@ def generator() -> list[Panel]:
             "Loop lag",
             "How late the runners' event loops answer; 50 ms at p99 count as saturated. The runners' clocks.",
             "squall_loop_lag_seconds",
-            quantile,
             RUN,
         ),
         lines(

@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from squall.export.run import RESULTS, STATES
+from squall_dashboards.promql import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,6 +60,7 @@ UNDER_WAY = 0
 RESULT_CODES = {result: code for code, result in enumerate(RESULTS, start=1)}
 STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
+Mappings: TypeAlias = list[dashboard.ValueMapping]
 Transformation: TypeAlias = dashboard.DataTransformerConfig
 
 
@@ -133,7 +135,7 @@ def steps(*limits: tuple[float, str], base: str = GOOD) -> build.ThresholdsConfi
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(made)
 
 
-def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[int, str]) -> list[Any]:
+def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[int, str]) -> Mappings:
     shown = {str(code): (name, colours[name]) for name, code in codes.items()}
     shown |= {str(code): (name, colour) for name, (code, colour) in more.items()}
     options = {
@@ -145,8 +147,6 @@ def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[i
 
 RESULT_NAMES = _names(RESULT_CODES, RESULT_COLOURS, running=(UNDER_WAY, HAD))
 STATE_NAMES = _names(STATE_CODES, STATE_COLOURS)
-
-
 CIRCUIT_NAMES = _names(
     {"closed": 0, "half open": 1, "open": 2}, {"closed": GOOD, "half open": WARNING, "open": BAD}
 )
@@ -154,7 +154,7 @@ UP_NAMES = _names({"left out": 0, "in use": 1}, {"left out": BAD, "in use": GOOD
 HELD_NAMES = _names({"missed": 0, "held": 1}, {"missed": BAD, "held": GOOD})
 
 
-def named(colours: Mapping[str, str]) -> list[dashboard.ValueMapping]:
+def named(colours: Mapping[str, str]) -> Mappings:
     """Colours of texts."""
     options = {text: dashboard.ValueMappingResult(color=colour) for text, colour in colours.items()}
     return [dashboard.ValueMap(options=options)]
@@ -207,11 +207,11 @@ scraped_lines = partial(lines, interval=SCRAPED)
 
 
 def quantiles(
-    title: str, description: str, trend: str, make: Any, *matchers: str, width: int = 8
+    title: str, description: str, trend: str, *matchers: str, interval: str = PUSHED
 ) -> timeseries.Panel:
-    """The usual percentiles of a trend of durations, by a function that makes the query of one."""
-    queries = [Query(make(q, trend, *matchers), name, colour) for q, (name, colour) in QUANTILES.items()]
-    return lines(title, description, SECONDS, *queries, width=width)
+    """The usual percentiles of a trend of durations."""
+    queries = [Query(quantile(q, trend, *matchers), name, colour) for q, (name, colour) in QUANTILES.items()]
+    return lines(title, description, SECONDS, *queries, interval=interval)
 
 
 def bars(title: str, description: str, unit: str, *queries: Query, width: int = 8) -> timeseries.Panel:
@@ -260,7 +260,7 @@ def figure(
     return panel.targets(_at_end(queries))
 
 
-def words(title: str, description: str, query: Query, mappings: list[Any], *, width: int) -> stat.Panel:
+def words(title: str, description: str, query: Query, mappings: Mappings, *, width: int) -> stat.Panel:
     """What the legend says, in the colour of the value."""
     panel = figure(title, description, NONE, query, width=width)
     return (
@@ -271,7 +271,7 @@ def words(title: str, description: str, query: Query, mappings: list[Any], *, wi
 
 
 def states(
-    title: str, description: str, query: Query, mappings: list[Any], *, width: int = 12
+    title: str, description: str, query: Query, mappings: Mappings, *, width: int = 12
 ) -> statetimeline.Panel:
     """States over time, from their codes."""
     panel = statetimeline.Panel().title(title).description(description).unit(NONE).span(width).height(8)
@@ -281,7 +281,7 @@ def states(
 
 
 def history(
-    title: str, description: str, query: Query, mappings: list[Any], *, width: int = 12
+    title: str, description: str, query: Query, mappings: Mappings, *, width: int = 12
 ) -> statushistory.Panel:
     """What came of it each time, from its codes."""
     panel = statushistory.Panel().title(title).description(description).unit(NONE).span(width).height(8)
@@ -318,9 +318,10 @@ def rows(
     panel = table.Panel().title(title).description(description).unit(NONE).span(width).height(height)
     panel.datasource(DATASOURCE).filterable(True)
     panel.targets(_at_end([query for query, _ in columns.values()], PromQueryFormat.TABLE))
-    values = {f"Value #{chr(ord('A') + index)}": name for index, name in enumerate(columns)}
-    if len(columns) == 1:
-        values = dict(zip(["Value"], columns, strict=True))
+    values = {
+        f"Value #{_letter(index)}" if len(columns) > 1 else "Value": name
+        for index, name in enumerate(columns)
+    }
     panel.with_transformation(Transformation(id_val="joinByField", options={"byField": key, "mode": "outer"}))
     away = dict.fromkeys(_times(len(columns)), True)
     panel.with_transformation(

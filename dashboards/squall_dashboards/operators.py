@@ -12,11 +12,12 @@ from squall_dashboards.look import (
     COUNT,
     GOOD,
     PER_SECOND,
-    QUANTILES,
+    SCRAPED,
     SECONDS,
     WARNING,
     Query,
     figure,
+    quantiles,
     scraped_lines,
     steps,
 )
@@ -130,14 +131,12 @@ def _operator() -> list[Panel]:
             Query(f"max by (hub) (squall_operator_hub_up{where(_JOB)})", "{{hub}}"),
             most=1,
         ),
-        scraped_lines(
+        quantiles(
             "Rounds",
             "How long it takes to look at a LoadTest and to do what follows. The operator's clock.",
-            SECONDS,
-            *(
-                Query(quantile(q, "squall_operator_round_seconds", _JOB), *QUANTILES[q])
-                for q in (0.5, 0.95, 0.99)
-            ),
+            "squall_operator_round_seconds",
+            _JOB,
+            interval=SCRAPED,
         ),
         scraped_lines(
             "Calls of the API server",

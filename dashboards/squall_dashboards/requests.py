@@ -44,9 +44,9 @@ def latency() -> list[Panel]:
         return Query(quantile(0.95, f"squall_http_req_{name}_seconds", RUN), name.replace("_", " "))
 
     return [
-        quantiles("Total time", f"{TOTAL_IS} {OF_ALL}", TOTAL, quantile, RUN),
-        quantiles("Response time", f"{RESPONSE_IS} {OF_ALL}", RESPONSE, quantile, RUN),
-        quantiles("Service time", f"{SERVICE_IS} {OF_ALL}", SERVICE, quantile, RUN),
+        quantiles("Total time", f"{TOTAL_IS} {OF_ALL}", TOTAL, RUN),
+        quantiles("Response time", f"{RESPONSE_IS} {OF_ALL}", RESPONSE, RUN),
+        quantiles("Service time", f"{SERVICE_IS} {OF_ALL}", SERVICE, RUN),
         heat(
             "Total time, all of it",
             f"How many requests a second took how long. {TOTAL_IS}",
@@ -210,7 +210,6 @@ def jobs() -> list[Panel]:
             "Job latency",
             "From the first poll of a job to its end.",
             "squall_job_latency_seconds",
-            quantile,
             RUN,
         ),
         lines(

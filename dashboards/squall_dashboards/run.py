@@ -32,7 +32,6 @@ from squall_dashboards.promql import (
     final_ratio,
     last,
     or_zero,
-    quantile,
     rate,
     where,
 )
@@ -165,7 +164,6 @@ def _load() -> list[Panel]:
             "Schedule lag",
             "How much later than planned arrivals of open models began: the generator's own lateness, or VUs that were all busy.",
             lag,
-            quantile,
             RUN,
         ),
         lines(
