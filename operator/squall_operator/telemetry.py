@@ -66,6 +66,16 @@ class Telemetry:
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
         )
+        self._held = Gauge(
+            "squall_operator_queue_held",
+            "LoadTests that a policy's limit of concurrent runs holds back",
+            registry=self.registry,
+        )
+        self._ahead = Gauge(
+            "squall_operator_queue_ahead",
+            "For how many other runs that one of them waits which has to wait longest",
+            registry=self.registry,
+        )
         self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
         self._oldest = Gauge(
             "squall_operator_phase_oldest_seconds",
@@ -129,6 +139,8 @@ class Telemetry:
         for phase, seconds in standing.oldest.items():
             self._oldest.labels(phase).set(seconds)
         self._overdue.set(standing.overdue)
+        self._held.set(len(standing.ahead))
+        self._ahead.set(max(standing.ahead, default=0))
         for hub, up in hubs.items():
             self._hub.labels(hub).set(up)
 

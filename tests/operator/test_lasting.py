@@ -81,3 +81,9 @@ def test_a_status_that_somebody_has_made_unreadable_is_as_good_as_none() -> None
     found = standing(broken, {"b": PLAN}.get, DEADLINES, NOW)
     assert found.phases == {"New": 1, "Running": 1}
     assert found.overdue == 0
+
+
+def test_those_that_a_policy_holds_back_tell_how_many_are_ahead() -> None:
+    tests = [load_test(name, "Queued") for name in ("halted", "second", "third")]
+    tests[1]["status"]["queuePosition"], tests[2]["status"]["queuePosition"] = 1, 2
+    assert standing(tests, {}.get, DEADLINES, NOW).ahead == (1, 2)
