@@ -22,6 +22,9 @@ import click
 from squall import __version__
 from squall.errors import SquallError
 from squall.kube.api import Kube
+from squall.logs import events as logged
+from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, FORMS, LEVELS, STANDARD_ERROR
+from squall.logs.log import Log
 from squall_operator import cache
 from squall_operator.acting import Actor
 from squall_operator.cache import Cache
@@ -35,11 +38,15 @@ from squall_operator.model import Deadlines
 from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
 from squall_operator.settings import RunnerDefaults, Settings
-from squall_operator.telemetry import Telemetry, configure_logs, serve
+from squall_operator.telemetry import Telemetry, serve
 from squall_operator.timetable import Timetable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
+
+    from structlog.typing import FilteringBoundLogger
+
+    from squall.logs.choices import Form, Level
 
 _HUB_SECONDS: Final = 6.0
 """Within this time from the start every hub that is there has answered; before, a run would seem to have lost its hub."""
@@ -97,7 +104,21 @@ _AGAIN_SECONDS: Final = 1.0
     "--schedule-deadline", type=float, default=120.0, help="Seconds that a runner pod may wait for a node."
 )
 @click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default=DEFAULT_LEVEL, help="Leave out lines below it."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMS),
+    default=DEFAULT_FORM,
+    help="Of runners' logs too; auto: words for a terminal, else JSON.",
+)
+@click.option(
+    "--runner-log-level",
+    type=click.Choice(LEVELS),
+    show_default="that of the operator",
+    help="Of runners' logs, where a LoadTest names none.",
+)
 @click.version_option(__version__)
 def main(  # noqa: PLR0917 - click gives them by name
     hubs: tuple[str, ...],
@@ -115,10 +136,11 @@ def main(  # noqa: PLR0917 - click gives them by name
     start_deadline: float,
     schedule_deadline: float,
     listen: str,
-    log_level: str,
+    log_level: Level,
+    log_format: Form,
+    runner_log_level: Level | None,
 ) -> None:
     """Run LoadTests on this cluster."""
-    configure_logs(log_level)
     try:
         settings = Settings(
             hubs=tuple(url.rstrip("/") for url in hubs),
@@ -131,6 +153,8 @@ def main(  # noqa: PLR0917 - click gives them by name
                 memory=runner_memory,
                 pull_secrets=pull_secrets,
                 host_network=allow_host_network,
+                log_level=runner_log_level or log_level,
+                log_format=log_format,
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
@@ -141,10 +165,14 @@ def main(  # noqa: PLR0917 - click gives them by name
     host, _, port = listen.rpartition(":")
     if not port.isdigit():
         raise click.BadParameter("write HOST:PORT", param_hint="--listen")
+    log = Log(STANDARD_ERROR, "operator", level=log_level, form=log_format)
+    log.take_over()
     try:
-        asyncio.run(_run(settings, lease_namespace, (host, int(port))))
+        asyncio.run(_run(settings, lease_namespace, (host, int(port)), log.lines))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+    finally:
+        log.close()
 
 
 def _key(path: Path) -> bytes:
@@ -154,12 +182,14 @@ def _key(path: Path) -> bytes:
     return key
 
 
-async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
+async def _run(
+    settings: Settings, lease_namespace: str, address: tuple[str, int], lines: FilteringBoundLogger
+) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    telemetry, seen = Telemetry(), Cache()
+    telemetry, seen = Telemetry(lines), Cache()
     kube = await Kube.connect(FIELD_MANAGER)
     hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca)
     events = Events(kube, time.time)
@@ -199,7 +229,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     web = await serve(telemetry, address, read=read, ready=lambda: watches and bool(hubs.runs))
     hubs.start(reconciler.heard)
     patience = time.monotonic() + _HUB_SECONDS
-    telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
+    telemetry.note(logged.OPERATOR_STARTED, version=__version__, identity=identity, pid=os.getpid())
     # One that sees some namespaces only cannot tell what nobody knows from what is another's.
     orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
 
@@ -258,7 +288,7 @@ async def _lead(
             work.cancel()
             (ended,) = await asyncio.gather(work, return_exceptions=True)
             if isinstance(ended, Exception):
-                telemetry.note("work_failed", error=repr(ended))  # it is begun again
+                telemetry.note(logged.WORK_FAILED, error=repr(ended))  # it is begun again
             telemetry.leading(leads=False)
         await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from squall.errors import ExitCode, SquallError
 from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
+from squall.logs import events
 from squall.metrics.retention import Retention
 from squall.spec.loadtest import LoadTest
 from squall_runner.link import SILENCE_SECONDS, Link
@@ -28,6 +29,7 @@ from squall_runner.load import Hooks, LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from squall.logs.log import Log
     from squall_runner.load import Load
     from squall_runner.pushing import ShardPushing
 
@@ -53,6 +55,7 @@ class Agent:
         assignment: What it was given.
         make_load: Makes the load of an assignment, an attempt and hooks.
         clock: Nanoseconds, monotonic.
+        log: This process's own log, if it has one.
 
     Raises:
         ValueError: The manifest is not one.
@@ -64,8 +67,10 @@ class Agent:
         make_load: Callable[[protocol.Assignment, str, Hooks], Load],
         *,
         clock: Callable[[], int] = time.monotonic_ns,
+        log: Log | None = None,
     ) -> None:
         self.assignment = assignment
+        self._log = log
         test = LoadTest.model_validate(assignment.manifest)
         self.limits = Limits.of(test.spec)
         self._output = test.spec.outputs.prometheus if test.spec.outputs else None
@@ -149,12 +154,12 @@ class Agent:
                 self._code = ExitCode.MANIFEST
             reason = getattr(error, "reason", "BadManifest")
             text = f"{error.message}; {error.hint}" if error.hint else error.message
-            self._tell("failed", protocol.Failed(reason, text))
+            self._fail(reason, text)
         except Exception as error:  # noqa: BLE001 - whatever the load does wrong, the hub must hear of it
             self._code = EXIT_CRASH
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"
-            self._tell("failed", protocol.Failed("RunnerCrashed", text))
+            self._fail("RunnerCrashed", text)
         finally:
             self._finish()
 
@@ -162,6 +167,7 @@ class Agent:
         if not await self._unless_halted(load.prepare()):
             return
         self._tell("ready", protocol.Ready())
+        self._say("info", events.RUNNER_READY, shards=list(self.assignment.shards))
         if not await self._unless_halted(self._start.wait()):
             return
         assert self._start_ns is not None, "the event is set with it"
@@ -193,6 +199,7 @@ class Agent:
         await self._sleep_until(start_ns)
         now = self._clock()
         self._tell("started", protocol.Started(now))
+        self._say("info", events.RUNNER_STARTED)
         while True:
             slot = max((now - start_ns) // SECOND, self._slot + 1)
             await self._sleep_until(start_ns + (slot + 1) * SECOND)
@@ -221,9 +228,13 @@ class Agent:
             self._measure((now - self._start_ns) // SECOND)
         last = self._load.last_request_ns if self._load is not None else 0
         # A load that ended because nobody was in control has not finished: the hub must miss this runner.
+        if self._log is not None and self._log.problem:
+            self._note(
+                "warning", events.LOG_LOST, message=f"runner {self.assignment.runner}: {self._log.problem}"
+            )
+        self._say("info", events.RUNNER_FINISHED)
         if self._code != EXIT_LOST_CONTROL and ("failed" not in self._facts or self._start_ns is not None):
             self._tell("finished", protocol.Finished(last))
-
         if self._pushing is not None and self._start_ns is not None:
             self._last_push = asyncio.create_task(self._pushing.finish())
 
@@ -265,12 +276,14 @@ class Agent:
         if not self._exit.is_set():
             self._code = code
             self.problem = why if code else ""
-            self._note("error" if code else "info", "RunnerLeaves", message=why)
+            self._note("error" if code else "info", events.RUNNER_LEAVES, message=why)
             self._stopped = self._stopped or "LostControl"
             self._exit.set()
         self._halt(0)
 
     def _stop(self, reason: str, grace_ns: int) -> None:
+        if not self._stopped:
+            self._say("info", events.RUNNER_STOPS, reason=reason)
         self._stopped = self._stopped or reason
         self._halt(grace_ns)
 
@@ -384,14 +397,25 @@ class Agent:
         if self._welcome:
             self._link.send(self._facts[name])
 
+    def _fail(self, reason: str, message: str) -> None:
+        self._tell("failed", protocol.Failed(reason, message))
+        self._say("error", events.RUNNER_FAILED, reason=reason, message=message)
+
+    def _say(self, level: str, event: str, **fields: Any) -> None:
+        """Write to this process's own log, if it has one."""
+        if self._log is not None:
+            self._log.tell(level, event, fields)
+
     def _hooks(self) -> Hooks:
         return Hooks(
+            lines=self._log.lines if self._log is not None else None,
             note=self._note,
             abort=lambda reason, message: self._tell("abort", protocol.Abort(reason, message)),
             probe=lambda ok, message: self._pass_on(protocol.Probe(ok, self._clock(), message)),
         )
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
+        self._say(level, event, **fields)
         self._pass_on(protocol.Note(level, event, fields, self._clock()))
 
     def _pass_on(self, message: protocol.Message) -> None:

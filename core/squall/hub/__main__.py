@@ -14,15 +14,26 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from squall.errors import ExitCode, SquallError
 from squall.hub import receiver
 from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
+from squall.logs import events
+from squall.logs.choices import (
+    DEFAULT_FORM,
+    DEFAULT_LEVEL,
+    FORM_VARIABLE,
+    FORMS,
+    LEVEL_VARIABLE,
+    LEVELS,
+    STANDARD_ERROR,
+)
+from squall.logs.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 KEEP_SECONDS: Final = 86400.0
@@ -50,6 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="its private key (PEM); both are taken up again when renewed",
     )
+    parser.add_argument(
+        "--log-level",
+        type=_one_of(LEVELS),
+        default=os.environ.get(LEVEL_VARIABLE, DEFAULT_LEVEL),
+        metavar="|".join(LEVELS),
+        help=f"leave out lines below it; default: {LEVEL_VARIABLE}, else {DEFAULT_LEVEL}",
+    )
+    parser.add_argument(
+        "--log-format",
+        type=_one_of(FORMS),
+        default=os.environ.get(FORM_VARIABLE, DEFAULT_FORM),
+        metavar="|".join(FORMS),
+        help=f"auto: words for a terminal, else JSON; default: {FORM_VARIABLE}, else {DEFAULT_FORM}",
+    )
     receiver.add_options(parser)
     options = parser.parse_args(arguments)
     host, _, port = options.listen.rpartition(":")
@@ -58,12 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("a key is needed (SQUALL_HUB_KEY or --key-file)" if not key else "--listen is HOST:PORT")
     if (options.tls_cert_file is None) != (options.tls_key_file is None):
         parser.error("--tls-cert-file and --tls-key-file belong together: give both, or neither")
+    log = Log(STANDARD_ERROR, "hub", level=options.log_level, form=options.log_format)
+    log.take_over()
     try:
-        certificates = _certificates(options.tls_cert_file, options.tls_key_file)
+        certificates = _certificates(options.tls_cert_file, options.tls_key_file, log)
         hub = Hub(
             key,
             folder=options.state_dir,
-            log=_log,
+            log=log.tell,
             remote_write=receiver.settings_of(options, os.environ),
             keep_seconds=KEEP_SECONDS,
         )
@@ -71,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SquallError as error:
         print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201 - the process's only voice
         return error.exit_code
+    finally:
+        log.close()
     return ExitCode.PASSED
 
 
@@ -80,11 +109,22 @@ def _key(path: Path | None) -> bytes:
     return os.environ.get("SQUALL_HUB_KEY", "").encode()
 
 
-def _certificates(certificate: Path | None, key: Path | None) -> Certificates | None:
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Takes one of these words, also from the environment, where argparse looks at no `choices`."""
+
+    def check(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+        return text
+
+    return check
+
+
+def _certificates(certificate: Path | None, key: Path | None, log: Log) -> Certificates | None:
     if certificate is None or key is None:
         return None
     return Certificates(
-        certificate, key, lambda level, text: _log("", level, "Certificate", {"message": text})
+        certificate, key, lambda level, text: log.tell(level, events.CERTIFICATE, {"message": text})
     )
 
 
@@ -96,11 +136,6 @@ async def _serve(hub: Hub, host: str, port: int, certificates: Certificates | No
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     await told.wait()
     await hub.close()
-
-
-def _log(run: str, level: str, event: str, fields: dict[str, Any]) -> None:
-    line = json.dumps({"run": run, "level": level, "event": event, **fields}, default=str)
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a container's log is its standard error
 
 
 if __name__ == "__main__":

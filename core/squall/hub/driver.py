@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from squall.hub.pushing import Pushing
     from squall.report.model import LiveState
 
-LogLine = Callable[[str, str, str, dict[str, Any]], None]
+LogLine = Callable[[str, str, dict[str, Any]], None]
 """Run, level, event, fields."""
 
 GOODBYE_SECONDS: Final = 1.0
@@ -88,6 +88,8 @@ class Run:
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log
+        namespace = str(model.metadata.get("namespace", ""))
+        self._context = {"loadtest": self.name, "namespace": namespace, "run": spec.run}
         results = Path(spec.folder) if spec.folder else None
         self._folders = [each for each in (folder, results) if each is not None]
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
@@ -283,8 +285,7 @@ class Run:
             return
         self._defect = error
         text = f"{type(error).__name__}: {error}"
-        if self._log is not None:
-            self._log(self.spec.run, "error", outcome.HUB_DEFECT, {"message": text})
+        self._write_log("error", outcome.HUB_DEFECT, {"message": text})
         for connection in self._connections.values():
             self._dismiss(connection)
         now, state = self._clock(), self.state
@@ -386,12 +387,15 @@ class Run:
             case Record(kind, fields, durable):
                 self._keep(kind, fields, durable=durable)
             case Log(level, event, fields):
-                if self._log is not None:
-                    self._log(self.spec.run, level, event, fields)
+                self._write_log(level, event, fields)
             case Judged(slot):
                 self._keep_series(slot)
                 if self._pushing is not None and self._pushing.judged(slot):
                     self._keep("pushed", {"slot": slot}, durable=False)
+
+    def _write_log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log(level, event, {**self._context, **fields, **self._context})
 
     def _keep(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
         if self._journal is None:

@@ -17,6 +17,7 @@ from squall_runner.steps.failure import CANCELLED, EXPRESSION, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
 from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of
+from squall_runner.steps.shown import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -278,6 +279,7 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     assert step.http is not None, "the step is of this kind"
     options = compile_options(step.http, ctx)
     build, constant = compile_request(step.http, scope, ctx)
+    site.url = shown_url(step.http, scope, ctx)
     outcome = Outcome.of(step, site, scope, options.expected)
     names = frozenset(step.extract or ())
     meter = Meter(site, options.expected)
@@ -324,7 +326,7 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
     """
     site = meter.site
     ctx = site.ctx
-    control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
+    control, clock, exchanged, measured = ctx.control, ctx.clock, ctx.exchanged, ctx.measured
     standstill = control.standstill
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
@@ -369,12 +371,12 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
         intended = vu.ready
         vu.ready = response.end
         root.yields += 1
-        if observer is not None:
-            observer.exchange(site, request, response)
         if measured:
             failed = record(vu, stage, response, intended).failed
         else:
             failed = bool(response.error) or response.status not in expected
+        if exchanged is not None:
+            exchanged(site, vu, request, response, failed=failed)
         if failed:
             if response.status == UNAUTHORIZED:
                 ctx.tokens.answered(response)

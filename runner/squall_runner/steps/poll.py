@@ -20,6 +20,7 @@ from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Outcome, compile_options
 from squall_runner.steps.request import compile_request
 from squall_runner.steps.sending import STALE, Guard, count_retry, error_of, exchange
+from squall_runner.steps.shown import shown_url
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     assert poll is not None, "the step is of this kind"
     options = compile_options(poll.http, compiler.ctx)
     build, _ = compile_request(poll.http, scope, compiler.ctx)
+    site.url = shown_url(poll.http, scope, compiler.ctx)
     response_scope = scope.with_response()
     job = _Job(
         site=site,

@@ -123,8 +123,9 @@ async def exchange(  # noqa: PLR0917 - called from here and from `steps.poll`
             response.error_message += (
                 f"; {waited:.3g} s of its {timeout + waited:.3g} s had gone by in the queue of its rate limit"
             )
-    if ctx.observer is not None:
-        ctx.observer.exchange(site, request, response)
+    if (exchanged := ctx.exchanged) is not None:
+        bad = bool(response.error) or response.status not in options.expected
+        exchanged(site, vu, request, response, failed=bad)
     if response.status == UNAUTHORIZED and UNAUTHORIZED not in options.expected:
         ctx.tokens.answered(response)
     return response
@@ -364,8 +365,8 @@ class Guard:
         ctx = self.site.ctx
         now = ctx.clock()
         response = failed(request, now, now, RequestError(error, message))
-        if ctx.observer is not None:
-            ctx.observer.exchange(self.site, request, response)
+        if (exchanged := ctx.exchanged) is not None:
+            exchanged(self.site, vu, request, response, failed=True)
         if ctx.measured:
             self.unsent(vu, stage, response)
         vu.ready = now + _UNSENT_SECONDS
