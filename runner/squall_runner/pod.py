@@ -185,7 +185,7 @@ async def carry(assignments: Sequence[Assignment], command: Sequence[str] = COMM
     Raises:
         OSError: A process cannot be started; none is left then.
     """
-    supervisor = _Supervisor(Launcher(sys.stdout.buffer, command), len(assignments))
+    supervisor = _Supervisor(Launcher(sys.stderr.buffer, command), len(assignments))
     return await supervisor.run(assignments)
 
 

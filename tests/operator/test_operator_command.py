@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from squall_operator.main import main
@@ -45,7 +46,7 @@ def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path
 
 
 async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
-    telemetry, ready = Telemetry(), False
+    telemetry, ready = Telemetry(structlog.get_logger()), False
     phases = {"Running": 2}
 
     def read() -> None:

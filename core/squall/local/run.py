@@ -23,7 +23,7 @@ from squall.local.interrupts import Interrupts
 from squall.local.packing import pack
 from squall.logs.choices import LEVEL_VARIABLE, level_of
 from squall.logs.log import Log
-from squall.report.folder import LOG, TRAFFIC, ResultsFolder
+from squall.report.folder import LOG, RUNNERS, ResultsFolder
 from squall.spec.loadtest import LoadTest
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ async def _carry_out(
             secrets=dict(request.secrets),
             files=places,
             exit_with_parent=True,
-            log=_traffic_log(launched),
+            log=_runners_log(launched),
             log_level=request.log_level,
         )
         assignments = [
@@ -187,12 +187,12 @@ async def _carry_out(
     return run.outcome.summary
 
 
-def _traffic_log(launched: _Launched) -> str:
+def _runners_log(launched: _Launched) -> str:
     """The file that all runners write iterations to, if the manifest asks for it."""
     outputs = launched.outputs
     if outputs is None or outputs.logs is None or outputs.logs.iterations is None:
         return ""
-    return str(launched.folder.path.resolve() / TRAFFIC)
+    return str(launched.folder.path.resolve() / RUNNERS)
 
 
 def _remote_write(

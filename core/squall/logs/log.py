@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _OPEN: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 _PLAIN: Final = frozenset({int, float, bool})
 """Kinds of values in which there are no texts."""
+_REMEMBERED: Final = 512
+"""Texts whose masked form is kept."""
 _OURS: Final = frozenset({"timestamp", "level", "event", "exc_info"})
 _NUMBERS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
@@ -71,7 +73,8 @@ class Log:
         terminal = self._file is None and os.isatty(descriptor)
         words = self._file is None and (form == "console" or (form == "auto" and terminal))
         self._written = partial(readable, colors=terminal) if words else _json
-        self._mask = mask
+        # Most texts are the same again and again: names of scenarios and steps, URLs as manifests write them.
+        self._mask = lru_cache(_REMEMBERED)(mask)
         self._level = level
         self._context = {
             "process": process,

@@ -48,7 +48,7 @@ class RequestLog:
             f"{site.ctx.scenario}_request",
             step=site.name,
             method=request.method,
-            url=self._mask(site.url(request.origin))[:500],
+            url=self._mask(site.url(request))[:500],
             status=response.status,
             error=response.error,
             duration=round(response.total, 6),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from squall.logs import events
 from squall.spec.base import exact_share, whole
 from squall_runner.engine.sampling import Sample
+from squall_runner.steps.sending import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,13 +79,15 @@ class Traffic:
         self._failures = wanted.failures
         self._requests = wanted.requests
         self._most = lines_of(whole(wanted.max_per_second), shards, own)
+        # Where everything fails, failures alone would fill a second, and nobody would see how an iteration goes.
+        self._for_sample = self._most // 2 if exact_share(wanted.sample) else 0
         self._room = self._most
         self._left_out = 0
 
     def begin(self, vu: Vu, scenario: str, stage: str) -> None:
         """An iteration begins."""
         # What cannot be told from its beginning is left out as a whole.
-        sampled = self._sample.holds(vu.id, vu.iteration - 1) and self._admit()
+        sampled = self._sample.holds(vu.id, vu.iteration - 1) and self._admit(sampled=True)
         vu.flow = Flow(sampled=sampled) if sampled or self._failures else None
         if sampled:
             self._lines.info(events.FLOW_START, **_place(vu, scenario, stage))
@@ -92,7 +95,7 @@ class Traffic:
     def end(self, vu: Vu, scenario: str, stage: str, *, failed: bool | None, duration: float) -> None:
         """An iteration has ended; `failed` as `ScenarioLoad.iterate` returns it, the duration in seconds."""
         flow, vu.flow = vu.flow, None
-        if flow is None or not (flow.sampled or (failed and self._failures)) or not self._admit():
+        if flow is None or not self._wants(flow, failed=bool(failed)):
             return
         tell = self._lines.warning if failed else self._lines.info
         tell(
@@ -113,7 +116,7 @@ class Traffic:
         if flow is None:
             return
         flow.requests += 1
-        if not self._requests or not (flow.sampled or (failed and self._failures)) or not self._admit():
+        if not (self._requests and self._wants(flow, failed=failed)):
             return
         tell = self._lines.warning if failed else self._lines.info
         tell(
@@ -121,9 +124,9 @@ class Traffic:
             **_place(vu, site.ctx.scenario, vu.scenario.stage),
             step=site.name,
             method=request.method,
-            url=site.url(request.origin),
+            url=site.url(request),
             status=response.status,
-            error=response.error,
+            error=error_of(response, frozenset()) if failed else "",
             **_figures(response),
         )
 
@@ -144,8 +147,12 @@ class Traffic:
             self._lines.warning(events.LINES_LEFT_OUT, lines=self._left_out, max_per_second=self._most)
         self._left_out, self._room = 0, self._most
 
-    def _admit(self) -> bool:
-        if self._room > 0:
+    def _wants(self, flow: Flow, *, failed: bool) -> bool:
+        """Whether something of an iteration is to be logged, and there is room for it."""
+        return (flow.sampled or (failed and self._failures)) and self._admit(sampled=flow.sampled)
+
+    def _admit(self, *, sampled: bool) -> bool:
+        if self._room > (0 if sampled else self._for_sample):
             self._room -= 1
             return True
         self._left_out += 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 from squall.expr import compile_template
 from squall_runner.recording import make_tags
 from squall_runner.steps.failure import EndIteration
-from squall_runner.steps.shown import origin_only
+from squall_runner.steps.shown import origin_only, without_values
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -182,7 +182,7 @@ class Site:
             the steps around it make of this.
         tags: The scenario's and the step's own tags, as far as they are constant.
         own: Tags whose values depend on the iteration.
-        url: What may be shown of the URL of a request to an origin, see `squall_runner.steps.shown`.
+        url: What may be shown of a request's URL, see `squall_runner.steps.shown`.
     """
 
     ctx: Context
@@ -191,7 +191,7 @@ class Site:
     on_error: OnError
     tags: Tags = ()
     own: tuple[tuple[str, Template], ...] = ()
-    url: Callable[[Origin], str] = origin_only
+    url: Callable[[Request], str] = origin_only
     _requests: dict[tuple[str, ...], RequestSeries] = field(default_factory=dict)
     _trends: dict[tuple[str, str], TrendSeries] = field(default_factory=dict)
     _checks: dict[tuple[str, str], RateSeries] = field(default_factory=dict)
@@ -271,6 +271,7 @@ class Site:
             ctx.observer.failure(self, error, message, hint)
         if ctx.traffic is not None:
             ctx.traffic.step_failed(vu, self.name, error)
+        message, hint = without_values(message, vu.env), without_values(hint, vu.env)
         if ctx.measured:
             tags = self.tagged(vu.env, stage=vu.scenario.stage, error=error)
             ctx.recorder.counter("step_failures", tags).value += 1

@@ -16,7 +16,7 @@ from squall_runner.steps.extract import MISSING, ExtractionError, compile_extrac
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of
+from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of, failure_of
 from squall_runner.steps.shown import shown_url
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class Meter:
         return series
 
     def _find(self, vu: Vu, stage: str, response: Response) -> RequestSeries:
-        error, _ = error_of(response, self._expected)
+        error = error_of(response, self._expected)
         status = str(response.status) if response.status else ""
         series = self.site.requests(vu, stage, response.request.method, status, error, failed=bool(error))
         if not response.error and not self.site.own:
@@ -244,7 +244,7 @@ class Outcome:
             check(vu, response, stage)
         error = message = ""
         if failed:
-            error, message = error_of(response, self.expected)
+            error, message = failure_of(self.site, response, self.expected)
         elif self.extractors:
             error, message = self._extract(vu, response)
         if self.record is not None:
