@@ -83,13 +83,10 @@ def run(
             "--max-regression needs --baseline: name the folder of the run to compare with"
         )
     if on_a_cluster:
-        if processes or prometheus_url:
+        if processes or prometheus_url or log_level:
             raise click.UsageError(
-                "--processes and --prometheus-url are for this machine; on a cluster the installation decides"
-            )
-        if log_level:
-            raise click.UsageError(
-                "--log-level is for this machine; on a cluster use --set outputs.logs.level=LEVEL"
+                "--processes, --prometheus-url and --log-level are for this machine; on a cluster the installation decides, and "
+                "outputs.logs.level of the manifest"
             )
         from squall.cli.run_cluster import Asked, run_there
 
