@@ -8,7 +8,6 @@ turns, so that whatever else the machine does falls on all of them. Writes `buil
 from __future__ import annotations
 
 import argparse
-import functools
 import statistics
 import sys
 import tempfile
@@ -23,7 +22,9 @@ from harness.target import Target, running_target
 from harness.watch import runners, tree
 from observability import TARGET_CORE, cpu, manifest_of, running
 
-WARM_SECONDS = 3.0
+FIRST_REQUESTS = 1000
+"""Until then a run is still beginning, or warming up."""
+WARM_SECONDS = 1.0
 UNBOUNDED = 10_000_000
 FLOW_LINES = 3
 """Of an iteration with one request."""
@@ -34,14 +35,15 @@ def request_cost(target: Target, sample: str | None, seconds: float) -> float:
     test = manifest_of(
         target.http,
         None,
-        scenario={"executor": "constant-vus", "vus": 50, "duration": f"{seconds + 2 * WARM_SECONDS:g}s"},
+        scenario={"executor": "constant-vus", "vus": 50, "duration": f"{seconds + 3 * WARM_SECONDS:g}s"},
     )
     if sample is not None:
         logs: dict[str, Any] = {"iterations": {"sample": sample, "maxPerSecond": UNBOUNDED}}
         test["spec"]["outputs"] = {"logs": logs}
+    before = target.requests()
     with running(test) as run:
         pid = run.process.pid
-        run.process.wait_until(functools.partial(_sends, pid), timeout=60)
+        run.process.wait_until(lambda: target.requests() > before + FIRST_REQUESTS, timeout=60)
         time.sleep(WARM_SECONDS)
         (runner,) = runners(tree(pid))
         cpu_before, requests_before = cpu(runner), target.requests()
@@ -49,10 +51,6 @@ def request_cost(target: Target, sample: str | None, seconds: float) -> float:
         cost = (cpu(runner) - cpu_before) / (target.requests() - requests_before)
         run.summary()
     return cost
-
-
-def _sends(pid: int) -> bool:
-    return len(runners(tree(pid))) > 0
 
 
 def measured(target: Target, seconds: float, rounds: int) -> list[Number]:

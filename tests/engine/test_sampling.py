@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 
 import pytest
@@ -43,11 +44,19 @@ def test_the_share_is_right_however_iterations_are_spread(share: Fraction, vus: 
 
 
 def test_runs_have_samples_of_their_own() -> None:
-    one, other = (
-        {number for number in range(10_000) if Sample(run, Fraction(1, 10)).holds(1, number)}
-        for run in ("a", "b")
-    )
-    assert 50 < len(one & other) < 200
+    held = sum(Sample(f"run-{number}", Fraction(1, 10)).holds(1, 0) for number in range(1000))
+    assert 60 < held < 140
+
+
+@pytest.mark.parametrize("period", [2, 10, 34, 55, 100])
+def test_a_sample_is_never_in_step_with_the_data(period: int) -> None:
+    """Whatever row an iteration has, rows of each kind are in the sample, and about as often."""
+    sample = Sample("run-1", Fraction(1, 100))
+    met = Counter(number % period for number in range(1_000_000) if sample.holds(1, number))
+    fair = 10_000 / period
+    assert len(met) == period
+    assert 0.5 * fair < min(met.values())
+    assert max(met.values()) < 2 * fair
 
 
 @given(most=st.integers(1, 10_000), shards=st.integers(1, 200), hands=st.integers(1, 20))

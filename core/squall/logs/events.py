@@ -86,7 +86,7 @@ ITERATIONS: Final = (
         "an iteration has ended, its `outcome` is `completed`, `failed` or `interrupted`; level `warning` when it failed",
         (
             *_ITERATION,
-            *("outcome", "duration", "requests", "failed_step", "error", "failed_steps", "failed_checks"),
+            *("outcome", "duration", "failed_step", "error", "failed_steps", "failed_checks"),
         ),
     ),
     Event(LINES_LEFT_OUT, "more was due in a second than `maxPerSecond` allows", ("lines", "max_per_second")),

@@ -124,7 +124,10 @@ class Log:
         mask = self._mask
         shown = {"timestamp": _now(), "level": event.pop("level"), "event": mask(event.pop("event"))}
         for name, value in event.items():
-            shown[name] = value if type(value) in _PLAIN else in_each_text(value, mask)
+            kind = type(value)
+            shown[name] = (
+                mask(value) if kind is str else value if kind in _PLAIN else in_each_text(value, mask)
+            )
         return self._written(shown).encode(errors="backslashreplace") + b"\n"
 
 

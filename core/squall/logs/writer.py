@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES: Final = 4 * 1024 * 1024
 """Of lines that wait to be written."""
+FILE_BYTES: Final = 64 * 1024
+"""Written to a file at once, which several processes append to: the kernel lets one write end before it begins the next."""
 GATHER_SECONDS: Final = 0.02
 """After each turn the thread rests for this long: what comes meanwhile is written together, and the event loop is left alone."""
 CLOSE_SECONDS: Final = 1.0
@@ -46,6 +49,8 @@ class LineWriter:
         self._descriptor = descriptor
         self._told = told
         self._most = most_bytes
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._piece_bytes = FILE_BYTES if regular else select.PIPE_BUF
         self._lines: deque[bytes] = deque()
         self._waiting = 0
         self._untold = 0
@@ -91,7 +96,7 @@ class LineWriter:
         """The next lines that fit into one piece, one at least, and how many they are."""
         with self._lock:
             size, count = len(self._lines[0]), 1
-            while count < len(self._lines) and size + len(self._lines[count]) <= select.PIPE_BUF:
+            while count < len(self._lines) and size + len(self._lines[count]) <= self._piece_bytes:
                 size += len(self._lines[count])
                 count += 1
             return b"".join([self._lines.popleft() for _ in range(count)]), count

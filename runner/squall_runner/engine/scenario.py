@@ -220,7 +220,7 @@ class ScenarioLoad:
                 meters.duration.add(ended - started)
             else:
                 self._count(meters, failed, ended - started)
-            if traffic is not None:
+            if traffic is not None and (failed or vu.flow is not None):
                 traffic.end(vu, self.plan.name, self.stage, failed=failed, duration=ended - started)
             if shared.reset:
                 vu.client.reset()

@@ -29,22 +29,20 @@ _DIGITS: Final = 6
 
 
 class Flow:
-    """What is kept of an iteration until it has ended.
+    """What is kept of an iteration until it has ended, as soon as there is anything to keep.
 
     Attributes:
         sampled: All of it is logged.
-        requests: How many have ended.
         failed_step: The step that failed last.
         error: The class of that failure.
         failed_steps: How many steps failed, those included that the iteration survived.
         failed_checks: How many checks did not hold.
     """
 
-    __slots__ = ("error", "failed_checks", "failed_step", "failed_steps", "requests", "sampled")
+    __slots__ = ("error", "failed_checks", "failed_step", "failed_steps", "sampled")
 
     def __init__(self, *, sampled: bool) -> None:
         self.sampled = sampled
-        self.requests = 0
         self.failed_step = self.error = ""
         self.failed_steps = self.failed_checks = 0
 
@@ -86,16 +84,24 @@ class Traffic:
 
     def begin(self, vu: Vu, scenario: str, stage: str) -> None:
         """An iteration begins."""
+        vu.flow = None
         # What cannot be told from its beginning is left out as a whole.
-        sampled = self._sample.holds(vu.id, vu.iteration - 1) and self._admit(sampled=True)
-        vu.flow = Flow(sampled=sampled) if sampled or self._failures else None
-        if sampled:
+        if self._sample.holds(vu.id, vu.iteration - 1) and self._admit(sampled=True):
+            vu.flow = Flow(sampled=True)
             self._lines.info(events.FLOW_START, **_place(vu, scenario, stage))
 
     def end(self, vu: Vu, scenario: str, stage: str, *, failed: bool | None, duration: float) -> None:
-        """An iteration has ended; `failed` as `ScenarioLoad.iterate` returns it, the duration in seconds."""
-        flow, vu.flow = vu.flow, None
-        if flow is None or not self._wants(flow, failed=bool(failed)):
+        """An iteration has ended that failed, or of which something was kept.
+
+        Args:
+            vu: Whose iteration.
+            scenario: Of what.
+            stage: When.
+            failed: As `ScenarioLoad.iterate` returns it.
+            duration: In seconds.
+        """
+        flow = _kept(vu)
+        if not self._wants(sampled=flow.sampled, failed=bool(failed)):
             return
         tell = self._lines.warning if failed else self._lines.info
         tell(
@@ -103,7 +109,6 @@ class Traffic:
             **_place(vu, scenario, stage),
             outcome="interrupted" if failed is None else "failed" if failed else "completed",
             duration=round(duration, _DIGITS),
-            requests=flow.requests,
             failed_step=flow.failed_step,
             error=flow.error,
             failed_steps=flow.failed_steps,
@@ -113,10 +118,10 @@ class Traffic:
     def exchange(self, site: Site, vu: Vu, request: Request, response: Response, *, failed: bool) -> None:
         """A request has ended; see `Observer.exchange`."""
         flow = vu.root.flow
-        if flow is None:
-            return
-        flow.requests += 1
-        if not (self._requests and self._wants(flow, failed=failed)):
+        if flow is None and not failed:
+            return  # nearly always
+        sampled = flow is not None and flow.sampled
+        if not (self._requests and self._wants(sampled=sampled, failed=failed)):
             return
         tell = self._lines.warning if failed else self._lines.info
         tell(
@@ -132,14 +137,13 @@ class Traffic:
 
     def step_failed(self, vu: Vu, step: str, error: str) -> None:
         """A step has failed."""
-        if (flow := vu.root.flow) is not None:
-            flow.failed_step, flow.error = step, error
-            flow.failed_steps += 1
+        flow = _kept(vu)
+        flow.failed_step, flow.error = step, error
+        flow.failed_steps += 1
 
     def check_failed(self, vu: Vu) -> None:
         """A check did not hold."""
-        if (flow := vu.root.flow) is not None:
-            flow.failed_checks += 1
+        _kept(vu).failed_checks += 1
 
     def account(self) -> None:
         """A second is over: say what was left out of it, and make room for the next."""
@@ -147,9 +151,9 @@ class Traffic:
             self._lines.warning(events.LINES_LEFT_OUT, lines=self._left_out, max_per_second=self._most)
         self._left_out, self._room = 0, self._most
 
-    def _wants(self, flow: Flow, *, failed: bool) -> bool:
+    def _wants(self, *, sampled: bool, failed: bool) -> bool:
         """Whether something of an iteration is to be logged, and there is room for it."""
-        return (flow.sampled or (failed and self._failures)) and self._admit(sampled=flow.sampled)
+        return (sampled or (failed and self._failures)) and self._admit(sampled=sampled)
 
     def _admit(self, *, sampled: bool) -> bool:
         if self._room > (0 if sampled else self._for_sample):
@@ -157,6 +161,14 @@ class Traffic:
             return True
         self._left_out += 1
         return False
+
+
+def _kept(vu: Vu) -> Flow:
+    """What is kept of a VU's iteration, from now on at the latest."""
+    root = vu.root
+    if root.flow is None:
+        root.flow = Flow(sampled=False)
+    return root.flow
 
 
 def _place(vu: Vu, scenario: str, stage: str) -> dict[str, Any]:
