@@ -161,9 +161,9 @@ async def test_pods_carry_a_run_through(tmp_path, hub, target, processes):
             assert {(line["process"], line["loadtest"], line["run"]) for line in logged} == {
                 ("runner", "test", "r1")
             }
-            assert [line["event"] for line in logged] == processes * ["RunnerReady"] + processes * [
-                "RunnerStarted"
-            ] + processes * ["RunnerFinished"]
+            seen = [line["event"] for line in logged]
+            carried = processes if index == 0 else 1  # three shards
+            assert sorted(seen) == sorted(["RunnerReady", "RunnerStarted", "RunnerFinished"] * carried)
 
 
 async def test_a_large_file_is_put_together_before_the_load(tmp_path, hub, target):
