@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
@@ -93,6 +95,19 @@ def test_a_full_disk_costs_the_log_and_says_so() -> None:
         log.lines.info("Started")
         log.lines.info("Ended")
     assert log.problem == "2 lines of the log could not be written: No space left on device"
+
+
+def test_a_process_goes_on_and_ends_although_nobody_reads_its_log() -> None:
+    code = (
+        "from squall.logs.log import Log; log = Log('-', 'runner');"
+        "[log.lines.info('request', text='x' * 1000) for _ in range(10_000)]; print(log.problem); log.close(0.1)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.wait(60) == 0
+        assert b"lines of the log could not be written: whoever reads it is too slow" in process.stdout.read()
 
 
 _ANYTHING = st.recursive(
