@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-cluster lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability clean
+.PHONY: help setup demo test test-cluster lint format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-logs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-soak: setup ## Watch memory for ten minutes at full rate; writes build/ben
 
 bench-operator: setup ## Measure operator and hub on real and fake nodes (as root, on Debian); writes build/bench/operator.json
 	@$(BIN)/python bench/operator_bench.py $(addprefix --only ,$(ONLY))
+
+bench-logs: setup ## Measure what logging iterations costs a runner; writes build/bench/logs.json
+	@$(BIN)/python bench/logs.py
 
 bench-observability: setup ## Measure what pushing metrics costs, and whether it is true; writes build/bench/observability.json
 	@$(BIN)/python bench/observability.py

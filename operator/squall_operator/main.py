@@ -10,17 +10,25 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from squall import __version__
 from squall.errors import SquallError
 from squall.kube.api import Kube
+from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, FORMS, LEVELS, STANDARD_ERROR
+from squall.logs.log import Log
 from squall_operator.events import FIELD_MANAGER
 from squall_operator.model import Deadlines
 from squall_operator.replica import Replica
 from squall_operator.settings import RunnerDefaults, Settings
-from squall_operator.telemetry import Telemetry, configure_logs
+from squall_operator.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from squall.logs.choices import Form, Level
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
@@ -73,7 +81,21 @@ from squall_operator.telemetry import Telemetry, configure_logs
     "--schedule-deadline", type=float, default=120.0, help="Seconds that a runner pod may wait for a node."
 )
 @click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default=DEFAULT_LEVEL, help="Leave out lines below it."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMS),
+    default=DEFAULT_FORM,
+    help="Of runners' logs too; auto: words for a terminal, else JSON.",
+)
+@click.option(
+    "--runner-log-level",
+    type=click.Choice(LEVELS),
+    show_default="that of the operator",
+    help="Of runners' logs, where a LoadTest names none.",
+)
 @click.version_option(__version__)
 def main(  # noqa: PLR0917 - click gives them by name
     hubs: tuple[str, ...],
@@ -91,10 +113,11 @@ def main(  # noqa: PLR0917 - click gives them by name
     start_deadline: float,
     schedule_deadline: float,
     listen: str,
-    log_level: str,
+    log_level: Level,
+    log_format: Form,
+    runner_log_level: Level | None,
 ) -> None:
     """Run LoadTests on this cluster."""
-    configure_logs(log_level)
     try:
         settings = Settings(
             hubs=tuple(url.rstrip("/") for url in hubs),
@@ -107,6 +130,8 @@ def main(  # noqa: PLR0917 - click gives them by name
                 memory=runner_memory,
                 pull_secrets=pull_secrets,
                 host_network=allow_host_network,
+                log_level=runner_log_level or log_level,
+                log_format=log_format,
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
@@ -117,10 +142,14 @@ def main(  # noqa: PLR0917 - click gives them by name
     host, _, port = listen.rpartition(":")
     if not port.isdigit():
         raise click.BadParameter("write HOST:PORT", param_hint="--listen")
+    log = Log(STANDARD_ERROR, "operator", level=log_level, form=log_format)
+    log.take_over()
     try:
-        asyncio.run(_run(settings, lease_namespace, (host, int(port))))
+        asyncio.run(_run(settings, lease_namespace, (host, int(port)), log.lines))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+    finally:
+        log.close()
 
 
 def _key(path: Path) -> bytes:
@@ -130,12 +159,14 @@ def _key(path: Path) -> bytes:
     return key
 
 
-async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
+async def _run(
+    settings: Settings, lease_namespace: str, address: tuple[str, int], lines: FilteringBoundLogger
+) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    telemetry = Telemetry()
+    telemetry = Telemetry(lines)
     kube = await Kube.connect(FIELD_MANAGER, telemetry.called)
     try:
         await Replica(settings, kube, telemetry, lease_namespace).run(address, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, Form, Level
 from squall_operator.model import Deadlines
 
 
@@ -18,6 +19,8 @@ class RunnerDefaults:
         memory: Requested and allowed.
         pull_secrets: Names of image pull secrets in the namespaces of LoadTests.
         host_network: Whether a LoadTest's `template` may ask for the node's network.
+        log_level: The least level of what runners log, where a LoadTest names none.
+        log_format: `json`, `console` or `auto`, as for the operator itself.
     """
 
     image: str
@@ -26,6 +29,8 @@ class RunnerDefaults:
     memory: str = "1Gi"
     pull_secrets: tuple[str, ...] = ()
     host_network: bool = False
+    log_level: Level = DEFAULT_LEVEL
+    log_format: Form = DEFAULT_FORM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,9 @@ from squall.errors import SquallError
 from squall.hub import assignment as given
 from squall.hub.protocol import Assignment
 from squall.local.launcher import COMMAND, Launcher
+from squall.logs import events
+from squall.logs.choices import STANDARD_ERROR
+from squall_runner.ownlog import complain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +67,7 @@ def read(folder: Path, environ: Mapping[str, str]) -> tuple[Assignment, ...]:
             for name, content in shared.files.items()
         },
         allowed_hosts=shared.allowed_hosts,
+        log=STANDARD_ERROR,
     )
     planned = template.manifest.get("spec", {}).get("shards", 1)
     if planned != shared.shards:
@@ -181,7 +185,7 @@ async def carry(assignments: Sequence[Assignment], command: Sequence[str] = COMM
     Raises:
         OSError: A process cannot be started; none is left then.
     """
-    supervisor = _Supervisor(Launcher(sys.stdout.buffer, command), len(assignments))
+    supervisor = _Supervisor(Launcher(sys.stderr.buffer, command), len(assignments))
     return await supervisor.run(assignments)
 
 
@@ -212,7 +216,12 @@ class _Supervisor:
             code = 128 - code
         self._ended[runner] = code
         if code:
-            print(f"squall-runner: runner {runner} ended with code {code}", file=sys.stderr)  # noqa: T201 - the pod's log
+            complain(
+                events.PROCESS_ENDED,
+                message=f"runner {runner} ended with code {code}",
+                runner=runner,
+                code=code,
+            )
         if len(self._ended) == self._left:
             self._done.set()
 

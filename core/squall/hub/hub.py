@@ -34,6 +34,7 @@ from squall.hub.model import RunSpec
 from squall.hub.server import application
 from squall.hub.tally import Tally, totals_of
 from squall.hub.tokens import run_token
+from squall.logs import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ class Hub:
     Args:
         key: The installation's key: who has it may add, stop and read all runs.
         folder: Where runs are kept, to be taken up by another process; None when that is not wanted.
-        log: Called with run, level, event and fields of everything that belongs to a run's log.
+        log: Called with level, event and fields of everything that belongs to a run's log; the run is among the fields.
         clock: Unix time in nanoseconds.
         remote_write: Where the metrics of all runs are pushed, and how; None for nowhere.
         keep_seconds: How long a run that has finished is kept when nobody forgets it; None for ever.
@@ -229,8 +230,8 @@ class Hub:
                 run.restore(records)
             except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, SquallError) as error:
                 if self._log is not None:
-                    fields = {"message": f"{path} cannot be taken up: {error}"}
-                    self._log(path.parent.name, "error", "JournalUnusable", fields)
+                    message = f"{path} cannot be taken up: {error}"
+                    self._log("error", events.JOURNAL_UNUSABLE, {"run": path.parent.name, "message": message})
                 continue
             self.runs[spec.run] = run
             run.open()

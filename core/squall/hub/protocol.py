@@ -324,6 +324,8 @@ class Assignment(msgspec.Struct, frozen=True):
             machine trusts.
         allowed_hosts: For each policy that says where load may go, its patterns (`squall.spec.hosts`); connections have to
             keep all of them. Empty when there is none.
+        log: Where the process's own log goes, beside what the hub is told: a file, `-` for standard error, empty for nowhere.
+        log_level: The least level of its lines, where the command line names one; else manifest and environment decide.
     """
 
     run: str
@@ -338,3 +340,5 @@ class Assignment(msgspec.Struct, frozen=True):
     exit_with_parent: bool = False
     hub_ca: str = ""
     allowed_hosts: tuple[tuple[str, ...], ...] = ()
+    log: str = ""
+    log_level: str = ""

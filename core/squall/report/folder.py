@@ -5,6 +5,7 @@
     junit.xml         the verdict for pipelines
     manifest.yaml     the effective manifest, as run
     log.jsonl         what happened, a JSON object a line
+    runners.jsonl     the runners' own log, with the iterations and requests that `outputs.logs` asks for
     series.jsonl.gz   a row per second and series
     runners.log       what runner processes printed, if anything: a defect, or a python step's own output
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 SERIES = "series.jsonl.gz"
 LOG = "log.jsonl"
+RUNNERS = "runners.jsonl"
 PROBE_BYTES = 16 * 1024
 """A disk that does not even take so much before a run would take none of its results."""
 MANIFEST = "manifest.yaml"
