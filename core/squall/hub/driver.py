@@ -28,7 +28,9 @@ from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.run import RunState
 from squall.hub.series import NAME as SERIES_NAME
 from squall.hub.series import SeriesFile
+from squall.hub.turns import Rest
 from squall.metrics.declared import catalogue_of
+from squall.metrics.room import RUN_BYTES, RUNNER_BYTES, Room
 from squall.metrics.slots import SlotStore
 from squall.plan.compile import compile_plan
 from squall.spec.loadtest import LoadTest
@@ -78,13 +80,16 @@ class Run:
         self.plan = compile_plan(model.spec)
         self.catalogue = catalogue_of(model.spec)
         limits = Limits.of(model.spec)
-        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors)
+        room = Room(RUN_BYTES + RUNNER_BYTES * len(spec.runners))
+        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors, room=room)
         judge = Judge(model.spec, self.plan, store)
         self.state = RunState(
             spec, manifest=model.spec, limits=limits, store=store, judge=judge, now_ns=clock()
         )
         self.outcome: outcome.Outcome | None = None
         """Everything about the run, once it has finished."""
+        self.rest = Rest()
+        """Kept by its runners before each thing that they say."""
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log

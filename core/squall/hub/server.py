@@ -17,6 +17,7 @@ are JSON: `{"error": ...}`.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -196,7 +197,7 @@ class _Api:
         except (ValueError, msgspec.DecodeError, TimeoutError) as error:
             await _close(socket, protocol.CLOSE_MALFORMED, f"no hello: {error}")
             return socket
-        connection = Connection(socket)
+        connection = Connection(socket, lambda: _break_off(request))
         try:
             run.attach(hello, connection)
         except Refused as error:
@@ -212,8 +213,11 @@ class _Api:
         sender = asyncio.create_task(connection.run())
         try:
             async for message in socket:
+                await run.rest.over()
                 await self._turns.mine()
+                began = time.perf_counter()
                 problem = _take(run, runner, connection, message)
+                run.rest.took(time.perf_counter() - began)
                 if problem:
                     run.refuse(runner, connection, problem)
                     connection.close(protocol.CLOSE_MALFORMED, problem)
@@ -251,6 +255,11 @@ def _take(run: Run, runner: int, connection: Connection, message: WSMessage) -> 
     except (ValueError, msgspec.DecodeError) as error:
         return str(error)
     return ""
+
+
+def _break_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:
