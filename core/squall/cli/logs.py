@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.cluster import Where, on_cluster, where_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from squall.remote.cluster import Cluster
@@ -23,6 +24,6 @@ def logs(name: str, *, shard: int | None, follow: bool, where: Where) -> None:
     async def show(cluster: Cluster) -> None:
         from squall.remote.logs import show_logs
 
-        await show_logs(cluster, name, shard=shard, follow=follow, write=click.echo)
+        await show_logs(cluster, name, shard=shard, follow=follow, write=say)
 
     on_cluster(where, show)
