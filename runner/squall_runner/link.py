@@ -108,7 +108,9 @@ class Link:
     async def run(self) -> None:
         """Keep a connection; returns when this runner has no place with the hub any more; `problem` says why."""
         timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
-        async with aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session:
+        async with aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, middlewares=(_stay,)
+        ) as session:
             pause = FIRST_RETRY_SECONDS
             while True:
                 met = False
@@ -189,3 +191,16 @@ class Link:
                     await self._empty.wait()
             except TimeoutError:
                 return
+
+
+async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Follow nobody elsewhere: who answers there has not proved to be the hub, and may not even be asked to.
+
+    Raises:
+        aiohttp.ClientError: The answer leads elsewhere.
+    """
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise aiohttp.ClientError(f"it answers {response.status}, and a hub leads nowhere else")
+    return response
