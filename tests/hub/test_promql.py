@@ -63,6 +63,12 @@ async def test_one_that_is_longer_is_refused_in_words() -> None:
             await prometheus.ask("up", 1.0)
 
 
+async def test_one_that_is_nested_beyond_all_reason_is_no_answer() -> None:
+    async with answering(b'{"data":' + b"[" * 100_000) as prometheus:
+        with pytest.raises(PrometheusError, match="not JSON"):
+            await prometheus.ask("up", 1.0)
+
+
 async def test_one_that_is_cut_short_is_no_answer() -> None:
     body = vector(400)
     async with answering(body[:1400], length=len(body)) as prometheus:

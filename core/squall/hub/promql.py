@@ -90,7 +90,7 @@ async def _whole(content: aiohttp.StreamReader) -> bytes:
 def _decode(body: bytes, status: int) -> dict[str, Any]:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise PrometheusError(f"status {status}, and the answer is not JSON") from None
     if not isinstance(answer, dict) or answer.get("status") != "success":
         text = answer.get("error", "") if isinstance(answer, dict) else ""
