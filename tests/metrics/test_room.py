@@ -79,8 +79,8 @@ def test_values_in_slots_are_counted_and_let_go_with_them():
 def test_sending_less_again_and_again_makes_no_room():
     """An older snapshot changes nothing, so it gives nothing back either."""
     made = store()
-    made.add(trends(5, 10, WIDE))
+    made.add(trends(5, 5, WIDE))
     for _ in range(1000):
-        made.add(trends(4, 10, TrendWire(0, 1, b"\x01", b"", 0, 1.0, 1.0, 1.0)))
+        made.add(trends(4, 5, TrendWire(0, 1, b"\x01", b"", 0, 1.0, 1.0, 1.0)))
     with pytest.raises(ValueError, match="take more than 1 MiB"):
         made.add(trends(5, 30, WIDE, first=10))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from squall.metrics.names import Kind, Metric
-from squall.metrics.room import DEFINITION_BYTES
+from squall.metrics.room import BUCKET_BYTES, DEFINITION_BYTES
 from squall.metrics.series import Aggregate, Counter, Gauge, Rate
 from squall.metrics.snapshot import unpack
 
@@ -42,8 +42,7 @@ class _Source(Generic[S]):
     value: float = 0.0
     hits: int = 0
     total: int = 0
-    trend: TrendWire | None = None
-    """As it came: unpacked, it may be a thousand times as large, and there is one for each series of each runner."""
+    trend: Histogram | None = None
     seen: int = 0
     """Of a gauge: bit k is set when the slot k before the last one was taken."""
 
@@ -111,10 +110,10 @@ class Attempt(Generic[S]):
                     continue
                 if source.metric.kind is not kind:
                     raise ValueError(f"{source.metric.name} is a {source.metric.kind}, not a {kind}")
-                before = _size(source.trend)
+                before = source.trend
                 value = grown(source, wire, snapshot.slot)
-                if kind is Kind.TREND:
-                    self._room.take(_size(source.trend) - before)
+                if source.trend is not before:
+                    self._room.take(_size(source.trend) - _size(before))
                 if value is not None:
                     put(source.series, value)
         self.slot = max(self.slot, snapshot.slot)
@@ -148,13 +147,13 @@ def _grown_trend(source: _Source[S], wire: tuple[int, TrendWire], slot: int) -> 
         return None
     trend = unpack(wire[1])
     # Without the empty buckets of the whole run, which are more and more: windows hold many differences.
-    grown = trend.minus(unpack(source.trend)) if source.trend else trend.trimmed()
-    source.slot, source.trend = slot, wire[1]
+    grown = trend.minus(source.trend) if source.trend else trend.trimmed()
+    source.slot, source.trend = slot, trend
     return grown
 
 
-def _size(trend: TrendWire | None) -> int:
-    return len(trend.counts) + len(trend.places) if trend else 0
+def _size(trend: Histogram | None) -> int:
+    return BUCKET_BYTES * trend.counts.size if trend else 0
 
 
 def _gauge(source: _Source[S], wire: GaugeWire, _slot: int) -> Gauge:
