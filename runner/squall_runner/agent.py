@@ -15,7 +15,7 @@ import secrets
 import time
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from squall.errors import ExitCode, SquallError
 from squall.hub import protocol
@@ -388,7 +388,7 @@ class Agent:
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
         self._say(level, event, **fields)
-        self._pass_on(protocol.Note(level, event, fields, self._clock()))
+        self._pass_on(protocol.Note(cast("protocol.Severity", level), event, fields, self._clock()))
 
     def _pass_on(self, message: protocol.Message) -> None:
         frame = protocol.encode(message)

@@ -117,6 +117,11 @@ def _file(folder: Path, scratch: Path, name: str, content: Content) -> Path:
         place = folder / content.path
         if not place.is_file():
             raise PodError(f'{place}, the file "{name}" of the manifest, is not there')
+        if content.within and not place.resolve().is_relative_to(Path(content.within).resolve()):
+            raise PodError(
+                f'{place}, the file "{name}" of the manifest, leads out of its volume',
+                "name a file of the volume itself, without .. and without links to elsewhere",
+            )
         return place
     if Path(name).name != name:
         raise PodError(f'"{name}" is no name of a file')

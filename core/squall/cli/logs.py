@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.cluster import Where, on_cluster, where_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from squall.remote.cluster import Cluster
@@ -29,8 +30,6 @@ def logs(name: str, *, shard: int | None, follow: bool, raw: bool, where: Where)
         from squall.remote.logs import SAME_IN_ALL, show_logs
 
         words = partial(as_read, colors=sys.stdout.isatty(), without=SAME_IN_ALL)
-        await show_logs(
-            cluster, name, shard=shard, follow=follow, write=click.echo, show=str if raw else words
-        )
+        await show_logs(cluster, name, shard=shard, follow=follow, write=say, show=str if raw else words)
 
     on_cluster(where, show)

@@ -22,6 +22,7 @@ from squall.hub.live import live_state
 from squall.hub.members import Refused
 from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.prepared import prepare
+from squall.hub.turns import Rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,6 +69,8 @@ class Run:
         self.plan, self.catalogue, self.state = made.plan, made.catalogue, made.state
         self.outcome: outcome.Outcome | None = None
         """Everything about the run, once it has finished."""
+        self.rest = Rest()
+        """Kept by its runners before each thing that they say."""
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log

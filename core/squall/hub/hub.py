@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 SHUTDOWN_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 30.0
+"""Who connects says something whole within this time, or is sent away: nobody holds connections that others need."""
 SWEEP_SECONDS: Final = 1.0
 """How often is looked for runs that are to be forgotten."""
 
@@ -108,7 +110,12 @@ class Hub:
             UsageError: The address cannot be listened on.
         """
         self._restore()
-        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.AppRunner(
+            application(self),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
+        )
         await runner.setup()
         site = web.TCPSite(runner, host, port, ssl_context=certificates.context if certificates else None)
         try:
