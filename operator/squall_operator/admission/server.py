@@ -70,10 +70,10 @@ async def serve_reviews(
 async def _reviewed(request: web.Request, desk: Desk, telemetry: Telemetry) -> tuple[web.Response, str]:
     try:
         async with asyncio.timeout(SECONDS):
-            answer = await desk.answer(msgspec.json.decode(await request.read()))
+            answer = await desk.answer(_decoded(await request.read()))
     except web.HTTPRequestEntityTooLarge as error:
         return _unanswered(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, error.text or error.reason), "error"
-    except (ValueError, msgspec.DecodeError) as error:
+    except ValueError as error:
         return _unanswered(HTTPStatus.BAD_REQUEST, str(error)), "error"
     except TimeoutError:
         return _unanswered(HTTPStatus.SERVICE_UNAVAILABLE, f"not judged within {SECONDS:g} s"), "error"
@@ -84,6 +84,13 @@ async def _reviewed(request: web.Request, desk: Desk, telemetry: Telemetry) -> t
         telemetry.review_failed(error)
         return _unanswered(HTTPStatus.INTERNAL_SERVER_ERROR, f"a defect: {type(error).__name__}"), "error"
     return _json(answer), "allowed" if answer["response"]["allowed"] else "refused"
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"this is no JSON: {error}") from error
 
 
 def _json(answer: Any) -> web.Response:
