@@ -77,3 +77,7 @@ def test_a_demand_is_what_the_scheduler_will_see(resources: Any, each: float) ->
     assert checked.test is not None, checked.problems
     assert checked.plan is not None
     assert demand_of(checked.test.model.spec, checked.plan.pods, DEFAULTS) == Demand(3, each)
+
+
+def test_where_all_nodes_come_on_demand_nothing_is_told() -> None:
+    assert list(too_large(Demand(100, 100.0), room_of([]))) == []

@@ -53,7 +53,9 @@ def room_of(nodes: Iterable[Mapping[str, Any]]) -> Room:
 
 
 def too_large(demand: Demand, room: Room) -> Iterator[str]:
-    """Warnings about a run that the nodes cannot take."""
+    """Warnings about a run that the nodes cannot take; none where there are no nodes until somebody needs them."""
+    if not room.total:
+        return
     if demand.cpus > room.largest:
         yield (
             f"a runner pod asks for {demand.cpus:g} CPUs, and the largest node has {room.largest:g}: "
