@@ -29,7 +29,7 @@ CONFIGURATIONS: Final = "validatingwebhookconfigurations"
 EVERY: Final = 30.0
 """Seconds between two looks."""
 AGAIN: Final = 2.0
-"""Seconds until another try."""
+"""Seconds until another look where a step was taken; after one that failed, it is twice as long each time."""
 
 
 class Keeper:
@@ -73,15 +73,15 @@ class Keeper:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
+        pause = AGAIN
         while True:
-            settled = False
             try:
-                settled = await self.look()
+                pause = EVERY if await self.look() else AGAIN
+                self._say("")
             except KubeError as error:
                 self._say(f"the webhook's certificate cannot be announced: {error.message}")
-            else:
-                self._say("")
-            await asyncio.sleep(EVERY if settled else AGAIN)
+                pause = min(EVERY, pause * 2)
+            await asyncio.sleep(pause)
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._told:
