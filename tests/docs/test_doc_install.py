@@ -30,7 +30,7 @@ def test_the_table_of_rights_is_what_the_roles_give() -> None:
             if each["kind"] in ("Role", "ClusterRole")
             for rule in each["rules"]
         ),
-        "operator, with `run-egress`": rights(
+        "operator, with run-egress": rights(
             each["value"] for each in yaml.safe_load(EGRESS.read_text(encoding="utf-8"))
         ),
         "view": rights(rules_of(people, "squall-view")),
