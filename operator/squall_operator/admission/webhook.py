@@ -104,7 +104,8 @@ class Webhook:
 
     async def _serve(self, desk: Desk, given: WebhookSettings, files: tuple[Path, Path]) -> None:
         certificates = Certificates(
-            *files, lambda severity, text: self._telemetry.note("certificate", severity=severity, message=text)
+            *files,
+            lambda severity, text: self._telemetry.note("certificate", severity=severity, message=text),
         )
         web = await serve_reviews(desk, self._telemetry, given.address, certificates.context)
         self._listens = True
