@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 import uuid
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +29,7 @@ from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
 from squall_operator.kinds import wait_for_kinds
+from squall_operator.lasting import standing
 from squall_operator.leader import Leadership
 from squall_operator.listing import Listing
 from squall_operator.manifests.egress import hub_peer
@@ -215,7 +215,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     telemetry, seen = Telemetry(), Cache()
-    kube = await Kube.connect(FIELD_MANAGER)
+    kube = await Kube.connect(FIELD_MANAGER, telemetry.called)
     hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca)
     events = Events(kube, time.time)
     actor = Actor(kube, hubs, events, settings)
@@ -253,7 +253,11 @@ async def _run(
         telemetry,
         address,
         read=lambda: telemetry.gauge(
-            waiting=reconciler.queue.waiting + timetable.queue.waiting, phases=_phases(seen), hubs=hubs.up()
+            waiting=reconciler.queue.waiting + timetable.queue.waiting,
+            standing=standing(
+                seen.all(cache.LOAD_TESTS), reconciler.plan_of, settings.deadlines, time.time()
+            ),
+            hubs=hubs.up(),
         ),
         ready=ready,
     )
@@ -289,11 +293,6 @@ async def _run(
         await hubs.close()
         await web.cleanup()
         await kube.close()
-
-
-def _phases(seen: Cache) -> dict[str, int]:
-    """How many LoadTests are in each phase."""
-    return Counter((each.get("status") or {}).get("phase", "New") for each in seen.all(cache.LOAD_TESTS))
 
 
 async def _until_one_ends(*works: Awaitable[object]) -> None:

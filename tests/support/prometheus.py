@@ -46,22 +46,50 @@ class Prometheus:
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return result
 
+    def value(self, promql: str, time: float) -> float:
+        """The value of a query that finds one series."""
+        (sample,) = self.query(promql, time=time)
+        return float(sample["value"][1])
+
+    def query_range(self, promql: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return the series of a range query, from and to Unix seconds."""
+        parameters = {"query": promql, "start": repr(start), "end": repr(end), "step": repr(step)}
+        answer = _get(f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(parameters)}")
+        result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
+        return result
+
+    def label_values(self, label: str, selector: str, start: float, end: float) -> list[str]:
+        """Return the values of a label of the series that a selector finds, sorted."""
+        parameters = {"match[]": selector, "start": repr(start), "end": repr(end)}
+        answer = _get(f"{self.url}/api/v1/label/{label}/values?{urllib.parse.urlencode(parameters)}")
+        values: list[str] = json.loads(answer)["data"]
+        return values
+
 
 @contextmanager
-def running_prometheus(scrape_configs: Sequence[dict[str, Any]] = ()) -> Iterator[Prometheus]:
-    """Run Prometheus on a free loopback port with remote write and native histograms, and stop it at the end.
+def running_prometheus(
+    scrape_configs: Sequence[dict[str, Any]] = (), *, rules: Path | None = None, address: str = "127.0.0.1"
+) -> Iterator[Prometheus]:
+    """Run Prometheus on a free port with remote write and native histograms, and stop it at the end.
 
     Args:
         scrape_configs: The `scrape_configs` of its configuration file, as dictionaries.
+        rules: A file of rules that it evaluates.
+        address: Of this machine, to listen on; another than loopback where pods are to reach it.
     """
     binary = prometheus_binary()
     with tempfile.TemporaryDirectory(prefix="squall-prometheus-") as name:
         folder = Path(name)
-        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": list(scrape_configs)}
+        config = {
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": list(scrape_configs),
+            "rule_files": [str(rules)] if rules else [],
+        }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         port = free_ports(1)[0]
-        process = Process(_command(binary, folder, port), log=folder / "prometheus.log")
-        server = Prometheus(f"http://127.0.0.1:{port}", process)
+        listen = f"{address}:{port}"
+        process = Process(_command(binary, folder, listen), log=folder / "prometheus.log")
+        server = Prometheus(f"http://{listen}", process)
         try:
             process.wait_until(lambda: _ready(server.url), timeout=READY_SECONDS)
             yield server
@@ -81,12 +109,12 @@ def prometheus_binary() -> Path:
     return cached
 
 
-def _command(binary: Path, folder: Path, port: int) -> list[str]:
+def _command(binary: Path, folder: Path, listen: str) -> list[str]:
     return [
         str(binary),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={listen}",
         "--web.enable-remote-write-receiver",
         "--enable-feature=native-histograms",
         "--log.level=warn",
@@ -115,6 +143,11 @@ def _ready(url: str) -> bool:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        content: bytes = response.read()
-        return content
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            content: bytes = response.read()
+            return content
+    except urllib.error.HTTPError as error:
+        # What is wrong with a query stands in the body alone.
+        error.msg = f"{error.msg}: {error.read().decode(errors='replace')}"
+        raise

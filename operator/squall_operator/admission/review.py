@@ -12,9 +12,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.kube.runs import BESIDE
-from squall.spec import KINDS
 from squall.spec.base import API_VERSION
 from squall.spec.hosts import HostRules
+from squall.spec.kinds import KINDS
 from squall.spec.problems import Problem, plural
 from squall.validation import ManifestError
 from squall_operator import policies
