@@ -208,7 +208,10 @@ def _key(path: Path) -> bytes:
 
 
 async def _run(
-    settings: Settings, lease_namespace: str, address: tuple[str, int], reviewing: WebhookSettings | None
+    settings: Settings,
+    lease_namespace: str,
+    address: tuple[str, int],
+    reviewing: WebhookSettings | None = None,
 ) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
