@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from squall.cli.pages import expressions_page, metrics_page, prometheus_page
+from squall.cli.pages import expressions_page, logs_page, metrics_page, prometheus_page
 from squall.spec import generate
 
 
@@ -20,6 +20,7 @@ def generated_files() -> dict[Path, str]:
     return {
         **generate.generated_files(),
         Path("docs", "reference", "expressions.md"): expressions_page(),
+        Path("docs", "reference", "logs.md"): logs_page(),
         Path("docs", "reference", "metrics.md"): metrics_page(),
         Path("docs", "reference", "prometheus.md"): prometheus_page(),
     }
