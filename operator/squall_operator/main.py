@@ -20,9 +20,10 @@ from squall.kube.api import Kube
 from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, FORMS, LEVELS, STANDARD_ERROR
 from squall.logs.log import Log
 from squall_operator.events import FIELD_MANAGER
+from squall_operator.manifests.egress import EgressError, hub_peer
 from squall_operator.model import Deadlines
 from squall_operator.replica import Replica
-from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.settings import RunnerDefaults, Settings, WebhookSettings
 from squall_operator.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
     "--allow-host-network", is_flag=True, help="Let LoadTests put their runners on the node's network."
 )
 @click.option(
+    "--run-egress", is_flag=True, help="Make a NetworkPolicy for each run from the allowedHosts of policies."
+)
+@click.option(
     "--watch-namespace",
     "namespaces",
     envvar="SQUALL_WATCH_NAMESPACE",
@@ -81,6 +85,19 @@ if TYPE_CHECKING:
     "--schedule-deadline", type=float, default=120.0, help="Seconds that a runner pod may wait for a node."
 )
 @click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
+@click.option("--webhook-listen", default="", help="Address of the validating webhook; none without it.")
+@click.option("--webhook-host", default="", help="Name or address that the API server calls the webhook by.")
+@click.option("--webhook-configuration", default="squall", help="Name of the ValidatingWebhookConfiguration.")
+@click.option(
+    "--webhook-cert-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate of the webhook that somebody else keeps (PEM); else the operator keeps its own.",
+)
+@click.option(
+    "--webhook-key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Private key of that certificate (PEM).",
+)
 @click.option(
     "--log-level", type=click.Choice(LEVELS), default=DEFAULT_LEVEL, help="Leave out lines below it."
 )
@@ -107,17 +124,25 @@ def main(  # noqa: PLR0917 - click gives them by name
     runner_memory: str,
     pull_secrets: tuple[str, ...],
     allow_host_network: bool,  # noqa: FBT001
+    run_egress: bool,  # noqa: FBT001
     namespaces: tuple[str, ...],
     lease_namespace: str,
     prometheus_url: str,
     start_deadline: float,
     schedule_deadline: float,
     listen: str,
+    webhook_listen: str,
+    webhook_host: str,
+    webhook_configuration: str,
+    webhook_cert_file: Path | None,
+    webhook_key_file: Path | None,
     log_level: Level,
     log_format: Form,
     runner_log_level: Level | None,
 ) -> None:
     """Run LoadTests on this cluster."""
+    files = (webhook_cert_file, webhook_key_file)
+    webhook = _webhook(webhook_listen, webhook_host, webhook_configuration, lease_namespace, files)
     try:
         settings = Settings(
             hubs=tuple(url.rstrip("/") for url in hubs),
@@ -135,21 +160,50 @@ def main(  # noqa: PLR0917 - click gives them by name
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
+            egress=run_egress,
+            webhook=webhook,
             deadlines=Deadlines(start=start_deadline, schedule=schedule_deadline),
         )
-    except (OSError, UnicodeDecodeError) as error:
+        for hub in settings.hubs if run_egress else ():
+            hub_peer(hub)  # what every run would be told is better told at once
+    except (OSError, UnicodeDecodeError, EgressError) as error:
         raise click.ClickException(f"{error}") from error
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit():
-        raise click.BadParameter("write HOST:PORT", param_hint="--listen")
+    address = _address(listen, "--listen")
     log = Log(STANDARD_ERROR, "operator", level=log_level, form=log_format)
     log.take_over()
     try:
-        asyncio.run(_run(settings, lease_namespace, (host, int(port)), log.lines))
+        asyncio.run(_run(settings, lease_namespace, address, log.lines))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
     finally:
         log.close()
+
+
+def _webhook(
+    listen: str, host: str, configuration: str, namespace: str, files: tuple[Path | None, Path | None]
+) -> WebhookSettings | None:
+    """What was given about the webhook; None when there is to be none."""
+    if not listen:
+        return None
+    certificate, key = files
+    if (certificate is None) != (key is None):
+        raise click.UsageError("give --webhook-cert-file and --webhook-key-file together")
+    if certificate is None and not host:
+        raise click.UsageError("give --webhook-host, which the certificate is made for")
+    return WebhookSettings(
+        address=_address(listen, "--webhook-listen"),
+        host=host,
+        configuration=configuration,
+        namespace=namespace,
+        files=(certificate, key) if certificate and key else None,
+    )
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit():
+        raise click.BadParameter("write HOST:PORT", param_hint=option)
+    return host, int(port)
 
 
 def _key(path: Path) -> bytes:

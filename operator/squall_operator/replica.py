@@ -1,6 +1,6 @@
 """One replica of the operator: its parts, made and put together, and what they do as long as it lives.
 
-Every replica watches, answers about its health, and wants to lead; only the one that leads acts.
+Every replica watches, answers about its health, serves the webhook, and wants to lead; only the one that leads acts.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from squall import __version__
 from squall.logs import events as logged
 from squall_operator import cache
 from squall_operator.acting import Actor
+from squall_operator.admission.webhook import Webhook
 from squall_operator.cache import Cache
 from squall_operator.events import Events
 from squall_operator.handlers import watch
@@ -86,7 +87,9 @@ class Replica:
         self._leadership = Leadership(
             kube, lease_namespace, "squall-operator", self._identity, time.monotonic
         )
+        self._webhook = Webhook(kube, settings, telemetry)
         self._watches = False
+        self._answered = False
         self._patience = 0.0
         """Until when hubs are waited for that have not answered yet."""
 
@@ -104,7 +107,7 @@ class Replica:
             logged.OPERATOR_STARTED, version=__version__, identity=self._identity, pid=os.getpid()
         )
         try:
-            await _until_one_ends(self._work(), told.wait())
+            await self._webhook.during(_until_one_ends(self._work(), told.wait()))
         finally:
             await self._hubs.close()
             await web.cleanup()
@@ -114,7 +117,9 @@ class Replica:
         self._timetable.saw(plural, body)
 
     def _is_ready(self) -> bool:
-        return self._watches and bool(self._hubs.runs)
+        # Once is enough: a hub that is away for a while must not take the webhook away, which needs none.
+        self._answered = self._answered or bool(self._hubs.runs)
+        return self._watches and self._answered and self._webhook.serves
 
     def _read(self) -> None:
         """Bring the figures up to date that are not counted as they come."""
@@ -126,7 +131,7 @@ class Replica:
                 self._settings.deadlines,
                 time.time(),
             ),
-            hubs={hub: hub in self._hubs.runs for hub in self._settings.hubs},
+            hubs=self._hubs.up(),
         )
 
     async def _work(self) -> None:
@@ -153,7 +158,7 @@ class Replica:
     async def _act(self) -> None:
         """Learn all that there is, and only then begin to act on it."""
         await self._listing.until_done()
-        while len(self._hubs.runs) < len(self._settings.hubs) and time.monotonic() < self._patience:  # noqa: ASYNC110 - also ends by time
+        while not all(self._hubs.up().values()) and time.monotonic() < self._patience:  # noqa: ASYNC110 - also ends by time
             await asyncio.sleep(0.1)
         self._telemetry.leading(leads=True)
         for part in (self._reconciler, self._timetable):

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, Form, Level
 from squall_operator.model import Deadlines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,25 @@ class RunnerDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """Where the webhook is served, and with which certificate.
+
+    Attributes:
+        address: To listen on.
+        host: The name or address that the API server calls it by.
+        configuration: The name of the ValidatingWebhookConfiguration that has it called.
+        namespace: Where the Secret with the certificate is.
+        files: Certificate and key that somebody else keeps; without them the operator keeps its own.
+    """
+
+    address: tuple[str, int]
+    host: str
+    configuration: str
+    namespace: str
+    files: tuple[Path, Path] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """An installation.
 
@@ -43,6 +66,8 @@ class Settings:
         hub_ca: Certificates in PEM that vouch for the hubs; empty for those that the image trusts.
         namespaces: Those that are looked after; empty for all.
         prometheus_url: Where thresholds with a `query` are asked.
+        webhook: Where the webhook is served; None for an installation without one.
+        egress: Whether each run gets a NetworkPolicy that keeps its pods to where load may go.
     """
 
     hubs: tuple[str, ...]
@@ -51,4 +76,6 @@ class Settings:
     hub_ca: str = ""
     namespaces: tuple[str, ...] = ()
     prometheus_url: str = ""
+    webhook: WebhookSettings | None = None
+    egress: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)

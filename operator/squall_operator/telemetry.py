@@ -67,6 +67,13 @@ class Telemetry:
             ["error"],
             registry=self.registry,
         )
+        self._reviews = Histogram(
+            "squall_operator_review_seconds",
+            "How long reviews of the webhook took, by outcome",
+            ["outcome"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
@@ -121,6 +128,19 @@ class Telemetry:
         """A round has failed; it is tried again."""
         self._failures.labels(type(error).__name__).inc()
         self._log.warning(events.ROUND_FAILED, namespace=place[0], loadtest=place[1], error=str(error))
+
+    def reviewed(self, outcome: str, seconds: float) -> None:
+        """The webhook has answered: `allowed` or `refused`, or `error` where it could not judge."""
+        self._reviews.labels(outcome).observe(seconds)
+
+    def review_failed(self, error: Exception) -> None:
+        """The webhook has a defect; what it could not judge is left to its failure policy."""
+        self._failures.labels(type(error).__name__).inc()
+        self._log.error(events.REVIEW_FAILED, error=repr(error))
+
+    def certificate(self, level: str, text: str) -> None:
+        """The webhook's certificate was renewed (`info`), or the new one cannot be used (`error`)."""
+        (self._log.error if level == "error" else self._log.info)(events.CERTIFICATE, message=text)
 
     def leading(self, *, leads: bool) -> None:
         """This process has begun to act, or has ceased to."""

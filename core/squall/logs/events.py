@@ -47,6 +47,7 @@ NOT_LEADER: Final = "not_leader"
 WAITING: Final = "waiting"
 ROUND_FAILED: Final = "round_failed"
 WORK_FAILED: Final = "work_failed"
+REVIEW_FAILED: Final = "review_failed"
 
 _ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration")
 _TIMES: Final = ("total", "duration", "blocked", "connecting", "sending", "waiting", "receiving")
@@ -160,7 +161,7 @@ RUN: Final = (
 """What belongs to the log of a run: `log.jsonl` on one machine, the hub's log on a cluster. What a runner noted stands in its own log too."""
 
 SERVICES: Final = (
-    Event(CERTIFICATE, "the hub's certificate was renewed, or the new one cannot be used"),
+    Event(CERTIFICATE, "the certificate of hub or webhook was renewed, or the new one cannot be used"),
     Event(JOURNAL_UNUSABLE, "a hub cannot take up a run"),
     Event(OPERATOR_STARTED, "an operator has begun to work", ("version", "identity", "pid")),
     Event(LEADER, "it is the one that acts", ()),
@@ -168,6 +169,7 @@ SERVICES: Final = (
     Event(WAITING, "something is missing without which it has nothing to do", ("problem",)),
     Event(ROUND_FAILED, "a LoadTest could not be looked after just now; it is tried again", ("error",)),
     Event(WORK_FAILED, "all of its work was broken off, and begins again", ("error",)),
+    Event(REVIEW_FAILED, "the webhook has a defect, and could not judge something", ("error",)),
 )
 """What hub and operator log of themselves."""
 
