@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 from harness.results import Number, keep, show
+from harness.starting import start_cost
 
 from squall.metrics.histogram import Histogram
 from squall.report.folder import read_summary
@@ -226,6 +227,7 @@ async def measure() -> list[Number]:
         results.mkdir()
         numbers = [
             *await help_time(),
+            *await start_cost(url),
             *await first_request(results, url),
             *await stop_time(results, url),
             *await arrivals(results, url),

@@ -18,7 +18,11 @@ class Costs:
 
     def cores(self) -> float:
         """How many cores it has kept busy until now, on average."""
-        return (self._cpu() - self._cpu_before) / (time.monotonic() - self._began)
+        return self.cpu_seconds() / (time.monotonic() - self._began)
+
+    def cpu_seconds(self) -> float:
+        """How much CPU time it has used until now, to a hundredth of a second."""
+        return self._cpu() - self._cpu_before
 
     def waited(self) -> float:
         """Which share of the time it has waited for a core that others had: a bench on a busy machine measures them, too."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from squall.errors import SquallError
 from squall.hub.assignment import pods
 from squall.plan.compile import compile_plan
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall.validation import ManifestError, Options, load_stored
 from squall_operator.manifests.job import processes_of
 from squall_operator.manifests.template import TemplateError, apply_template

@@ -205,14 +205,15 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
             at=stamp(seen.now),
         )
         return _conclude(seen, run, without_summary(why))
-    started = msgspec.structs.replace(run, phase="Starting", launched_at=stamp(seen.now))
+    hosts = seen.allowance.hosts
+    started = msgspec.structs.replace(run, phase="Starting", launched_at=stamp(seen.now), hosts=hosts)
     status = Status(
         phase="Starting",
         message="waiting for all runners to be ready",
         run=started,
         history=seen.status.history,
     )
-    launch = Launch(run.id, run.hub, seen.allowance.hosts, anew=seen.hub.summary is not None)
+    launch = Launch(run.id, run.hub, hosts, anew=seen.hub.summary is not None)
     return Decision((launch, _written(seen, status)), again=SOON)
 
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from squall.spec.base import nanoseconds
 from squall.spec.hosts import HostRules
 from squall.spec.policy import LoadTestPolicySpec
+from squall.spec.quantities import nanoseconds
 from squall_operator.model import Allowance
 
 if TYPE_CHECKING:

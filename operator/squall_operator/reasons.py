@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from squall.kube.runs import run_key
+from squall.spec.hosts import is_narrower
 from squall_operator.status import RunStatus, Stop
 from squall_operator.times import seconds_since, stamp
 
@@ -35,6 +36,9 @@ def unwanted(seen: Observed, run: RunStatus) -> Stop | None:
         return Stop(cause="policy", reason="Halted", message=text, at=at)
     if seen.allowance.violations:
         text = "; ".join(seen.allowance.violations)
+        return Stop(cause="policy", reason="PolicyViolated", message=text, at=at)
+    if run.hosts is not None and is_narrower(seen.allowance.hosts, run.hosts):
+        text = "its runners may send load to hosts that policies no longer allow: allowedHosts has become narrower"
         return Stop(cause="policy", reason="PolicyViolated", message=text, at=at)
     return None
 

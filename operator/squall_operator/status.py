@@ -59,6 +59,7 @@ class RunStatus(_Kept, frozen=True):
         pods: How many pods carry it.
         accepted_at: When it was decided to run; the other times likewise, RFC 3339, empty before.
         unreachable_since: Since when its hub has not answered.
+        hosts: For each policy that said where load may go when it was launched, its patterns: its runners keep to those. None before.
         cleaned: It is over, and its objects have been taken away.
     """
 
@@ -72,6 +73,7 @@ class RunStatus(_Kept, frozen=True):
     started_at: str = ""
     ended_at: str = ""
     unreachable_since: str = ""
+    hosts: tuple[tuple[str, ...], ...] | None = None
     cleaned: bool = False
     stop: Stop | None = None
 

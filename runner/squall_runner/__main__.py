@@ -1,4 +1,4 @@
-"""`python -m squall_runner`."""
+"""`python -m squall_runner`, and the command `squall-runner`."""
 
 import gc
 import sys
@@ -7,4 +7,5 @@ gc.disable()  # loading code makes no garbage, and looking for it takes a tenth 
 
 from squall_runner.main import main  # noqa: E402 - after gc.disable
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -21,7 +21,7 @@ from squall.errors import ExitCode, SquallError
 from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
 from squall.metrics.retention import Retention
-from squall.spec.loadtest import LoadTest
+from squall.spec.received import received
 from squall_runner.link import SILENCE_SECONDS, Link
 from squall_runner.load import Hooks, LoadError
 
@@ -66,7 +66,7 @@ class Agent:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.assignment = assignment
-        test = LoadTest.model_validate(assignment.manifest)
+        test = received(assignment.manifest)
         self.limits = Limits.of(test.spec)
         self._output = test.spec.outputs.prometheus if test.spec.outputs else None
         self._test = test

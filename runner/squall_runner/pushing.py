@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from squall.hub.protocol import Assignment
     from squall.metrics.series import Aggregate
     from squall.metrics.snapshot import Snapshot
-    from squall.spec.loadtest import LoadTest, PrometheusOutput
+    from squall.spec.structs import LoadTest, PrometheusOutput
 
 AHEAD_NS = SECOND // 10
 """A slot whose end is further away was cut short, and is pushed as the end of the load."""

@@ -75,3 +75,17 @@ def test_a_file_that_is_not_there_is_said(tmp_path):
     ended = command("--assignment", str(tmp_path / "nowhere"))
     assert ended.returncode == 104
     assert b"nowhere" in ended.stderr
+
+
+def test_a_runner_loads_no_more_than_it_needs():
+    """Each of these takes a tenth of a second of CPU or more, of every runner of a run."""
+    script = (
+        "import sys, squall_runner.__main__, squall_runner.engine, squall_runner.pod;"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, check=True
+    )
+    names = set(loaded.stdout.decode().split())
+    assert {"squall", "squall_runner", "numpy", "uvloop"} <= names
+    assert not names & {"pydantic", "aiohttp", "yaml", "rich", "click", "faker", "jsonpath", "google", "web3"}

@@ -7,7 +7,7 @@ import pytest
 from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import collection, committed_crds, good_manifests
 
-from squall.spec import KINDS
+from squall.spec.kinds import KINDS
 
 pytestmark = pytest.mark.control_plane
 

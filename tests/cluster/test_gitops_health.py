@@ -20,7 +20,7 @@ from support.lifecycle import Life, life
 from support.manifests import ROOT, collection, good_manifests
 
 from squall.kube.runs import AGAIN
-from squall.spec import KINDS
+from squall.spec.kinds import KINDS
 from squall_operator.cache import LOAD_TESTS, SCHEDULES, Cache
 from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.model import Allowance, HubView, Pods

@@ -185,3 +185,26 @@ def test_a_long_name(squall: Installation, length: int) -> None:
     status = squall.wait(name, *ENDED)
     assert status["phase"] == "Passed", status
     squall.wait_until_gone(status["run"]["id"])
+
+
+# -- policies -------------------------------------------------------------------------------------------------
+
+
+def test_hosts_that_are_taken_away_end_what_may_reach_them(squall: Installation, target: Target) -> None:
+    """Whatever hosts the manifest names: where its requests lead, only its runners know, and they keep the old rules."""
+    beside = squall.beside()
+    with beside.policy(allowedHosts=["0.0.0.0/0", "shop.test.example"]) as policy:
+        beside.apply(manifest("p-hosts", target=target, scenarios=LONG))
+        beside.wait("p-hosts", "Running")
+        more = ["shop.test.example", "0.0.0.0/0", "pay.test.example"]
+        beside.kube.merge_patch(policy, {"spec": {"allowedHosts": more}})
+        so_far = len(target.times)
+        until(lambda: len(target.times) > so_far + 5, 20, lambda: "the load has ended")
+        assert beside.status("p-hosts")["phase"] == "Running", "more hosts do no harm"
+        beside.kube.merge_patch(policy, {"spec": {"allowedHosts": ["0.0.0.0/0"]}})
+        status = beside.wait("p-hosts", "Aborted")
+        moment = time.time()
+        verdict = status["verdict"]
+        assert (verdict["cause"], verdict["reason"]) == ("policy", "PolicyViolated")
+        beside.wait_until_gone(status["run"]["id"])
+        assert target.asked_since(moment) == 0

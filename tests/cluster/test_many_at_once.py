@@ -1,8 +1,5 @@
 """Twenty LoadTests at once under a policy that lets three run: a queue in the order of their coming, and a halt for all of them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from support.cluster.operated import ENDED, Installation, manifest, scenario, until
 from support.kubeclient import Json
@@ -11,19 +8,6 @@ pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(600)]
 
 COUNT, AT_ONCE = 20, 3
 ACTIVE = ("Launching", "Starting", "Running", "Stopping")
-
-
-@contextmanager
-def policy(squall: Installation, **spec: object) -> Iterator[str]:
-    """A policy for the installation's namespace, until the end of the block; yields its path."""
-    name = f"policy-{squall.namespace}"
-    path = f"/apis/squall.dev/v1alpha1/loadtestpolicies/{name}"
-    body = {"apiVersion": "squall.dev/v1alpha1", "kind": "LoadTestPolicy", "metadata": {"name": name}}
-    squall.apply({**body, "spec": {"namespaces": [squall.namespace], **spec}})
-    try:
-        yield path
-    finally:
-        squall.kube.delete(path)
 
 
 def statuses(squall: Installation) -> dict[str, Json]:
@@ -41,7 +25,7 @@ def crowd(squall: Installation) -> Installation:
 def test_twenty_at_once_and_three_may_run(crowd: Installation) -> None:
     names = [f"many-{number:02}" for number in range(COUNT)]
     most, positions = 0, set()
-    with policy(crowd, maxConcurrentRuns=AT_ONCE):
+    with crowd.policy(maxConcurrentRuns=AT_ONCE):
         for name in names:
             crowd.apply(manifest(name, shards=1, scenarios=[scenario("2s")]))
 
@@ -64,7 +48,7 @@ def test_twenty_at_once_and_three_may_run(crowd: Installation) -> None:
 
 def test_a_halt_in_the_middle_of_them(crowd: Installation) -> None:
     names = [f"halt-{number:02}" for number in range(COUNT)]
-    with policy(crowd, maxConcurrentRuns=AT_ONCE) as path:
+    with crowd.policy(maxConcurrentRuns=AT_ONCE) as path:
         for name in names:
             crowd.apply(manifest(name, shards=1, scenarios=[scenario("60s")]))
 

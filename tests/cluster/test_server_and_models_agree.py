@@ -16,8 +16,8 @@ from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import EVERYTHING, collection
 from support.wrongmanifests import base_manifests
 
-from squall.spec import KINDS
 from squall.spec.base import Model, cel_name
+from squall.spec.kinds import KINDS
 from squall.spec.scenarios import EXECUTOR_FIELDS
 from squall.spec.schema import schema_of
 

@@ -10,9 +10,9 @@ from support.kubeclient import ApiError, Json, KubeClient
 from support.manifests import collection
 from support.wrongmanifests import Case, base_manifests, wrong_manifests
 
-from squall.spec import KINDS
 from squall.spec.document import read_documents
 from squall.spec.effective import make_effective
+from squall.spec.kinds import KINDS
 from squall.spec.options import Options
 
 CASES = wrong_manifests()

@@ -22,9 +22,9 @@ from squall.report import folder
 from squall.report.figures import values_of
 from squall.report.model import Summary
 from squall.spec import generate
+from squall.spec.language import STEP_KINDS
 from squall.spec.loadtest import Safety, Saturation, Threshold
 from squall.spec.scenarios import EXECUTOR_FIELDS
-from squall.spec.steps import STEP_KINDS
 from squall_runner.http import errors
 from squall_runner.recording import MAX_SERIES
 from squall_runner.steps import failure

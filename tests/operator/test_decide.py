@@ -315,6 +315,11 @@ def test_a_setup_has_the_time_that_the_manifest_gives_it(hub: HubView, since: fl
         ({"spec": {**SPEC, "suspend": True}}, "user", "Suspended"),
         ({"allowance": Allowance(halted="stop-all")}, "policy", "Halted"),
         ({"allowance": Allowance(violations=("host not allowed",))}, "policy", "PolicyViolated"),
+        (
+            {"run": {"hosts": ()}, "allowance": Allowance(hosts=(("10.0.0.0/8",),))},
+            "policy",
+            "PolicyViolated",
+        ),
         ({"pods": Pods(job=True, deleting=True)}, "error", "JobDeleted"),
     ],
 )
@@ -327,6 +332,22 @@ def test_reasons_to_stop(phase: RunPhase, change: dict[str, Any], cause: str, re
     status = status_of(decision)
     assert status.run is not None
     assert (status.phase, status.run.stop) == ("Stopping", stop.stop)
+
+
+@pytest.mark.parametrize("launched_with", [None, (), (("10.0.0.0/8",),)])
+def test_a_run_goes_on_while_policies_allow_all_that_its_runners_may_reach(
+    launched_with: tuple[tuple[str, ...], ...] | None,
+) -> None:
+    seen = running("Running", run={"hosts": launched_with}, allowance=Allowance(hosts=launched_with or ()))
+    assert StopRun not in kinds(decide(seen, DEADLINES))
+
+
+def test_what_a_run_is_launched_with_is_written_down() -> None:
+    seen = running("Launching", allowance=Allowance(hosts=(("10.0.0.0/8",),)))
+    run = status_of(decide(seen, DEADLINES)).run
+    assert run is not None
+    assert run.hosts == (("10.0.0.0/8",),)
+    assert read(write(Status(run=run))).run == run
 
 
 def test_a_job_that_is_not_seen_yet_is_not_taken_for_deleted() -> None:

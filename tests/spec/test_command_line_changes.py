@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.problems import SCENARIOS, load, manifest, problem_of, problems_of
 
-from squall.spec.base import nanoseconds
+from squall.spec.quantities import nanoseconds
 
 GET = "steps: [{http: {url: http://h/}}]"
 KINDS = f"""

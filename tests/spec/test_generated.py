@@ -11,10 +11,10 @@ import yaml
 from support.manifests import EVERYTHING, ROOT, Json, good_manifests
 from support.wrongmanifests import DOCUMENT, Case, with_table, wrong_manifests
 
-from squall.spec import KINDS
 from squall.spec.base import Model
 from squall.spec.crd import RESOURCES, crd
 from squall.spec.generate import generated_files, main, stale
+from squall.spec.kinds import KINDS
 from squall.spec.schema import model_name, schema_of
 
 MANIFESTS = good_manifests()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall.spec.hosts import HostRules, address_of
+from squall.spec.hosts import HostRules, address_of, is_narrower
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,40 @@ def test_networks_cover_exactly_what_is_in_them(address: ipaddress.IPv4Address, 
     assert found is not None
     network = ipaddress.ip_network("10.32.0.0").supernet(new_prefix=length)
     assert HostRules.of([str(network)]).covers(str(address)) is (found in network)
+
+
+_PATTERNS = st.lists(
+    st.lists(st.sampled_from(["*", "a.example", "*.example", "10.0.0.0/8", "10.1.0.0/16"]), max_size=3),
+    max_size=3,
+)
+_HOSTS = ("a.example", "b.example", "elsewhere.test", "10.1.2.3", "10.2.3.4", "192.0.2.7")
+
+
+def passing(policies: list[list[str]]) -> set[str]:
+    return {host for host in _HOSTS if all(HostRules.of(each).covers(host) for each in policies)}
+
+
+@given(_PATTERNS, _PATTERNS)
+def test_what_is_not_narrower_refuses_nothing_that_passed(
+    before: list[list[str]], now: list[list[str]]
+) -> None:
+    assert is_narrower(now, before) or passing(before) <= passing(now)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "narrower"),
+    [
+        ([], [], False),
+        ([], [["10.0.0.0/8"]], True),
+        ([], [["*"]], False),
+        ([["10.0.0.0/8"]], [], False),
+        ([["10.0.0.0/8"]], [["a.example", "10.0.0.0/8"]], False),
+        ([["a.example", "10.0.0.0/8"]], [["10.0.0.0/8"]], True),
+        ([["a.example"], ["10.0.0.0/8"]], [["10.0.0.0/8"]], False),
+        ([["a.example"]], [["a.example"], ["b.example"]], True),
+    ],
+)
+def test_what_takes_hosts_away_is_narrower(
+    before: list[list[str]], now: list[list[str]], narrower: bool
+) -> None:
+    assert is_narrower(now, before) is narrower

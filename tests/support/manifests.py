@@ -5,8 +5,8 @@ from typing import Any
 
 import yaml
 
-from squall.spec import KINDS
 from squall.spec.crd import RESOURCES
+from squall.spec.kinds import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYTHING = ROOT / "tests" / "manifests" / "everything.yaml"

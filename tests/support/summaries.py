@@ -18,7 +18,7 @@ from squall.report.model import (
     VerdictSummary,
 )
 from squall.report.summary import Facts, build_summary
-from squall.spec import LoadTest
+from squall.spec.loadtest import LoadTest
 
 MANIFEST: dict[str, Any] = {
     "apiVersion": "squall.dev/v1alpha1",

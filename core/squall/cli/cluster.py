@@ -82,7 +82,7 @@ def on_cluster(where: Where, work: Callable[[Cluster], Awaitable[T]]) -> T:
 
 def seconds_of(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """A Go-style duration, in seconds."""
-    from squall.spec.base import seconds
+    from squall.spec.quantities import seconds
 
     if value is None:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall.spec.base import format_duration
+from squall.spec.quantities import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from squall.plan.curve import column_peaks, peak
 from squall.plan.document import shard_load
 from squall.plan.model import SECOND
 from squall.plan.sizing import suggest_shards
-from squall.spec.base import format_duration
+from squall.spec.quantities import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

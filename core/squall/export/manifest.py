@@ -6,18 +6,19 @@ from base64 import b64encode
 from typing import TYPE_CHECKING
 
 from squall.export.model import Form, Receiver, RemoteWrite
-from squall.spec.base import size_bytes
+from squall.spec.quantities import size_bytes
 from squall.spec.variables import with_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from squall.export.names import Labels
+    from squall.spec import structs
     from squall.spec.loadtest import LoadTest, PrometheusOutput, ReceiverAuth
 
 
 def settings_of(
-    output: PrometheusOutput,
+    output: PrometheusOutput | structs.PrometheusOutput,
     *,
     secrets: Mapping[str, str],
     files: Mapping[str, str],
@@ -57,7 +58,7 @@ def settings_of(
     )
 
 
-def authorization(auth: ReceiverAuth | None, secrets: Mapping[str, str]) -> str:
+def authorization(auth: ReceiverAuth | structs.ReceiverAuth | None, secrets: Mapping[str, str]) -> str:
     """The header `Authorization`; empty for none.
 
     Raises:
@@ -76,7 +77,11 @@ def basic(name: str, password: str) -> str:
     return "Basic " + b64encode(f"{name}:{password}".encode()).decode()
 
 
-def run_labels(test: LoadTest, run: str) -> Labels:
+def run_labels(test: LoadTest | structs.LoadTest, run: str) -> Labels:
     """The labels of every series of a run."""
-    named = {"loadtest": test.name, "namespace": str(test.metadata.get("namespace") or ""), "run": run}
+    named = {
+        "loadtest": str(test.metadata["name"]),
+        "namespace": str(test.metadata.get("namespace") or ""),
+        "run": run,
+    }
     return tuple(sorted((name, value) for name, value in named.items() if value))

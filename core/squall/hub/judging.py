@@ -17,7 +17,7 @@ from squall.metrics import format as fmt
 from squall.metrics.series import Counter, Gauge, Selector
 from squall.report.model import ThresholdState, TierSummary
 from squall.report.summary import loaded
-from squall.spec.base import whole
+from squall.spec.quantities import whole
 from squall.verdict.build import safety_of, saturation_of, thresholds_of, tiers_of
 from squall.verdict.safety import SafetyWatch
 from squall.verdict.saturation import Saturation, SaturationWatch

@@ -12,11 +12,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from squall.spec.base import nanoseconds
+from squall.spec.quantities import nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from squall.spec import structs
     from squall.spec.loadtest import LoadTestSpec, Threshold
     from squall.spec.steps import StepBlock
 
@@ -52,7 +53,7 @@ class Limits:
     anchors: tuple[int, ...]
 
     @classmethod
-    def of(cls, spec: LoadTestSpec) -> Limits:
+    def of(cls, spec: LoadTestSpec | structs.LoadTestSpec) -> Limits:
         """The limits that a manifest sets.
 
         Raises:
@@ -79,11 +80,11 @@ class Limits:
         )
 
 
-def _block(block: StepBlock | None) -> int:
+def _block(block: StepBlock | structs.StepBlock | None) -> int:
     return (nanoseconds(block.timeout) if block else 0) + BLOCK_MARGIN_NS
 
 
-def _thresholds(spec: LoadTestSpec) -> Iterator[Threshold]:
+def _thresholds(spec: LoadTestSpec | structs.LoadTestSpec) -> Iterator[Threshold | structs.Threshold]:
     yield from spec.thresholds
     for tier in spec.tiers:
         yield from tier.thresholds

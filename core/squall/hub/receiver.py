@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from squall.errors import UsageError
-from squall.spec.base import size_bytes
 from squall.spec.outputchecks import RESERVED
+from squall.spec.quantities import size_bytes
 
 if TYPE_CHECKING:
     import argparse

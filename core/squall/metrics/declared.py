@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from squall.metrics.names import Catalogue, Kind, Metric, Unit, catalogue, custom
-from squall.spec.steps import Record, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from squall.spec import structs
     from squall.spec.loadtest import LoadTestSpec
+    from squall.spec.steps import Record, Step
 
 
-def catalogue_of(spec: LoadTestSpec) -> Catalogue:
+def catalogue_of(spec: LoadTestSpec | structs.LoadTestSpec) -> Catalogue:
     """The built-in metrics and those that the manifest's steps record.
 
     Raises:
         ValueError: A name is malformed, built in, or declared as two different kinds.
     """
-    return catalogue(recorded_by(step.record) for step in _steps(spec.scenarios) if step.record)
+    blocks = (block or () for each in spec.scenarios for block in (each.steps, each.finally_steps))
+    return catalogue(recorded_by(step.record) for block in blocks for step in _steps(block) if step.record)
 
 
-def recorded_by(record: Record) -> Metric:
+def recorded_by(record: Record | structs.Record) -> Metric:
     """The metric that a `record` feeds.
 
     A trend of the step's duration is in seconds. A `value` is whatever the user computes: a plain number, whose
@@ -64,13 +64,22 @@ def tag_values(spec: LoadTestSpec) -> dict[str, frozenset[str]]:
     return {"scenario": scenarios, "stage": frozenset(stages)}
 
 
-def _steps(value: object) -> Iterator[Step]:
-    """All steps in a part of the manifest, however deep."""
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _steps(item)
-    elif isinstance(value, BaseModel):
-        if isinstance(value, Step):
-            yield value
-        for name in type(value).model_fields:
-            yield from _steps(getattr(value, name))
+def _steps(block: Sequence[Step | structs.Step]) -> Iterator[Step | structs.Step]:
+    """All steps of a block, however deep."""
+    for step in block:
+        yield step
+        for inner in _blocks(step):
+            yield from _steps(inner)
+
+
+def _blocks(step: Step | structs.Step) -> Iterator[Sequence[Step | structs.Step]]:
+    """The blocks that a step consists of, if it has any."""
+    if step.if_step:
+        yield from (step.if_step.then, step.if_step.else_steps or ())
+    holders = [
+        step.group,
+        step.repeat,
+        *(step.choose or ()),
+        *(step.parallel.branches if step.parallel else ()),
+    ]
+    yield from (holder.steps for holder in holders if holder)

@@ -16,12 +16,15 @@ from squall.plan.rates import RateCurve, RateRamp
 from squall.plan.search import SearchPlan
 from squall.plan.share import parse_shard_ranges
 from squall.plan.vus import Ramp, VuCurve
-from squall.spec.base import exact_share, format_duration, nanoseconds, whole
-from squall.spec.scenarios import DEFAULT_MAX_DURATION
+from squall.spec.language import DEFAULT_MAX_DURATION
+from squall.spec.quantities import exact_share, format_duration, nanoseconds, whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squall.spec import structs
     from squall.spec.loadtest import LoadTestSpec
-    from squall.spec.scenarios import CapacitySearch, Scenario
+    from squall.spec.scenarios import CapacitySearch, Scenario, Stage
 
 MAX_VUS = 1_000_000
 """VUs of a scenario over all shards: a typing error rather than a test above it."""
@@ -33,7 +36,7 @@ DEFAULT_MAX_VUS = 1000
 """Iterations in flight at most when an arrival executor names no VUs."""
 
 
-def compile_plan(spec: LoadTestSpec, *, shards: int | None = None) -> TestPlan:
+def compile_plan(spec: LoadTestSpec | structs.LoadTestSpec, *, shards: int | None = None) -> TestPlan:
     """The plan of a test.
 
     Args:
@@ -48,7 +51,8 @@ def compile_plan(spec: LoadTestSpec, *, shards: int | None = None) -> TestPlan:
     count = _shards(spec, shards, problems)
     plans: list[ScenarioPlan] = []
     vu_base = 0
-    for i, scenario in enumerate(spec.scenarios):
+    scenarios: Sequence[Scenario | structs.Scenario] = spec.scenarios
+    for i, scenario in enumerate(scenarios):
         compiler = _Compiler(scenario, f"spec.scenarios[{i}]", count, problems)
         plan = compiler.compile(vu_base)
         plans.append(plan)
@@ -67,7 +71,9 @@ def check_plan(spec: LoadTestSpec, *, shards: int | None = None) -> tuple[PlanPr
     return ()
 
 
-def _shards(spec: LoadTestSpec, override: int | None, problems: list[PlanProblem]) -> int:
+def _shards(
+    spec: LoadTestSpec | structs.LoadTestSpec, override: int | None, problems: list[PlanProblem]
+) -> int:
     count = whole(spec.shards) if override is None else override
     if 1 <= count <= MAX_SHARDS:
         return count
@@ -79,7 +85,9 @@ def _shards(spec: LoadTestSpec, override: int | None, problems: list[PlanProblem
 class _Compiler:
     """Compiles one scenario; notes what is impossible and goes on."""
 
-    def __init__(self, scenario: Scenario, path: str, shards: int, problems: list[PlanProblem]) -> None:
+    def __init__(
+        self, scenario: Scenario | structs.Scenario, path: str, shards: int, problems: list[PlanProblem]
+    ) -> None:
         self.scenario = scenario
         self.path = path
         self.shards = shards
@@ -164,7 +172,7 @@ class _Compiler:
         self.arrives("rate" if constant else "stages", schedule)
         return schedule
 
-    def search(self, spec: CapacitySearch) -> SearchPlan:
+    def search(self, spec: CapacitySearch | structs.CapacitySearch) -> SearchPlan:
         start, most = whole(spec.start), whole(spec.max)
         if start > most:
             self.note("search.start", f"{start} is more than max, {most}", "raise max, or begin lower")
@@ -231,7 +239,7 @@ class _Compiler:
         return [(nanoseconds(stage.duration), whole(stage.target)) for stage in self.scenario.stages or []]
 
     def spans(self, start_ns: int, length_ns: int) -> tuple[StageSpan, ...]:
-        stages = self.scenario.stages
+        stages: Sequence[Stage | structs.Stage] | None = self.scenario.stages
         if not stages:
             return (StageSpan("", start_ns, start_ns + length_ns),)
         found: list[StageSpan] = []

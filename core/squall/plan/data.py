@@ -8,21 +8,26 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from squall.plan.share import Share
 
 if TYPE_CHECKING:
     from squall.plan.model import TestPlan
+    from squall.spec import structs
     from squall.spec.loadtest import LoadTestSpec
     from squall.spec.scenarios import Scenario
 
 
-def uses_data(scenario: Scenario, name: str) -> bool:
+def uses_data(scenario: Scenario | structs.Scenario, name: str) -> bool:
     """Whether the steps of a scenario name this data: its iterations take a row of it, and of no other data."""
-    text = scenario.model_dump_json(by_alias=True)
+    text = msgspec.json.encode(scenario, enc_hook=vars).decode()
     return re.search(rf"\bdata\W{{1,8}}{re.escape(name)}\b", text) is not None
 
 
-def data_share(spec: LoadTestSpec, plan: TestPlan, name: str, shard: int) -> Share | None:
+def data_share(
+    spec: LoadTestSpec | structs.LoadTestSpec, plan: TestPlan, name: str, shard: int
+) -> Share | None:
     """A shard's place among those that use data: the union of the shards of all scenarios that name it.
 
     Args:

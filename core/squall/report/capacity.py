@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall.metrics import format as fmt
 from squall.report.model import CapacitySummary
-from squall.spec.base import format_duration
+from squall.spec.quantities import format_duration
 from squall.verdict.capacity import End
 
 if TYPE_CHECKING:

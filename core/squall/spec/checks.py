@@ -12,10 +12,10 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
-from squall.spec.base import exact_share, fraction, nanoseconds
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
+from squall.spec.quantities import exact_share, fraction, nanoseconds
 from squall.spec.tree import Leaf, MapNode, Node, Path, find, items_at, leaves, maps, text_at
 from squall.spec.wording import show
 

@@ -1,4 +1,4 @@
-"""Writes what is generated from the models: CRDs, JSON schemas, reference pages.
+"""Writes what is generated from the models: CRDs, JSON schemas, reference pages, and the structs for runners.
 
     python -m squall.spec.generate            writes them
     python -m squall.spec.generate --check    shows what would change, and exits 1 if anything would
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from squall.spec import KINDS
 from squall.spec.base import API_GROUP
 from squall.spec.crd import RESOURCES, crd
 from squall.spec.jsonschema import json_schema
+from squall.spec.kinds import KINDS
 from squall.spec.reference import reference
+from squall.spec.structsource import structs_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ _YAML_HEADER = "# Generated from the models by `python -m squall.spec.generate`;
 
 def generated_files() -> dict[Path, str]:
     """Every generated file: its path below the repository's root, and its text."""
-    files: dict[Path, str] = {}
+    files = {Path("core", "squall", "spec", "structs.py"): structs_source()}
     for kind in KINDS:
         stem = kind.lower()
         files[Path("crds", f"{API_GROUP}_{RESOURCES[kind].plural}.yaml")] = _YAML_HEADER + as_yaml(crd(kind))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -63,6 +63,18 @@ class HostRules:
     def may_cover(self, host: str) -> bool:
         """Whether a host may turn out to be covered: it is, or it is a name that could lead to an address that is."""
         return self.covers(host) or (bool(self.networks) and address_of(host) is None)
+
+
+def is_narrower(now: Iterable[Sequence[str]], before: Sequence[Sequence[str]]) -> bool:
+    """Whether policies may refuse a host that they let pass before.
+
+    Patterns are compared as they are written, so the same networks written in another way count as narrower.
+
+    Args:
+        now: The patterns of each policy that says something of hosts.
+        before: The same, as it was.
+    """
+    return not all(_ANY in patterns or any(set(old) <= set(patterns) for old in before) for patterns in now)
 
 
 def address_of(host: str) -> Address | None:

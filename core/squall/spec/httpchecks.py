@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from squall.spec.base import nanoseconds
 from squall.spec.checks import length_at, share_at
-from squall.spec.steps import MIN_INTERVAL
+from squall.spec.language import MIN_INTERVAL
+from squall.spec.quantities import nanoseconds
 from squall.spec.tree import ListNode, find, items_at, plain, text_at
 from squall.spec.wording import show
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from squall.spec.base import format_duration, nanoseconds
 from squall.spec.problems import Problem, did_you_mean, one_of
+from squall.spec.quantities import format_duration, nanoseconds
 from squall.spec.scalars import parse_plain
 from squall.spec.tree import Leaf, ListNode, MapNode, Node, Origin, find, items_at, text_at
 from squall.spec.wording import DURATION_HINT

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from squall.spec import KINDS
 from squall.spec.base import API_GROUP, API_VERSION
+from squall.spec.kinds import KINDS
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.tree import Leaf, MapNode, Node, find, plain, text_at

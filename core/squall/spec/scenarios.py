@@ -24,10 +24,6 @@ ExecutorName = Literal[
 ]
 
 
-DEFAULT_MAX_DURATION = "10m"
-"""How long iterations, or a search, may last where `maxDuration` is not written."""
-
-
 class ExecutorFields:
     """Which fields an executor must have and may have, beside those of every scenario."""
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from squall.spec import KINDS
 from squall.spec.base import Model
 from squall.spec.docstrings import attribute_docs
+from squall.spec.kinds import KINDS
 
 Node: TypeAlias = dict[str, Any]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
-from squall.spec.base import nanoseconds
 from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
 from squall.spec.httpchecks import check_backoff, check_request
 from squall.spec.jsonpaths import jsonpath_problem
+from squall.spec.language import MAX_TIMES, MIN_INTERVAL
 from squall.spec.pythonfiles import PythonFile, read_python
-from squall.spec.steps import MAX_TIMES, MIN_INTERVAL
+from squall.spec.quantities import nanoseconds
 from squall.spec.tree import Leaf, MapNode, Path, find, items_at, text_at
 from squall.spec.wording import show
 

@@ -18,22 +18,17 @@ from squall.spec.base import (
     Label,
     Model,
     Name,
+    Nullable,
     PositiveInt,
     Rule,
     Text,
     one_of,
 )
 from squall.spec.http import Backoff, Http, JsonValue
+from squall.spec.language import MAX_TIMES, STEP_KINDS
 
 Checks = Annotated[dict[Label, Expression], Field(min_length=1, max_length=64)]
 Tags = Annotated[dict[Identifier, Text], Field(max_length=16)]
-
-
-MAX_TIMES = 1_000_000
-"""The most rounds of a `repeat`: who writes more has a loop without an end in mind."""
-
-MIN_INTERVAL = "10ms"
-"""The shortest pause between two polls: without one, polling is a loop that only the target holds up."""
 
 
 def _neither(*keys: str) -> dict[str, Any]:
@@ -190,7 +185,7 @@ class Extractor(Model):
     """A regular expression over the body; its first group, or the whole match without one."""
     cookie: Text | None = None
     """The name of a cookie that the response sets; its value."""
-    default: JsonValue = None
+    default: Annotated[JsonValue, Nullable] = None
     """Used when nothing is found."""
     all: bool = False
     """With `jsonPath` and `regex`: a list of all matches instead of the first."""
@@ -222,21 +217,6 @@ class Record(Model):
 
 
 OnError = Literal["continue", "endIteration", "abortRun"]
-
-STEP_KINDS = (
-    "http",
-    "poll",
-    "think",
-    "group",
-    "if",
-    "choose",
-    "repeat",
-    "parallel",
-    "set",
-    "check",
-    "python",
-)
-
 
 _ON_ERROR: OnError = "endIteration"
 

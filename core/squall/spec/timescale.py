@@ -12,9 +12,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from squall.spec.base import format_duration, nanoseconds
+from squall.spec.language import DEFAULT_MAX_DURATION
 from squall.spec.problems import Problem
-from squall.spec.scenarios import DEFAULT_MAX_DURATION
+from squall.spec.quantities import format_duration, nanoseconds
 from squall.spec.tree import Leaf, ListNode, MapNode, Origin, Path, find, map_leaves, text_at
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from squall.plan.cron import CronError, parse_cron
-from squall.spec import KINDS, LoadTest
 from squall.spec.document import Document, document_of, read_documents
 from squall.spec.effective import Effective, make_effective
+from squall.spec.kinds import KINDS
 from squall.spec.modelcheck import check_model, problem_at
 from squall.spec.options import Options
 from squall.spec.problems import ManifestError, Problem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from squall.spec.files import LocalFile
+    from squall.spec.loadtest import LoadTest
     from squall.spec.secrets import Secrets
 
 _GROUP_MARK = "squall.dev/"

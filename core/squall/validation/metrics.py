@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from squall.metrics.names import BUILT_IN, TAGS, Kind, Metric, Unit, custom
 from squall.metrics.series import Selector
+from squall.spec.language import STEP_KINDS
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
-from squall.spec.steps import STEP_KINDS
 from squall.spec.tree import Leaf, ListNode, MapNode, Node, Path, find, items_at, parse_path, text_at
 from squall.verdict.build import threshold_problems
 from squall.verdict.grammar import compile_expression

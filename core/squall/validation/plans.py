@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from squall.plan.compile import compile_plan
 from squall.plan.data import uses_data
 from squall.plan.problems import PlanError
-from squall.spec.base import format_duration, nanoseconds, whole
 from squall.spec.modelcheck import problem_at
+from squall.spec.quantities import format_duration, nanoseconds, whole
 from squall.spec.tree import parse_path
 
 if TYPE_CHECKING:

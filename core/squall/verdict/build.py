@@ -10,7 +10,7 @@ from squall.metrics.declared import catalogue_of, tag_values
 from squall.metrics.names import Catalogue, Kind, Metric, Unit
 from squall.metrics.series import Selector
 from squall.spec import loadtest
-from squall.spec.base import fraction, seconds, whole
+from squall.spec.quantities import fraction, seconds, whole
 from squall.verdict.grammar import compile_expression
 from squall.verdict.quantity import ThresholdError
 from squall.verdict.safety import Limit, SafetyLimits

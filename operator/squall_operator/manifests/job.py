@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_operator.manifests.inputs import FOLDER
 from squall_operator.manifests.owned import RUN
 from squall_operator.manifests.template import apply_template

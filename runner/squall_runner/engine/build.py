@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from squall.expr import ExpressionError, Scope, compile_template
 from squall.plan.compile import compile_plan
 from squall.plan.data import data_share, uses_data
-from squall.spec import LoadTest
-from squall.spec.base import seconds, size_bytes
+from squall.spec.quantities import seconds, size_bytes
+from squall.spec.received import received
 from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
 from squall_runner.engine.limits import shared_connections
@@ -32,10 +30,7 @@ if TYPE_CHECKING:
 
     from squall.hub.protocol import Assignment
     from squall.plan.model import TestPlan
-    from squall.spec.http import HttpDefaults
-    from squall.spec.loadtest import LoadTestSpec
-    from squall.spec.scenarios import Scenario
-    from squall.spec.steps import Step
+    from squall.spec.structs import HttpDefaults, LoadTestSpec, Scenario, Step
     from squall_runner.auth import Tokens
     from squall_runner.data import Rows
     from squall_runner.engine.control import Control
@@ -77,19 +72,16 @@ def read_manifest(assignment: Assignment) -> Manifest:
         PlanError: Its plan is impossible.
     """
     try:
-        test = LoadTest.model_validate(assignment.manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise LoadError(
-            "ManifestInvalid", f"{where}: {first['msg']}", "check it with `squall validate`"
-        ) from error
+        test = received(assignment.manifest)
+    except ValueError as error:
+        raise LoadError("ManifestInvalid", str(error), "check it with `squall validate`") from error
+    name = str(test.metadata["name"])
     base = {
         "var": {**assignment.variables, **assignment.secrets},
-        "run": {"id": assignment.run, "name": test.name},
+        "run": {"id": assignment.run, "name": name},
     }
     return Manifest(
-        name=test.name,
+        name=name,
         spec=test.spec,
         plan=compile_plan(test.spec),
         files={name: Path(path) for name, path in assignment.files.items()},

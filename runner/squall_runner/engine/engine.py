@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall.expr import CLOCK, RNG
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall.spec.secrets import Secrets
 from squall_runner.auth import Tokens
 from squall_runner.engine.build import Builder, make_network, read_manifest

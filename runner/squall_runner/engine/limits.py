@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from squall.plan.share import Share
-from squall.spec.base import whole
+from squall.spec.quantities import whole
 from squall_runner.engine import machine
 from squall_runner.load import LoadError
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from squall.plan.model import ScenarioPlan, TestPlan
-    from squall.spec.http import HttpDefaults
-    from squall.spec.loadtest import LoadTestSpec
-    from squall.spec.steps import Step
+    from squall.spec.structs import HttpDefaults, LoadTestSpec, Step
     from squall_runner.steps.context import Target
 
 SPARE_FILES: Final = 64

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from squall.expr import compile_template
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_runner.engine.build import base_scope
 from squall_runner.http import HttpClient, build
 from squall_runner.http.errors import FORBIDDEN, RequestError

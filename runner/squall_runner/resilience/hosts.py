@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from squall.spec.base import fraction, seconds, whole
+from squall.spec.quantities import fraction, seconds, whole
 from squall_runner.load import LoadError
 from squall_runner.recording import make_tags
 from squall_runner.resilience.breaker import Breaker, BreakerRules, State
@@ -20,7 +20,7 @@ from squall_runner.resilience.queue import Queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from squall.spec.http import CircuitBreaker, HttpDefaults
+    from squall.spec.structs import CircuitBreaker, HttpDefaults
     from squall_runner.http import Origin
     from squall_runner.recording import Recorder, TrendSeries
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from squall.plan.share import Share
-from squall.spec.base import seconds, whole
+from squall.spec.quantities import seconds, whole
 from squall_runner.http import Origin
 from squall_runner.resilience.pace import Gate, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squall.spec.http import RateLimit
+    from squall.spec.structs import RateLimit
 
 
 def address(origin: Origin) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from squall.spec.base import fraction, seconds
+from squall.spec.quantities import fraction, seconds
 from squall_runner.http import errors
 from squall_runner.resilience.backoff import growing
 from squall_runner.resilience.budget import TOKEN
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from squall.spec.http import Retry
+    from squall.spec.structs import Retry
 
 _CONNECT: Final = frozenset(
     {

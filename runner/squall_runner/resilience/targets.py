@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall.spec.base import seconds, whole
+from squall.spec.quantities import seconds, whole
 from squall_runner.recording import make_tags
 from squall_runner.resilience.failover import Failover, unreachable
 from squall_runner.resilience.limits import address
@@ -12,7 +12,7 @@ from squall_runner.resilience.limits import address
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from squall.spec.http import Failover as Spec
+    from squall.spec.structs import Failover as Spec
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import Recorder
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from squall.expr import Env, Scope
     from squall.expr import Template as Text
-    from squall.spec.http import Http, Part
+    from squall.spec.structs import Http, Part
     from squall_runner.http import StreamBody
     from squall_runner.steps.context import Context
 
@@ -40,7 +40,7 @@ class Body:
 
 def compile_body(http: Http, scope: Scope, ctx: Context) -> Body:
     """Compile the body of a request; raises as `compile_request`."""
-    if "json" in http.given_keys():
+    if http.json_body is not None:
         return _json(http, scope, ctx)
     if http.form is not None:
         return _form(http.form, scope, ctx)

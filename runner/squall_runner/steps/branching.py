@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError, compile_expression, compile_template, name_problem
 from squall.expr.errors import ExpressionError
-from squall.spec.base import whole
-from squall.spec.steps import MAX_TIMES
+from squall.spec.language import MAX_TIMES
+from squall.spec.quantities import whole
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, LIMIT, Halted
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall.expr import Env, Evaluate, Scope
-    from squall.spec.steps import Step
+    from squall.spec.structs import Step
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Site, StepFn
     from squall_runner.steps.program import Compiler

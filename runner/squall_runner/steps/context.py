@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squall.expr import Env, Scope, Template
-    from squall.spec.http import HttpDefaults
-    from squall.spec.steps import OnError, Step
+    from squall.spec.steps import OnError
+    from squall.spec.structs import HttpDefaults, Step
     from squall_runner.auth import Tokens
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squall.expr import compile_template
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_runner.auth import Grant
 from squall_runner.http import encode_target, parse_url
 from squall_runner.load import LoadError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from squall.expr import Env, Scope
-    from squall.spec.http import Auth, BasicAuth, OAuth2
+    from squall.spec.structs import Auth, BasicAuth, OAuth2
     from squall_runner.auth import TokenSource
     from squall_runner.http import Origin
     from squall_runner.steps.context import Context

@@ -8,7 +8,7 @@ from squall_runner.steps.context import Compiled
 
 if TYPE_CHECKING:
     from squall.expr import Scope
-    from squall.spec.steps import Step
+    from squall.spec.structs import Step
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Compiler

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from squall.expr import EvaluationError
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_runner.resilience.retry import RetryPolicy
 from squall_runner.steps.checking import compile_checks
 from squall_runner.steps.context import Compiled
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from squall.expr import Scope
-    from squall.spec.http import Http, Retry
-    from squall.spec.steps import Extractor as ExtractorSpec
-    from squall.spec.steps import Step
+    from squall.spec.structs import Extractor as ExtractorSpec
+    from squall.spec.structs import Http, Retry, Step
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Request, Response
     from squall_runner.recording import RequestSeries
@@ -83,7 +84,7 @@ def _policy(retry: Retry | None, ctx: Context, longest: float) -> RetryPolicy | 
     if retry is None or not retry.max_retries:
         return None
     if ctx.http.retry is not None:  # the budget is the host's, whichever step sends
-        retry = retry.model_copy(update={"budget": ctx.http.retry.budget})
+        retry = msgspec.structs.replace(retry, budget=ctx.http.retry.budget)
     return RetryPolicy.of(retry, expected_statuses(retry.statuses) if retry.statuses else None, longest)
 
 
@@ -193,7 +194,7 @@ def compile_extractors(specs: Mapping[str, ExtractorSpec] | None) -> tuple[Extra
             header=spec.header,
             regex=spec.regex,
             cookie=spec.cookie,
-            default=spec.default if "default" in spec.model_fields_set else MISSING,
+            default=MISSING if spec.default is msgspec.UNSET else spec.default,
             all_matches=spec.all,
         )
         for name, spec in (specs or {}).items()

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError, compile_expression
-from squall.spec.base import fraction, seconds
-from squall.spec.steps import MIN_INTERVAL
+from squall.spec.language import MIN_INTERVAL
+from squall.spec.quantities import fraction, seconds
 from squall_runner.resilience.backoff import asked_pause, growing
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from squall.expr import Evaluate, Scope
-    from squall.spec.steps import Poll, Step
+    from squall.spec.structs import Poll, Step
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Request, Response
     from squall_runner.steps.context import Site

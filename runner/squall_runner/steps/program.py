@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from squall.spec.steps import STEP_KINDS
 from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
 from squall_runner.steps.context import Site
 from squall_runner.steps.record import with_record
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from squall.expr import Scope
-    from squall.spec.steps import OnError, Step
+    from squall.spec.steps import OnError
+    from squall.spec.structs import Step
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Compiled, Context, StepFn
 
@@ -96,8 +96,7 @@ class Compiler:
         return Program(sequence(found), names, tuple(found))
 
     def _step(self, step: Step, scope: Scope, place: str) -> Compiled:
-        given = step.given_keys()
-        kind = next(kind for kind in STEP_KINDS if kind in given)
+        kind = _kind(step)
         around = self._on_error
         self._on_error = on_error = around if step.on_error == "endIteration" else step.on_error
         site = Site.of(step, step.name or f"{kind}-{place}", place, on_error, scope, self.ctx)
@@ -108,6 +107,12 @@ class Compiler:
         if step.on_error == "continue":
             compiled = compiled.containing()  # around `record`, which is to see that the step has failed
         return compiled if self.ctx.observer is None else compiled.observed(site, self.ctx.observer)
+
+
+def _kind(step: Step) -> str:
+    """The one key of a step that says what it does."""
+    reserved = {"if": step.if_step}
+    return next(kind for kind in KINDS if reserved.get(kind, getattr(step, kind, None)) is not None)
 
 
 def compile_steps(steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from squall.expr import EvaluationError, compile_template
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_runner.http import build
 from squall_runner.load import LoadError
 from squall_runner.steps.body import find_file
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from squall.expr import Scope
-    from squall.spec.steps import Python, Step
+    from squall.spec.structs import Python, Step
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Response
     from squall_runner.steps.context import Context, Site

@@ -16,7 +16,7 @@ from squall_runner.steps.failure import EXPRESSION, EndIteration
 
 if TYPE_CHECKING:
     from squall.expr import Scope
-    from squall.spec.steps import Record
+    from squall.spec.structs import Record
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Response
     from squall_runner.steps.context import Site

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from squall.expr import Env, Scope
     from squall.expr import Template as Text
-    from squall.spec.http import Http
+    from squall.spec.structs import Http
     from squall_runner.auth import TokenSource
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin

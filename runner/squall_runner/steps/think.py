@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import log1p
 from typing import TYPE_CHECKING
 
-from squall.spec.base import seconds
+from squall.spec.quantities import seconds
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import Halted
 from squall_runner.waiting import wait
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from squall.expr import Scope
-    from squall.spec.steps import Step, Think
+    from squall.spec.structs import Step, Think
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Context, Site, StepFn
     from squall_runner.steps.program import Compiler

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall.expr import Env, Scope
-    from squall.spec.steps import Step
+    from squall.spec.structs import Step
     from squall_runner.engine.vu import Vu
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Compiler

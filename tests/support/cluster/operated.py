@@ -143,6 +143,18 @@ class Installation:
             manifest = {**manifest, "metadata": metadata}
         return self.kube.apply(_path(manifest), manifest)
 
+    @contextmanager
+    def policy(self, **spec: object) -> Iterator[str]:
+        """A LoadTestPolicy for the installation's namespace, until the end of the block; yields its path."""
+        name = f"policy-{self.namespace}"
+        path = f"/apis/squall.dev/v1alpha1/loadtestpolicies/{name}"
+        body = {"apiVersion": "squall.dev/v1alpha1", "kind": "LoadTestPolicy", "metadata": {"name": name}}
+        self.apply({**body, "spec": {"namespaces": [self.namespace], **spec}})
+        try:
+            yield path
+        finally:
+            self.kube.delete(path)
+
     def path(self, name: str = "", namespace: str | None = None) -> str:
         """The path of a LoadTest, or of all of them."""
         return load_test(name, namespace or self.namespace).rstrip("/")

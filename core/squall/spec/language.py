@@ -1,0 +1,28 @@
+"""Words and bounds of the scenario language, for the models and for who does what these say.
+
+Apart from the models, as `quantities` is.
+"""
+
+STEP_KINDS = (
+    "http",
+    "poll",
+    "think",
+    "group",
+    "if",
+    "choose",
+    "repeat",
+    "parallel",
+    "set",
+    "check",
+    "python",
+)
+"""What a step can be, each a key of its own."""
+
+MAX_TIMES = 1_000_000
+"""The most rounds of a `repeat`: who writes more has a loop without an end in mind."""
+
+MIN_INTERVAL = "10ms"
+"""The shortest pause between two polls: without one, polling is a loop that only the target holds up."""
+
+DEFAULT_MAX_DURATION = "10m"
+"""How long iterations, or a search, may last where `maxDuration` is not written."""
