@@ -19,6 +19,7 @@ import msgspec
 
 from squall.kube.runs import run_id, run_key
 from squall_operator import conditions
+from squall_operator.lasting import lasted, may_last
 from squall_operator.model import (
     CleanUp,
     Decision,
@@ -197,7 +198,7 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
     stop = unwanted(seen, run)
     if stop is not None:
         return _conclude(seen, run, without_summary(stop))
-    if seconds_since(run.accepted_at, seen.now) > deadlines.start:
+    if lasted(run, seen.now) > may_last("Launching", seen.plan, deadlines):
         why = Stop(
             cause="error",
             reason="LaunchFailed",
@@ -273,7 +274,7 @@ def _stop(seen: Observed, run: RunStatus, why: Stop) -> Decision:
 
 def _stopping(seen: Observed, run: RunStatus, why: Stop, deadlines: Deadlines) -> Decision:
     """The hub has been told, or could not be: it ends with the hub's outcome, or without after the deadline."""
-    taken = (seen.plan.stop_seconds if seen.plan else 0.0) + deadlines.stop
+    taken = may_last("Stopping", seen.plan, deadlines)
     passed = seconds_since(why.at, seen.now)
     forgotten = seen.hub.reachable and seen.hub.live is None
     # What nobody wants, or nobody may, must not go on because its hub cannot be told: it loses its pods.

@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 import uuid
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +28,7 @@ from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
 from squall_operator.kinds import wait_for_kinds
+from squall_operator.lasting import standing
 from squall_operator.leader import Leadership
 from squall_operator.listing import Listing
 from squall_operator.model import Deadlines
@@ -160,7 +160,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     telemetry, seen = Telemetry(), Cache()
-    kube = await Kube.connect(FIELD_MANAGER)
+    kube = await Kube.connect(FIELD_MANAGER, telemetry.called)
     hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca)
     events = Events(kube, time.time)
     actor = Actor(kube, hubs, events, settings)
@@ -190,8 +190,8 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     def read() -> None:
         telemetry.gauge(
             waiting=reconciler.queue.waiting + timetable.queue.waiting,
-            phases=Counter(
-                (each.get("status") or {}).get("phase", "New") for each in seen.all(cache.LOAD_TESTS)
+            standing=standing(
+                seen.all(cache.LOAD_TESTS), reconciler.plan_of, settings.deadlines, time.time()
             ),
             hubs={hub: hub in hubs.runs for hub in settings.hubs},
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall.kube.runs import run_key
 from squall.spec.hosts import is_narrower
+from squall_operator.lasting import lasted, may_last
 from squall_operator.status import RunStatus, Stop
 from squall_operator.times import seconds_since, stamp
 
@@ -64,15 +65,14 @@ def _broken(seen: Observed, run: RunStatus, deadlines: Deadlines) -> tuple[str, 
         if fatal is not None:
             return fatal.reason, fatal.message
         allowed = _start_seconds(seen, deadlines)
-        if seconds_since(run.launched_at, seen.now) > allowed:
+        if lasted(run, seen.now) > allowed:
             trouble = pods.troubles[0] if pods.troubles else None
             reason = trouble.reason if trouble else "StartDeadline"
             return reason, f"the load did not begin within {allowed:g} s: {waiting_for(seen)}"
     silent = seconds_since(run.unreachable_since, seen.now) if run.unreachable_since else 0.0
     if not seen.hub.reachable and silent > _patience(seen, run, deadlines):
         return "HubLost", f"the hub {run.hub} has not answered for {silent:.0f} s"
-    longest = (seen.plan.max_seconds + seen.plan.stop_seconds if seen.plan else 0.0) + deadlines.stop
-    if run.phase == "Running" and seconds_since(run.started_at, seen.now) > longest:
+    if run.phase == "Running" and lasted(run, seen.now) > may_last("Running", seen.plan, deadlines):
         return "Overdue", "the hub has not ended the run at safety.maxDuration"
     return None
 
@@ -80,7 +80,7 @@ def _broken(seen: Observed, run: RunStatus, deadlines: Deadlines) -> tuple[str, 
 def _start_seconds(seen: Observed, deadlines: Deadlines) -> float:
     """How long it may take until the load begins. A setup comes when all runners are ready, and has a time of its own."""
     connecting = seen.hub.live is not None and seen.hub.live.phase == "connecting"
-    return deadlines.start + (seen.plan.setup_seconds if seen.plan and not connecting else 0.0)
+    return may_last("Starting", None if connecting else seen.plan, deadlines)
 
 
 def _lasts(trouble: Trouble, now: float) -> bool:

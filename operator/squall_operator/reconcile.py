@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from squall_operator.acting import Actor
     from squall_operator.cache import Cache, Place
     from squall_operator.hubs import Hubs
-    from squall_operator.model import Decision
+    from squall_operator.model import Decision, Plan
     from squall_operator.settings import Settings
     from squall_operator.status import Status
     from squall_operator.telemetry import Telemetry
@@ -149,6 +149,11 @@ class Reconciler:
             if ((each.get("status") or {}).get("run") or {}).get("id") == run:
                 self.queue.add(cache.place_of(each))
 
+    def plan_of(self, uid: str) -> Plan | None:
+        """The plan of a LoadTest that has been looked at and is right. Whoever does not lead has looked at none."""
+        known = self._checked.get(uid)
+        return known[1].plan if known is not None else None
+
     def _look_at_owner(self, body: Object) -> None:
         """A Job belongs to its LoadTest, and a pod to its Job, which has the name of the run."""
         namespace = str(body["metadata"]["namespace"])
@@ -164,6 +169,10 @@ class Reconciler:
 
     async def look(self, place: Place) -> float | None:
         """Look at a LoadTest and do what is to be done; returns when to look again."""
+        with self._telemetry.looking():
+            return await self._look(place)
+
+    async def _look(self, place: Place) -> float | None:
         body = self._seen.get(cache.LOAD_TESTS, place)
         gone, _ = self._gone.get(place, (None, 0.0))
         if gone is not None:

@@ -2,36 +2,59 @@
 
 GET /healthz   200 while the event loop turns
 GET /readyz    200 once everything may be watched and a hub answers
-GET /metrics   Prometheus' text format
+GET /metrics   Prometheus' text format, or OpenMetrics
 """
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import Counter, Gauge, Histogram, Info
+
+from squall import __version__
+from squall.hub.telemetry import exposed, process_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from squall_operator.lasting import Standing
+
+
+_SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 
 class Telemetry:
     """Metrics and logs of one operator process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = process_registry()
+        Info("squall_operator_build", "What the operator is", registry=self.registry).info(
+            {"version": __version__}
+        )
         self._log = structlog.get_logger("squall.operator")
         self._actions = Histogram(
             "squall_operator_action_seconds",
             "How long actions took, by kind",
             ["action"],
             registry=self.registry,
-            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+            buckets=_SECONDS,
+        )
+        self._rounds = Histogram(
+            "squall_operator_round_seconds",
+            "How long it took to look at a LoadTest and to do what followed",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self._calls = Histogram(
+            "squall_operator_api_seconds",
+            "Calls of the Kubernetes API; the status is 0 where there was no answer",
+            ["method", "status"],
+            registry=self.registry,
+            buckets=_SECONDS,
         )
         self._failures = Counter(
             "squall_operator_failures_total",
@@ -44,6 +67,17 @@ class Telemetry:
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
         )
         self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
+        self._oldest = Gauge(
+            "squall_operator_phase_oldest_seconds",
+            "For how long that LoadTest has been in a phase which has been so the longest",
+            ["phase"],
+            registry=self.registry,
+        )
+        self._overdue = Gauge(
+            "squall_operator_overdue_seconds",
+            "By how much a run has outlasted what its phase may last, at most; known to who leads",
+            registry=self.registry,
+        )
         self._hub = Gauge("squall_operator_hub_up", "1 while a hub answers", ["hub"], registry=self.registry)
 
     @contextmanager
@@ -54,6 +88,19 @@ class Telemetry:
             yield
         finally:
             self._actions.labels(action).observe(time.perf_counter() - began)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Measure a round."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._rounds.observe(time.perf_counter() - began)
+
+    def called(self, method: str, status: int, seconds: float) -> None:
+        """A call of the Kubernetes API is over; the status is 0 where there was no answer."""
+        self._calls.labels(method, str(status)).observe(seconds)
 
     def failed(self, place: tuple[str, str], error: Exception) -> None:
         """A round has failed; it is tried again."""
@@ -73,12 +120,15 @@ class Telemetry:
         """Something is missing without which there is nothing to do; it is waited for."""
         self._log.warning("waiting", problem=problem)
 
-    def gauge(self, *, waiting: int, phases: dict[str, int], hubs: dict[str, bool]) -> None:
+    def gauge(self, *, waiting: int, standing: Standing, hubs: Mapping[str, bool]) -> None:
         """Take the readings that are asked for."""
         self._waiting.set(waiting)
         self._runs.clear()
-        for phase, count in phases.items():
+        for phase, count in standing.phases.items():
             self._runs.labels(phase).set(count)
+        for phase, seconds in standing.oldest.items():
+            self._oldest.labels(phase).set(seconds)
+        self._overdue.set(standing.overdue)
         for hub, up in hubs.items():
             self._hub.labels(hub).set(up)
 
@@ -107,10 +157,8 @@ async def serve(
         return web.Response(text="ok") if ready() else web.Response(status=503, text="not yet")
 
     async def metrics(request: web.Request) -> web.Response:
-        del request
         read()
-        body = generate_latest(telemetry.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return exposed(telemetry.registry, request)
 
     app = web.Application()
     app.add_routes([web.get("/healthz", health), web.get("/readyz", readiness), web.get("/metrics", metrics)])

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+from support import served
 from support.documentation import section, tables
 from support.manifests import ROOT
 
@@ -44,3 +46,15 @@ def test_deadlines_are_those_of_the_page() -> None:
     assert f"{deadlines.schedule / 60:g} minutes" in rows["Unschedulable"]
     assert f"{deadlines.hub:g} s" in rows["HubLost"]
     assert f"{deadlines.stop:g} s" in rows["Overdue"]
+
+
+@pytest.mark.parametrize("part", ["operator", "hub"])
+def test_metrics_are_those_that_are_served(part: str) -> None:
+    found = tables(section(PAGE, "Metrics of operator and hub"))
+    (table,) = (each for each in found if each[0][0] == f"of the {part}")
+    kinds = {"info": ("_info", "gauge"), "counter": ("_total", "counter")}
+    expected = []
+    for family in served.families()[part]:
+        ending, kind = kinds.get(family.type, ("", family.type))
+        expected.append((f"{family.name}{ending}", kind))
+    assert sorted((cells[0], cells[1]) for cells in table[1:]) == sorted(expected)

@@ -8,6 +8,8 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from squall import __version__
+from squall_operator.lasting import Standing
 from squall_operator.main import main
 from squall_operator.telemetry import Telemetry, serve
 
@@ -46,10 +48,11 @@ def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path
 
 async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
     telemetry, ready = Telemetry(), False
-    phases = {"Running": 2}
+    phases, oldest = {"Running": 2}, {"Running": 61.5}
 
     def read() -> None:
-        telemetry.gauge(waiting=3, phases=phases, hubs={"http://hub:1": True})
+        standing = Standing(phases, oldest, 12.0)
+        telemetry.gauge(waiting=3, standing=standing, hubs={"http://hub:1": True})
 
     web = await serve(telemetry, ("127.0.0.1", unused_tcp_port), read=read, ready=lambda: ready)
     url = f"http://127.0.0.1:{unused_tcp_port}"
@@ -61,19 +64,26 @@ async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
             assert (await session.get(f"{url}/readyz")).status == 200
             telemetry.leading(leads=True)
             telemetry.failed(("default", "shop"), RuntimeError("x"))
-            with telemetry.acting("Launch"):
+            telemetry.called("PATCH", 0, 0.1)
+            with telemetry.acting("Launch"), telemetry.looking():
                 pass
             text = await (await session.get(f"{url}/metrics")).text()
             for line in (
                 "squall_operator_leader 1.0",
                 "squall_operator_queue_waiting 3.0",
                 'squall_operator_runs{phase="Running"} 2.0',
+                'squall_operator_phase_oldest_seconds{phase="Running"} 61.5',
+                "squall_operator_overdue_seconds 12.0",
+                "squall_operator_round_seconds_count 1.0",
+                'squall_operator_api_seconds_count{method="PATCH",status="0"} 1.0',
+                f'squall_operator_build_info{{version="{__version__}"}} 1.0',
+                "process_resident_memory_bytes ",
                 'squall_operator_hub_up{hub="http://hub:1"} 1.0',
                 'squall_operator_failures_total{error="RuntimeError"} 1.0',
                 'squall_operator_action_seconds_count{action="Launch"} 1.0',
             ):
                 assert line in text
             phases.clear()
-            assert 'phase="Running"' not in await (await session.get(f"{url}/metrics")).text()
+            assert 'runs{phase="Running"}' not in await (await session.get(f"{url}/metrics")).text()
     finally:
         await web.cleanup()

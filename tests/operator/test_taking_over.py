@@ -15,7 +15,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 from support.processes import free_ports
 
-from squall.kube.api import Kube
+from squall.kube.api import Kube, Observer
 from squall.kube.runs import run_id, run_key
 from squall_operator import cache, listing, main
 from squall_operator.manifests.owned import RUN
@@ -144,8 +144,8 @@ def _discovered(path: str) -> dict[str, Any]:
 async def operator(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """An operator, all of it."""
 
-    async def connect(manager: str) -> Kube:
-        return Kube(ApiClient(Configuration(host=address)), manager)
+    async def connect(manager: str, observe: Observer) -> Kube:
+        return Kube(ApiClient(Configuration(host=address)), manager, observe=observe)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)

@@ -128,6 +128,8 @@ class HubProcess:
         self.folder = folder
         self.options = options
         self.url = ""
+        self.metrics = ""
+        """Where it serves its own metrics; empty without `--metrics-listen`."""
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -148,7 +150,8 @@ class HubProcess:
         )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), 20)
-        self.url = json.loads(line)["url"]
+        listens = json.loads(line)
+        self.url, self.metrics = listens["url"], listens.get("metrics", "")
 
     async def kill(self) -> None:
         assert self._process is not None

@@ -48,20 +48,29 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(scrape_configs: Sequence[dict[str, Any]] = ()) -> Iterator[Prometheus]:
-    """Run Prometheus on a free loopback port with remote write and native histograms, and stop it at the end.
+def running_prometheus(
+    scrape_configs: Sequence[dict[str, Any]] = (), *, rules: Path | None = None, address: str = "127.0.0.1"
+) -> Iterator[Prometheus]:
+    """Run Prometheus on a free port with remote write and native histograms, and stop it at the end.
 
     Args:
         scrape_configs: The `scrape_configs` of its configuration file, as dictionaries.
+        rules: A file of rules that it evaluates.
+        address: Of this machine, to listen on; another than loopback where pods are to reach it.
     """
     binary = prometheus_binary()
     with tempfile.TemporaryDirectory(prefix="squall-prometheus-") as name:
         folder = Path(name)
-        config = {"global": {"scrape_interval": "1s"}, "scrape_configs": list(scrape_configs)}
+        config = {
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": list(scrape_configs),
+            "rule_files": [str(rules)] if rules else [],
+        }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         port = free_ports(1)[0]
-        process = Process(_command(binary, folder, port), log=folder / "prometheus.log")
-        server = Prometheus(f"http://127.0.0.1:{port}", process)
+        listen = f"{address}:{port}"
+        process = Process(_command(binary, folder, listen), log=folder / "prometheus.log")
+        server = Prometheus(f"http://{listen}", process)
         try:
             process.wait_until(lambda: _ready(server.url), timeout=READY_SECONDS)
             yield server
@@ -81,12 +90,12 @@ def prometheus_binary() -> Path:
     return cached
 
 
-def _command(binary: Path, folder: Path, port: int) -> list[str]:
+def _command(binary: Path, folder: Path, listen: str) -> list[str]:
     return [
         str(binary),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
+        f"--web.listen-address={listen}",
         "--web.enable-remote-write-receiver",
         "--enable-feature=native-histograms",
         "--log.level=warn",

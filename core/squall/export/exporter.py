@@ -223,18 +223,43 @@ class Exporter:
 
     # -- how it goes ------------------------------------------------------------------------------------------
 
+    @property
+    def dropped(self) -> int:
+        """Samples that have not reached the receiver and never will."""
+        return self.counts.dropped + self._buffer.dropped
+
+    @property
+    def pending(self) -> int:
+        """Samples that wait."""
+        return self._buffer.samples
+
+    @property
+    def pending_bytes(self) -> int:
+        """What they take."""
+        return self._buffer.size
+
+    @property
+    def lag_seconds(self) -> float:
+        """How old the oldest sample is that waits."""
+        oldest = self._buffer.oldest_ms()
+        return 0.0 if oldest is None else max(0.0, self._clock() / MILLI - oldest) / 1000
+
+    @property
+    def fails(self) -> bool:
+        """Whether samples wait that the receiver does not take, or a defect keeps them from being sent at all."""
+        return self._broken.is_set() or bool(self._sender.problem and self.pending)
+
     def health(self) -> list[Point]:
         """The exporter's own figures."""
-        counts, oldest = self.counts, self._buffer.oldest_ms()
-        lag = 0.0 if oldest is None else max(0.0, self._clock() / MILLI - oldest) / 1000
+        counts = self.counts
         values = {
             about.SENT: counts.sent,
             about.REFUSED: counts.refused,
-            about.DROPPED: counts.dropped + self._buffer.dropped,
+            about.DROPPED: self.dropped,
             about.RETRIES: counts.retries,
-            about.PENDING: self._buffer.samples,
-            about.PENDING_BYTES: self._buffer.size,
-            about.LAG: lag,
+            about.PENDING: self.pending,
+            about.PENDING_BYTES: self.pending_bytes,
+            about.LAG: self.lag_seconds,
             about.SERIES: self._exposition.series,
             about.FOLDED: self._exposition.folded,
         }
@@ -244,7 +269,7 @@ class Exporter:
         self.counts.dropped += self._buffer.clear()
 
     def _losses(self) -> tuple[str, ...]:
-        dropped, refused = self.counts.dropped + self._buffer.dropped, self.counts.refused
+        dropped, refused = self.dropped, self.counts.refused
         found = []
         if dropped:
             why = f": {self._sender.problem}" if self._sender.problem else ""

@@ -1,8 +1,8 @@
 """`python -m squall.hub`: a hub of its own, for clusters and for whoever wants runs to outlive the process that added them.
 
 The installation's key is taken from the environment variable `SQUALL_HUB_KEY`, or from the file that `--key-file` names. What it
-listens on is printed as one line of JSON. With `--tls-cert-file` and `--tls-key-file` it serves HTTPS, and with `--remote-write-url` it
-pushes the metrics of all its runs.
+listens on is printed as one line of JSON. With `--tls-cert-file` and `--tls-key-file` it serves HTTPS, with `--remote-write-url` it
+pushes the metrics of all its runs, and with `--metrics-listen` it tells how it is doing itself.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,7 @@ from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
 
 KEEP_SECONDS: Final = 86400.0
@@ -50,12 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="FILE",
         help="its private key (PEM); both are taken up again when renewed",
     )
+    parser.add_argument(
+        "--metrics-listen",
+        default="",
+        metavar="HOST:PORT",
+        help="serve the hub's own metrics there, as /metrics without authentication; port 0 takes a free one",
+    )
     receiver.add_options(parser)
     options = parser.parse_args(arguments)
-    host, _, port = options.listen.rpartition(":")
     key = _key(options.key_file)
-    if not key or not port.isdigit():
-        parser.error("a key is needed (SQUALL_HUB_KEY or --key-file)" if not key else "--listen is HOST:PORT")
+    if not key:
+        parser.error("a key is needed (SQUALL_HUB_KEY or --key-file)")
+    try:
+        address = _address("--listen", options.listen)
+        metrics = _address("--metrics-listen", options.metrics_listen) if options.metrics_listen else None
+    except ValueError as error:
+        parser.error(str(error))
     if (options.tls_cert_file is None) != (options.tls_key_file is None):
         parser.error("--tls-cert-file and --tls-key-file belong together: give both, or neither")
     try:
@@ -67,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             remote_write=receiver.settings_of(options, os.environ),
             keep_seconds=KEEP_SECONDS,
         )
-        asyncio.run(_serve(hub, host, int(port), certificates))
+        asyncio.run(_serve(hub, address, certificates, metrics))
     except SquallError as error:
         print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201 - the process's only voice
         return error.exit_code
@@ -80,6 +91,13 @@ def _key(path: Path | None) -> bytes:
     return os.environ.get("SQUALL_HUB_KEY", "").encode()
 
 
+def _address(option: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not (port.isdecimal() and int(port) < 65536):
+        raise ValueError(f"{option} is HOST:PORT, not {text}")
+    return host, int(port)
+
+
 def _certificates(certificate: Path | None, key: Path | None) -> Certificates | None:
     if certificate is None or key is None:
         return None
@@ -88,14 +106,36 @@ def _certificates(certificate: Path | None, key: Path | None) -> Certificates | 
     )
 
 
-async def _serve(hub: Hub, host: str, port: int, certificates: Certificates | None) -> None:
-    url = await hub.start(host, port, certificates)
-    print(json.dumps({"url": url}), flush=True)  # noqa: T201 - whoever started it waits for this line
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
-    await told.wait()
-    await hub.close()
+async def _serve(
+    hub: Hub, address: tuple[str, int], certificates: Certificates | None, metrics: tuple[str, int] | None
+) -> None:
+    listens = {"url": await hub.start(*address, certificates)}
+    try:
+        async with _metrics_of(hub, metrics) as url:
+            if url:
+                listens["metrics"] = url
+            print(json.dumps(listens), flush=True)  # noqa: T201 - whoever started it waits for this line
+            told = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, told.set)
+            await told.wait()
+    finally:
+        await hub.close()
+
+
+@asynccontextmanager
+async def _metrics_of(hub: Hub, address: tuple[str, int] | None) -> AsyncIterator[str]:
+    """Serve the hub's own metrics for as long as the block lasts; gives their URL, empty when nobody wants them."""
+    if address is None:
+        yield ""
+        return
+    from squall.hub import telemetry  # noqa: PLC0415 - what it needs is installed with the operator
+
+    web, url = await telemetry.serve(telemetry.registry_of(hub), *address)
+    try:
+        yield url
+    finally:
+        await web.cleanup()
 
 
 def _log(run: str, level: str, event: str, fields: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from squall.spec.loadtest import LoadTest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from squall.export.exporter import Exporter
     from squall.export.model import RemoteWrite
     from squall.hub.connection import Connection
     from squall.hub.model import Action, Cause, RunSpec
@@ -91,6 +92,8 @@ class Run:
         results = Path(spec.folder) if spec.folder else None
         self._folders = [each for each in (folder, results) if each is not None]
         self._journal = Journal(folder / JOURNAL_NAME) if folder else None
+        self.journal_lost = False
+        """Whether the disk has refused the journal, so that another process would not know the run."""
         self._series = SeriesFile(results / SERIES_NAME) if results else None
         self._connections: dict[int, Connection] = {}
         self._pushing = self._make_pushing(remote_write, model)
@@ -162,6 +165,23 @@ class Run:
             Refused: There is no such runner.
         """
         self._take(self.state.gone, index, reason, message)
+
+    # -- for whoever looks after the hub ----------------------------------------------------------------------
+
+    @property
+    def connected(self) -> int:
+        """How many runners are connected."""
+        return len(self._connections)
+
+    @property
+    def exporter(self) -> Exporter | None:
+        """What pushes the run's metrics, if anything does."""
+        return None if self._pushing is None else self._pushing.exporter
+
+    @property
+    def lag_seconds(self) -> float:
+        """How far judging is behind; see `RunState.lag_ns`."""
+        return self.state.lag_ns(self._clock()) / SECOND
 
     # -- for the server ---------------------------------------------------------------------------------------
 
@@ -404,7 +424,7 @@ class Run:
     def _cannot_keep(self, error: OSError) -> None:
         """The disk refuses the journal: said once, then the run goes on without."""
         assert self._journal is not None, "only what is there can be refused"
-        path, self._journal = self._journal.path, None
+        path, self._journal, self.journal_lost = self._journal.path, None, True
         text = f"{path} could not be written ({error.strerror or error}); a restarted hub would not know this run"
         self.state.note("warning", "JournalLost", text, self._clock())
 

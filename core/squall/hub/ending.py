@@ -144,6 +144,7 @@ class RunEnding(RunBase):
         """Judge a slot; returns why the run should stop, if it should."""
         assert self.start_ns is not None, "slots exist once the run has begun"
         self.judged = slot
+        self.slots += 1
         end_ns = self.start_ns + (slot + 1) * SECOND
         why = self.judge.slot(slot, full=full)
         for level, event, text in self.judge.remarks():

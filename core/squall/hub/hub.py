@@ -32,6 +32,7 @@ from squall.hub.driver import Run
 from squall.hub.limits import SECOND
 from squall.hub.model import RunSpec
 from squall.hub.server import application
+from squall.hub.tally import Tally, totals_of
 from squall.hub.tokens import run_token
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Hub:
     ) -> None:
         self.key = key
         self.runs: dict[str, Run] = {}
+        self.tally = Tally()
         self._unwanted: set[str] = set()
         """Runs that are ending, and to be forgotten then."""
         self._keep_seconds = keep_seconds
@@ -119,6 +121,11 @@ class Hub:
         self._sweeper = asyncio.create_task(self._sweep_now_and_then())
         bound = runner.addresses[0]
         return f"{'https' if certificates else 'http'}://{bound[0]}:{bound[1]}"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the metrics of runs are pushed."""
+        return self._remote_write is not None
 
     def token(self, run: str) -> str:
         """The token of a run's runners."""
@@ -172,6 +179,7 @@ class Hub:
         del self.runs[run]
         self._unwanted.discard(run)
         known.let_go()
+        self.tally.forgotten += totals_of(known)
         folder = self._kept(known.spec)
         if folder is not None:
             # Else a hub that serves for months fills its disk, and takes up every run there ever was when it is started again.

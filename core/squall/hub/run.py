@@ -374,8 +374,10 @@ class RunState(RunEnding):
         """Judge the slots that are complete or overdue; end the load when nobody has any left."""
         while self.phase in ("running", "stopping") and self.members.any_live():
             slot = self.judged + 1
-            if now_ns < self._watermark_ns(slot) and not self._is_complete(slot, now_ns):
+            complete = self._is_complete(slot, now_ns)
+            if not complete and now_ns < self._watermark_ns(slot):
                 return
+            self.incomplete += not complete
             if self.recovered_ns is not None and slot >= self.seconds(self.recovered_ns):
                 self.recovered_ns = None
             why = self._judge(slot, full=self.stopping is None)

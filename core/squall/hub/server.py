@@ -20,7 +20,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMessage, WSMsgType, web
 
 from squall.errors import SquallError
 from squall.hub import protocol
@@ -34,6 +34,7 @@ from squall.report.model import LiveState
 if TYPE_CHECKING:
     from squall.hub.driver import Run
     from squall.hub.hub import Hub
+    from squall.hub.tally import Refusal
 
 MAX_BODY: Final = 4 * 1024 * 1024
 HELLO_SECONDS: Final = 10.0
@@ -110,11 +111,18 @@ class _Api:
 
     def _run(self, request: web.Request, *, allowed: bool) -> Run:
         if not allowed:
-            raise _refusal(web.HTTPUnauthorized, "no valid token")
+            raise self._stranger("no valid token")
         run = self._hub.runs.get(request.match_info["run"])
         if run is None:
             raise _refusal(web.HTTPNotFound, "no such run")
         return run
+
+    def _stranger(self, text: str) -> web.HTTPError:
+        self._turned_away("unauthorized")
+        return _refusal(web.HTTPUnauthorized, text)
+
+    def _turned_away(self, why: Refusal) -> None:
+        self._hub.tally.refused[why] += 1
 
     # -- answers ----------------------------------------------------------------------------------------------
 
@@ -124,7 +132,7 @@ class _Api:
 
     async def add(self, request: web.Request) -> web.Response:
         if not self._by_operator(request):
-            raise _refusal(web.HTTPUnauthorized, "no valid key")
+            raise self._stranger("no valid key")
         try:
             spec = msgspec.json.decode(await request.read(), type=RunSpec)
             if spec.run != request.match_info["run"]:
@@ -139,7 +147,7 @@ class _Api:
 
     async def all(self, request: web.Request) -> web.Response:
         if not self._by_operator(request):
-            raise _refusal(web.HTTPUnauthorized, "no valid key")
+            raise self._stranger("no valid key")
         return _json(RunList(tuple(run.live for run in self._hub.runs.values())))
 
     async def state(self, request: web.Request) -> web.Response:
@@ -194,12 +202,14 @@ class _Api:
         try:
             hello = await _hello(socket)
         except (ValueError, msgspec.DecodeError, TimeoutError) as error:
+            self._turned_away("no_hello")
             await _close(socket, protocol.CLOSE_MALFORMED, f"no hello: {error}")
             return socket
         connection = Connection(socket)
         try:
             run.attach(hello, connection)
         except Refused as error:
+            self._turned_away("no_place")
             await _close(socket, protocol.CLOSE_REFUSED, str(error))
             return socket
         await self._serve(run, hello.runner, connection, socket)
@@ -213,8 +223,9 @@ class _Api:
         try:
             async for message in socket:
                 await self._turns.mine()
-                problem = _take(run, runner, connection, message)
+                problem = self._take(run, runner, connection, message)
                 if problem:
+                    self._turned_away("too_large" if _is_too_large(message) else "malformed")
                     run.refuse(runner, connection, problem)
                     connection.close(protocol.CLOSE_MALFORMED, problem)
                     await asyncio.wait([sender], timeout=1)
@@ -223,6 +234,20 @@ class _Api:
             run.detach(runner, connection)
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
+
+    def _take(self, run: Run, runner: int, connection: Connection, message: WSMessage) -> str:
+        """Hand a frame to the run; returns why it makes no sense, if it does not."""
+        if message.type is not WSMsgType.BINARY:
+            return "frames are binary"
+        tally = self._hub.tally
+        tally.received_bytes += len(message.data)
+        try:
+            said = protocol.from_runner(message.data)
+            run.received(runner, connection, said)
+        except (ValueError, msgspec.DecodeError) as error:
+            return str(error)
+        tally.snapshots += isinstance(said, protocol.Measured)
+        return ""
 
 
 async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
@@ -242,15 +267,9 @@ async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
     return message
 
 
-def _take(run: Run, runner: int, connection: Connection, message: WSMessage) -> str:
-    """Hand a frame to the run; returns why it makes no sense, if it does not."""
-    if message.type is not WSMsgType.BINARY:
-        return "frames are binary"
-    try:
-        run.received(runner, connection, protocol.from_runner(message.data))
-    except (ValueError, msgspec.DecodeError) as error:
-        return str(error)
-    return ""
+def _is_too_large(message: WSMessage) -> bool:
+    error = message.data
+    return isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG
 
 
 async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:

@@ -64,6 +64,10 @@ class RunBase:
         self.stopping: Stopping | None = None
         self.judged = -1
         """The last slot that was judged."""
+        self.slots = 0
+        """How many slots this process has judged."""
+        self.incomplete = 0
+        """Those of them that could wait no longer for what a live runner should have delivered."""
         self.late = 0
         """Snapshots that came after their slot had been judged."""
         self.setup_runner: int | None = None
@@ -89,6 +93,12 @@ class RunBase:
     def seconds(self, at_ns: int) -> float:
         """Time since the start of the load; negative before it, 0 while there is none."""
         return (at_ns - self.start_ns) / SECOND if self.start_ns is not None else 0.0
+
+    def lag_ns(self, now_ns: int) -> int:
+        """How long ago the oldest slot ended that is not judged yet; 0 while there is no load."""
+        if self.start_ns is None or self.phase not in ("running", "stopping"):
+            return 0
+        return max(0, now_ns - (self.start_ns + (self.judged + 2) * SECOND))
 
     @property
     def reconnect_ns(self) -> int:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 Json = dict[str, Any]
+Observer = Callable[[str, int, float], None]
+"""Method, status, and seconds of a call; the status is 0 where there was no answer."""
 
 SECONDS: Final = 15.0
 """How long one call may take."""
@@ -59,16 +63,28 @@ class Kube:
         client: The official client.
         manager: In whose name fields are changed.
         renewing: Keeps its credentials fresh; ended with it.
+        observe: Told of each call, when it is over.
     """
 
-    def __init__(self, client: ApiClient, manager: str, renewing: asyncio.Task[None] | None = None) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        manager: str,
+        renewing: asyncio.Task[None] | None = None,
+        observe: Observer | None = None,
+    ) -> None:
         self._client = client
         self._manager = manager
         self._renewing = renewing
+        self._observe = observe
 
     @classmethod
-    async def connect(cls, manager: str) -> Kube:
+    async def connect(cls, manager: str, observe: Observer | None = None) -> Kube:
         """A client with the credentials of the pod, or of the kubeconfig outside of a cluster.
+
+        Args:
+            manager: In whose name fields are changed.
+            observe: Told of each call, when it is over.
 
         Raises:
             KubeError: There are none.
@@ -81,7 +97,7 @@ class Kube:
                 await load_kube_config(client_configuration=configuration)
         except ConfigException as error:
             raise KubeError(0, f"there is no way to the Kubernetes API: {error}") from error
-        return cls(ApiClient(configuration), manager)
+        return cls(ApiClient(configuration), manager, observe=observe)
 
     @classmethod
     async def of_context(cls, manager: str, context: str = "") -> tuple[Kube, str]:
@@ -219,6 +235,7 @@ class Kube:
         timeout: float | aiohttp.ClientTimeout,  # noqa: ASYNC109 - handed on to the client
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a request, unless it is an error."""
+        status, began = 0, time.perf_counter()
         try:
             verb, url, sent, *_ = await self._client.param_serialize(
                 method, path, header_params=headers, auth_settings=["BearerToken"]
@@ -226,15 +243,21 @@ class Kube:
             plain = None if body is None else msgspec.to_builtins(body)
             answer = await self._client.call_api(verb, url, sent, plain, _request_timeout=timeout)
             async with answer.response as response:
+                status = response.status
                 if response.status >= 400:
                     raise _refused(response.status, await response.read())
                 yield response
         except ApiException as error:
+            status = error.status or 0
             raise _refused(error.status or 0, error.body or str(error.reason)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            status = 0
             raise KubeError(
                 0, f"the Kubernetes API does not answer: {str(error) or type(error).__name__}"
             ) from error
+        finally:
+            if self._observe is not None:
+                self._observe(method, status, time.perf_counter() - began)
 
 
 def _refused(status: int, content: str | bytes) -> KubeError:
