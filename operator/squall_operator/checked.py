@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
 from squall.hub.assignment import pods
 from squall.plan.compile import compile_plan
+from squall.spec.problems import Problem
 from squall.spec.quantities import seconds
 from squall.validation import ManifestError, Options, load_stored
 from squall_operator.manifests.job import processes_of
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from squall.spec.loadtest import LoadTestSpec
-    from squall.validation import EffectiveManifest
+    from squall.validation import EffectiveManifest, Resource
     from squall_operator.settings import RunnerDefaults
 
 _WRITTEN = ("name", "namespace", "labels", "annotations")
-_FROM_CLI = "a file with `path` is on somebody's machine: `squall run --cluster` sends it along, or use configMap, secret or volumeClaim"
-_RESOURCES = 'write requests and limits as amounts by name, such as {requests: {cpu: "1", memory: 1Gi}, limits: {cpu: "1", memory: 1Gi}}'
+_FROM_CLI = (
+    "a file with `path` is on somebody's machine",
+    "`squall run --cluster` sends it along; or use configMap, secret or volumeClaim",
+)
+_RESOURCES = (
+    "write requests and limits as amounts by name",
+    'such as {requests: {cpu: "1", memory: 1Gi}, limits: {cpu: "1", memory: 1Gi}}',
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,7 @@ class Checked:
         test: As it will run; secrets are references.
     """
 
-    problems: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
     test: EffectiveManifest | None = None
     plan: Plan | None = None
     facts: Facts | None = None
@@ -48,20 +55,21 @@ def check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     try:
         return _check(body, defaults)
     except Exception as error:  # noqa: BLE001 - a defect here must cost one LoadTest its start, nothing more
-        return Checked(problems=(f"it cannot be checked: {type(error).__name__}: {error}",))
+        return Checked(problems=(_problem("", f"it cannot be checked: {type(error).__name__}: {error}"),))
 
 
 def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
-    metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
-    document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
-    options = Options(complete=False, read_files=False)
     try:
-        test = load_stored(document, options, file="spec").test
+        test = read_stored(body).test
     except ManifestError as error:
-        return Checked(problems=tuple(_told(problem.path, problem.message) for problem in error.problems))
+        return Checked(problems=error.problems)
     assert test is not None, "a LoadTest was asked for"
     spec = test.model.spec
-    problems = [f"spec.files {file.name}: {_FROM_CLI}" for file in spec.files if file.path is not None]
+    problems = [
+        replace(_problem(f"spec.files[{number}].path", *_FROM_CLI), where=file.name)
+        for number, file in enumerate(spec.files)
+        if file.path is not None
+    ]
     if spec.runner and spec.runner.template:
         try:
             apply_template(
@@ -70,16 +78,16 @@ def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
                 host_network=defaults.host_network,
             )
         except TemplateError as error:
-            problems.append(f"spec.{error.message}")
+            problems += [_problem("spec.runner.template", text) for text in error.problems]
     processes = 1
     try:
         processes = processes_of(spec, defaults)
     except (AttributeError, TypeError, ValueError, OverflowError):
-        problems.append(f"spec.runner.resources: {_RESOURCES}")
+        problems.append(_problem("spec.runner.resources", *_RESOURCES))
     try:
         plan = compile_plan(spec)
     except (SquallError, ValueError) as error:
-        problems.append(str(error))
+        problems.append(_problem("", str(error)))
     if problems:
         return Checked(problems=tuple(problems))
     per_pod = int(spec.runner.shards_per_pod) if spec.runner else 1
@@ -108,6 +116,17 @@ def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     )
 
 
+def read_stored(body: Mapping[str, Any]) -> Resource:
+    """A resource of any of our kinds as it came from the API server, read by the same code as `squall validate`.
+
+    Raises:
+        ManifestError: With everything that is wrong with it.
+    """
+    metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
+    document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
+    return load_stored(document, Options(complete=False, read_files=False), file="spec")
+
+
 def _unused(spec: LoadTestSpec) -> tuple[str, ...]:
     """What a manifest asks for that does nothing on a cluster."""
     output = spec.outputs.prometheus if spec.outputs else None
@@ -120,5 +139,5 @@ def _unused(spec: LoadTestSpec) -> tuple[str, ...]:
     return (text,)
 
 
-def _told(path: str, message: str) -> str:
-    return f"{path}: {message}" if path else message
+def _problem(path: str, message: str, hint: str = "") -> Problem:
+    return Problem("spec", 0, 0, path, message, hint)

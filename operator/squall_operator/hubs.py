@@ -93,6 +93,10 @@ class Hubs:
             return HubView(summary=summary)  # an outcome that is known stays true when the hub is gone
         return HubView(reachable=True, live=runs.get(run), summary=summary)
 
+    def up(self) -> dict[str, bool]:
+        """Of each hub, whether it answers."""
+        return {hub: hub in self._known for hub in self._urls}
+
     @property
     def runs(self) -> dict[str, tuple[str, ...]]:
         """By hub that answers: the runs that it has."""

@@ -23,6 +23,7 @@ from squall.errors import SquallError
 from squall.kube.api import Kube
 from squall_operator import cache
 from squall_operator.acting import Actor
+from squall_operator.admission.webhook import Webhook
 from squall_operator.cache import Cache
 from squall_operator.events import FIELD_MANAGER, Events
 from squall_operator.handlers import watch
@@ -34,7 +35,7 @@ from squall_operator.listing import Listing
 from squall_operator.model import Deadlines
 from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
-from squall_operator.settings import RunnerDefaults, Settings
+from squall_operator.settings import RunnerDefaults, Settings, WebhookSettings
 from squall_operator.telemetry import Telemetry, configure_logs, serve
 from squall_operator.timetable import Timetable
 
@@ -97,6 +98,19 @@ _AGAIN_SECONDS: Final = 1.0
     "--schedule-deadline", type=float, default=120.0, help="Seconds that a runner pod may wait for a node."
 )
 @click.option("--listen", default="0.0.0.0:8080", help="Address of health, readiness and metrics.")
+@click.option("--webhook-listen", default="", help="Address of the validating webhook; none without it.")
+@click.option("--webhook-host", default="", help="Name or address that the API server calls the webhook by.")
+@click.option("--webhook-configuration", default="squall", help="Name of the ValidatingWebhookConfiguration.")
+@click.option(
+    "--webhook-cert-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate of the webhook that somebody else keeps (PEM); else the operator keeps its own.",
+)
+@click.option(
+    "--webhook-key-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Private key of that certificate (PEM).",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.version_option(__version__)
 def main(  # noqa: PLR0917 - click gives them by name
@@ -115,6 +129,11 @@ def main(  # noqa: PLR0917 - click gives them by name
     start_deadline: float,
     schedule_deadline: float,
     listen: str,
+    webhook_listen: str,
+    webhook_host: str,
+    webhook_configuration: str,
+    webhook_cert_file: Path | None,
+    webhook_key_file: Path | None,
     log_level: str,
 ) -> None:
     """Run LoadTests on this cluster."""
@@ -138,13 +157,31 @@ def main(  # noqa: PLR0917 - click gives them by name
         )
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{error}") from error
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit():
-        raise click.BadParameter("write HOST:PORT", param_hint="--listen")
+    files = (webhook_cert_file, webhook_key_file)
+    webhook = None
+    if webhook_listen:
+        if any(files) and not all(files):
+            raise click.UsageError("give --webhook-cert-file and --webhook-key-file together")
+        if not any(files) and not webhook_host:
+            raise click.UsageError("give --webhook-host: the certificate is made for it")
+        webhook = WebhookSettings(
+            address=_address(webhook_listen, "--webhook-listen"),
+            host=webhook_host,
+            configuration=webhook_configuration,
+            namespace=lease_namespace,
+            files=(webhook_cert_file, webhook_key_file) if webhook_cert_file and webhook_key_file else None,
+        )
     try:
-        asyncio.run(_run(settings, lease_namespace, (host, int(port))))
+        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen"), webhook))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdigit():
+        raise click.BadParameter("write HOST:PORT", param_hint=option)
+    return host, int(port)
 
 
 def _key(path: Path) -> bytes:
@@ -154,7 +191,9 @@ def _key(path: Path) -> bytes:
     return key
 
 
-async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
+async def _run(
+    settings: Settings, lease_namespace: str, address: tuple[str, int], reviewing: WebhookSettings | None
+) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,18 +224,27 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
     leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
     listing = Listing(kube, settings.namespaces, seen, saw, telemetry.waiting)
-    watches = False
+    watches = answered = False
+    webhook = Webhook(reviewing, kube, settings, telemetry)
 
-    def read() -> None:
-        telemetry.gauge(
+    def ready() -> bool:
+        nonlocal answered
+        # Once is enough: a hub that is away for a while must not take the webhook away, which needs none.
+        answered = answered or bool(hubs.runs)
+        return watches and answered and webhook.serves
+
+    web = await serve(
+        telemetry,
+        address,
+        read=lambda: telemetry.gauge(
             waiting=reconciler.queue.waiting + timetable.queue.waiting,
             standing=standing(
                 seen.all(cache.LOAD_TESTS), reconciler.plan_of, settings.deadlines, time.time()
             ),
-            hubs={hub: hub in hubs.runs for hub in settings.hubs},
-        )
-
-    web = await serve(telemetry, address, read=read, ready=lambda: watches and bool(hubs.runs))
+            hubs=hubs.up(),
+        ),
+        ready=ready,
+    )
     hubs.start(reconciler.heard)
     patience = time.monotonic() + _HUB_SECONDS
     telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
@@ -206,7 +254,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
     async def act() -> None:
         """Learn all that there is, and only then begin to act on it."""
         await listing.until_done()
-        while len(hubs.runs) < len(settings.hubs) and time.monotonic() < patience:  # noqa: ASYNC110 - also ends by time
+        while not all(hubs.up().values()) and time.monotonic() < patience:  # noqa: ASYNC110 - also ends by time
             await asyncio.sleep(0.1)
         telemetry.leading(leads=True)
         for part in (reconciler, timetable):
@@ -224,7 +272,7 @@ async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int
         await _until_one_ends(watch(settings, saw), leadership.run(), _lead(leadership, act, telemetry))
 
     try:
-        await _until_one_ends(work(), told.wait())
+        await webhook.during(_until_one_ends(work(), told.wait()))
     finally:
         await hubs.close()
         await web.cleanup()

@@ -272,7 +272,7 @@ class Reconciler:
             now=self._wall(),
             deleting=deleting,
             plan=checked.plan,
-            problems=checked.problems,
+            problems=tuple(each.brief for each in checked.problems),
             allowance=policies.allow(
                 self._policies,
                 place[0],

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from squall_operator.model import Deadlines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +51,22 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     prometheus_url: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """Where the webhook is served, and with which certificate.
+
+    Attributes:
+        address: To listen on.
+        host: The name or address that the API server calls it by.
+        configuration: The name of the ValidatingWebhookConfiguration that has it called.
+        namespace: Where the Secret with the certificate is.
+        files: Certificate and key that somebody else keeps; without them the operator keeps its own.
+    """
+
+    address: tuple[str, int]
+    host: str
+    configuration: str
+    namespace: str
+    files: tuple[Path, Path] | None = None

@@ -62,6 +62,13 @@ class Telemetry:
             ["error"],
             registry=self.registry,
         )
+        self._reviews = Histogram(
+            "squall_operator_review_seconds",
+            "How long reviews of the webhook took, by outcome",
+            ["outcome"],
+            registry=self.registry,
+            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
@@ -106,6 +113,15 @@ class Telemetry:
         """A round has failed; it is tried again."""
         self._failures.labels(type(error).__name__).inc()
         self._log.warning("round_failed", namespace=place[0], loadtest=place[1], error=str(error))
+
+    def reviewed(self, outcome: str, seconds: float) -> None:
+        """The webhook has answered: `allowed` or `refused`, or `error` where it could not judge."""
+        self._reviews.labels(outcome).observe(seconds)
+
+    def review_failed(self, error: Exception) -> None:
+        """The webhook has a defect; what it could not judge is left to its failure policy."""
+        self._failures.labels(type(error).__name__).inc()
+        self._log.error("review_failed", exc_info=error)
 
     def leading(self, *, leads: bool) -> None:
         """This process has begun to act, or has ceased to."""

@@ -16,8 +16,9 @@ import msgspec
 from squall.kube.api import KubeError
 from squall.kube.paths import collection, named
 from squall.spec.base import API_VERSION
-from squall.validation import ManifestError, Options, load_stored
+from squall.validation import ManifestError
 from squall_operator import cache
+from squall_operator.checked import read_stored
 from squall_operator.manifests import scheduled
 from squall_operator.model import Tell
 from squall_operator.queue import WorkQueue
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     Object = Mapping[str, Any]
 
-_WRITTEN: Final = ("name", "namespace", "labels", "annotations")
 _PLURAL: Final = cache.SCHEDULES
 
 
@@ -219,10 +219,8 @@ def _wish(body: Object) -> tuple[Any, ...]:
 
 def check(body: Object) -> tuple[str, ...]:
     """What is wrong with a schedule as it came from the API server, by the same code as `squall validate`."""
-    metadata = {key: value for key, value in body["metadata"].items() if key in _WRITTEN}
-    document = {**{key: body[key] for key in ("apiVersion", "kind", "spec")}, "metadata": metadata}
     try:
-        load_stored(document, Options(complete=False, read_files=False), file="spec")
+        read_stored(body)
     except ManifestError as error:
-        return tuple(f"{each.path}: {each.message}" if each.path else each.message for each in error.problems)
+        return tuple(each.brief for each in error.problems)
     return ()

@@ -27,7 +27,7 @@ MANIFESTS = [
 def test_every_example_is_right_but_for_files_of_somebodys_machine(document: dict[str, Any]) -> None:
     served = {"creationTimestamp": "2026-01-01T00:00:00Z", "uid": "u", "generation": 1, "managedFields": []}
     checked = check({**document, "metadata": {**document["metadata"], **served}, "status": {}}, DEFAULTS)
-    wrong = [text for text in checked.problems if "is on somebody's machine" not in text]
+    wrong = [each.brief for each in checked.problems if "is on somebody's machine" not in each.message]
     assert wrong == []
     if not checked.problems:
         assert checked.plan is not None
@@ -54,7 +54,7 @@ def test_a_hundred_problems_are_all_told() -> None:
     }
     checked = check(body, DEFAULTS)
     assert checked.plan is None
-    assert all(any(f"nothing{number}" in text for text in checked.problems) for number in (0, 50, 99))
+    assert all(any(f"nothing{number}" in each.message for each in checked.problems) for number in (0, 50, 99))
 
 
 @pytest.mark.parametrize(("setup", "seconds"), [(None, 0), ({"timeout": "7m"}, 420)])
@@ -105,7 +105,7 @@ def test_what_may_be_written_may_be_stored(text: str) -> None:
 def test_what_nobody_may_write_is_not_run_either() -> None:
     files = [{"name": f"f{number}", "inline": "x" * 65_000} for number in range(7)]
     (problem,) = check(served(files=files), DEFAULTS).problems
-    assert "the manifest has 444 KiB as JSON; at most 384 KiB" in problem
+    assert "the manifest has 444 KiB as JSON; at most 384 KiB" in problem.message
 
 
 def test_what_is_nested_without_end_is_refused() -> None:
@@ -113,7 +113,7 @@ def test_what_is_nested_without_end_is_refused() -> None:
     for _ in range(5000):
         deep = {"a": deep}
     (problem,) = check(served(variants=[{"name": "v", "spec": deep}]), DEFAULTS).problems
-    assert "nested deeper than 64 levels" in problem
+    assert "nested deeper than 64 levels" in problem.message
 
 
 def in_pieces(pieces: int, size: int, kind: str = "configMap") -> dict[str, Any]:
@@ -131,7 +131,7 @@ def in_pieces(pieces: int, size: int, kind: str = "configMap") -> dict[str, Any]
 def test_files_in_pieces_have_a_limit_together(files: list[dict[str, Any]], why: str) -> None:
     named = [{"name": f"f{number}", **each} for number, each in enumerate(files)]
     checked = check(served(files=named), DEFAULTS)
-    assert [why in problem for problem in checked.problems] == ([True] if why else [])
+    assert [why in problem.brief for problem in checked.problems] == ([True] if why else [])
 
 
 def _with(**spec: Any) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def test_whatever_the_schema_lets_through_gets_an_answer(runner: dict[str, Any])
     assert checked.problems
     assert checked.plan is None
     if "resources" in runner:
-        assert "write requests and limits as amounts" in checked.problems[0]
+        assert "write requests and limits as amounts" in checked.problems[0].message
 
 
 @pytest.mark.parametrize(

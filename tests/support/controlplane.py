@@ -102,14 +102,26 @@ def running_control_plane(address: str = LOOPBACK, options: Sequence[str] = ()) 
 
 
 @contextmanager
+def client_of_user(plane: ControlPlane, name: str, group: str | None = None) -> Iterator[KubeClient]:
+    """The client of a user, who has the rights that somebody has given to this name or group."""
+    pair = plane.authority.issue(name.replace(":", "-"), name=name, organization=group)
+    with closing(KubeClient(plane.url, _context(plane.authority, pair))) as client:
+        yield client
+
+
+@contextmanager
 def _administrator(authority: Authority, url: str) -> Iterator[KubeClient]:
     """An administrator's client, and the kubeconfig that gives others the same access."""
     admin = authority.issue("admin", name="squall-tests-admin", organization="system:masters")
     write_kubeconfig(authority.folder / "kubeconfig", url, authority, admin)
-    context = ssl.create_default_context(cafile=str(authority.certificate))
-    context.load_cert_chain(admin.certificate, admin.key)
-    with closing(KubeClient(url, context)) as client:
+    with closing(KubeClient(url, _context(authority, admin))) as client:
         yield client
+
+
+def _context(authority: Authority, pair: KeyPair) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
 
 
 def _etcd_command(binary: Path, folder: Path, port: int, peer_port: int) -> list[str]:

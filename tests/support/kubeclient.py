@@ -30,10 +30,14 @@ class KubeClient:
     """Talks to one API server over one connection, hence from one thread; `close` it at the end.
 
     Every method raises `ApiError` when the server refuses, and OSError when it is not there.
+
+    Attributes:
+        warnings: What the server said beside its last answer, as `kubectl` prints it after `Warning:`.
     """
 
     def __init__(self, url: str, ssl_context: ssl.SSLContext) -> None:
         self.url = url
+        self.warnings: list[str] = []
         address = urllib.parse.urlsplit(url).netloc
         self._connection = HTTPSConnection(address, context=ssl_context, timeout=30)
 
@@ -85,6 +89,9 @@ class KubeClient:
         for _ in range(BUSY_RETRIES):
             response = self._send(method, path, data, headers)
             content = response.read()
+            # RFC 7234, section 5.5: a code, who says it, and the text in quotes.
+            said = response.headers.get_all("Warning", [])
+            self.warnings = [json.loads(each.split(" ", 2)[2]) for each in said]
             if response.status < HTTPStatus.BAD_REQUEST:
                 return _decoded(content)
             refused = ApiError(response.status, _message(content))

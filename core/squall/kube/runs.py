@@ -20,7 +20,7 @@ AGAIN: Final = "squall.dev/run"
 DONE: Final = "squall.dev/done"
 """The annotation in which the operator notes the id of the run that is over, and its result. The status says the same, but whoever may
 edit that must not thereby start a load."""
-_BESIDE: Final = frozenset({"suspend", "ttlSecondsAfterFinished", "historyLimit"})
+BESIDE: Final = frozenset({"suspend", "ttlSecondsAfterFinished", "historyLimit"})
 """Fields of the spec that say when a run may go and how long its traces stay, not what it is."""
 _DIGITS: Final = 16
 """Of the hash within a run's id. A hub knows a run by its id alone, whatever namespace it is of, so nobody must find a spec or a
@@ -32,7 +32,7 @@ added."""
 
 def run_key(spec: Mapping[str, Any], annotations: Mapping[str, str]) -> str:
     """The key of the run that a LoadTest asks for; 16 hexadecimal digits."""
-    relevant = {name: value for name, value in spec.items() if name not in _BESIDE}
+    relevant = {name: value for name, value in spec.items() if name not in BESIDE}
     text = json.dumps([relevant, annotations.get(AGAIN, "")], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

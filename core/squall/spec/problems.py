@@ -48,12 +48,21 @@ class Problem:
         """`file:line:column`, or only the file when there is no line."""
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
-    def render(self) -> str:
-        """The problem in one line, its hint indented below."""
+    @property
+    def brief(self) -> str:
+        """What is wrong, in one line, for a place that has no room for more."""
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+    @property
+    def explained(self) -> str:
+        """The problem in one line, its hint indented below, without the file: what a server has stored is in none."""
         where = f" ({self.where})" if self.where else ""
-        path = f" {self.path}{where}:" if self.path else ""
-        text = f"{self.place}:{path} {self.message}"
-        return f"{text}\n    {self.hint}" if self.hint else text
+        path = f"{self.path}{where}: " if self.path else ""
+        return f"{path}{self.message}" + (f"\n    {self.hint}" if self.hint else "")
+
+    def render(self) -> str:
+        """The same with the place in the file."""
+        return f"{self.place}: {self.explained}"
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

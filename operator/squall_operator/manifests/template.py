@@ -18,7 +18,7 @@ from squall.errors import SquallError
 from squall_operator.pods import RUNNER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 METADATA: Final = frozenset({"labels", "annotations"})
 POD: Final = frozenset(
@@ -114,7 +114,15 @@ _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 class TemplateError(SquallError):
-    """`runner.template` asks for what it must not; the message names each place."""
+    """`runner.template` asks for what it must not.
+
+    Attributes:
+        problems: Each names its place.
+    """
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("runner.template: " + "; ".join(self.problems))
 
 
 def apply_template(
@@ -133,9 +141,9 @@ def apply_template(
     try:
         problems = list(_problems(template, host_network=host_network))
     except (AttributeError, TypeError, ValueError) as error:
-        raise TemplateError("runner.template: it does not have the shape of a pod template") from error
+        raise TemplateError(["it does not have the shape of a pod template"]) from error
     if problems:
-        raise TemplateError("runner.template: " + "; ".join(problems))
+        raise TemplateError(problems)
     result = copy.deepcopy(dict(base))
     for key, value in (template.get("metadata") or {}).items():
         result["metadata"][key] = {**(value or {}), **result["metadata"].get(key, {})}
