@@ -47,12 +47,14 @@ lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > build/lint-imports.log || (cat build/lint-imports.log; exit 1)
 	@$(BIN)/python -m squall.cli.generate --check
+	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards --check
 
 format: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-generate: setup ## Write the CRDs, the editor schema and the reference from the code
+generate: setup ## Write the CRDs, the editor schema, the reference and the dashboards from the code
 	@$(BIN)/python -m squall.cli.generate
+	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards
 
 cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as root, on Debian)
 	@$(BIN)/python tests/cluster/run.py

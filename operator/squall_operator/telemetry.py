@@ -73,6 +73,12 @@ class Telemetry:
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
         )
+        self._positions = Gauge(
+            "squall_operator_queue_position",
+            "How many other runs have to end before that of a LoadTest may begin",
+            ["namespace", "loadtest"],
+            registry=self.registry,
+        )
         self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
         self._oldest = Gauge(
             "squall_operator_phase_oldest_seconds",
@@ -145,6 +151,9 @@ class Telemetry:
         for phase, seconds in standing.oldest.items():
             self._oldest.labels(phase).set(seconds)
         self._overdue.set(standing.overdue)
+        self._positions.clear()
+        for place, position in standing.positions.items():
+            self._positions.labels(*place).set(position)
         for hub, up in hubs.items():
             self._hub.labels(hub).set(up)
 

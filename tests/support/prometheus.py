@@ -46,6 +46,20 @@ class Prometheus:
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return result
 
+    def query_range(self, promql: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """Return the series of a range query, from and to Unix seconds."""
+        parameters = {"query": promql, "start": repr(start), "end": repr(end), "step": repr(step)}
+        answer = _get(f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(parameters)}")
+        result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
+        return result
+
+    def label_values(self, label: str, selector: str, start: float, end: float) -> list[str]:
+        """Return the values of a label of the series that a selector finds, sorted."""
+        parameters = {"match[]": selector, "start": repr(start), "end": repr(end)}
+        answer = _get(f"{self.url}/api/v1/label/{label}/values?{urllib.parse.urlencode(parameters)}")
+        values: list[str] = json.loads(answer)["data"]
+        return values
+
 
 @contextmanager
 def running_prometheus(
@@ -124,6 +138,11 @@ def _ready(url: str) -> bool:
 
 
 def _get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as response:
-        content: bytes = response.read()
-        return content
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            content: bytes = response.read()
+            return content
+    except urllib.error.HTTPError as error:
+        # What is wrong with a query stands in the body alone.
+        error.msg = f"{error.msg}: {error.read().decode(errors='replace')}"
+        raise

@@ -1,0 +1,80 @@
+"""What was judged: thresholds, their limits and how they stood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squall_dashboards import promql
+from squall_dashboards.look import (
+    BAD,
+    HAD,
+    NONE,
+    STATE_CODES,
+    STATE_NAMES,
+    WARNING,
+    Query,
+    lines,
+    named,
+    property_of,
+    rows,
+    states,
+)
+from squall_dashboards.promql import RUN, coded, last, where
+
+if TYPE_CHECKING:
+    from squall_dashboards.look import Panel
+
+
+def thresholds() -> list[Panel]:
+    """As a table, and over time."""
+    info = f"max by (threshold, source, expression, severity, unit) ({last('squall_threshold_info', RUN)})"
+
+    def of_each(series: str) -> str:
+        return f"max by (threshold) ({last(series, RUN)})"
+
+    state = f"max by (threshold) ({coded(STATE_CODES, 'squall_threshold_state', 'state', RUN, over=promql.RANGE)})"
+    table = rows(
+        "Thresholds",
+        "Each threshold with what is judged of it, in its base unit, as last evaluated.",
+        "threshold",
+        {
+            "info": (Query(info), NONE),
+            "value": (Query(of_each("squall_threshold_value")), NONE),
+            "limit": (Query(of_each("squall_threshold_limit")), NONE),
+            "state": (Query(state), NONE),
+        },
+        hidden=["info"],
+        width=14,
+    )
+    table.override_by_name(
+        "state",
+        [
+            property_of("mappings", STATE_NAMES),
+            property_of("custom.cellOptions", {"type": "color-background"}),
+        ],
+    )
+    table.override_by_name("severity", [property_of("mappings", named({"fail": BAD, "warn": WARNING}))])
+    live = f"max by (threshold) ({coded(STATE_CODES, 'squall_threshold_state', 'state', RUN)})"
+    return [
+        table,
+        states(
+            "States",
+            "How each threshold stood, second by second. Failed is for good.",
+            Query(live, "{{threshold}}"),
+            STATE_NAMES,
+            width=10,
+        ),
+    ]
+
+
+def one_by_one() -> Panel:
+    """A panel that Grafana repeats for each threshold."""
+    one = 'threshold=~"$threshold"'
+    panel = lines(
+        "$threshold",
+        "What is judged and what it is compared with, in the threshold's base unit.",
+        NONE,
+        Query(f"squall_threshold_value{where(RUN, one)}", "value", HAD),
+        Query(f"squall_threshold_limit{where(RUN, one)}", "limit", BAD, dashed=True),
+    )
+    return panel.repeat("threshold").repeat_direction("h").max_per_row(3)
