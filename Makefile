@@ -53,8 +53,8 @@ format: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 generate: setup ## Write the CRDs, the editor schema, the reference and the dashboards from the code
-	@$(BIN)/python -m squall.cli.generate
 	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards
+	@$(BIN)/python -m squall.cli.generate
 
 cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as root, on Debian)
 	@$(BIN)/python tests/cluster/run.py

@@ -28,6 +28,20 @@
   resources: [events]
   verbs: [get, list, create, patch]
 {{- end }}
+{{- define "squall.rules.webhook" -}}
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+- apiGroups: ['']
+  resources: [nodes]
+  verbs: [list]
+{{- end }}
+{{- define "squall.rules.webhookSecret" -}}
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [squall-webhook]
+  verbs: [get, update]
+{{- end }}
 {{- define "squall.rules.leader" -}}
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
@@ -51,4 +65,52 @@
 - apiGroups: [squall.dev]
   resources: [loadtests, loadtestschedules]
   verbs: [create, update, patch, delete, deletecollection]
+{{- end }}
+{{- define "squall.webhooks" -}}
+- name: loadtests.squall.dev
+  failurePolicy: {{ .Values.webhook.failurePolicy }}
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+  clientConfig:
+    service: {name: squall-webhook, namespace: {{ .Release.Namespace | quote }}, port: 443, path: /review}
+  rules:
+  - apiGroups: [squall.dev]
+    apiVersions: [v1alpha1]
+    operations: [CREATE, UPDATE]
+    resources: [loadtests, loadtestschedules]
+    scope: Namespaced
+  matchConditions:
+  - {name: is-not-going, expression: '!has(object.metadata.deletionTimestamp)'}
+  - {name: is-another-test, expression: 'request.operation == ''CREATE'' || object.spec.exists(key, !(key in [''suspend'',
+      ''ttlSecondsAfterFinished'', ''historyLimit'']) && !(key in oldObject.spec && oldObject.spec[key] == object.spec[key]))
+      || oldObject.spec.exists(key, !(key in [''suspend'', ''ttlSecondsAfterFinished'', ''historyLimit'']) && !(key
+      in object.spec))'}
+  {{- with .Values.watchNamespaces }}
+  namespaceSelector:
+    matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}]
+  {{- end }}
+- name: loadtestpolicies.squall.dev
+  failurePolicy: Ignore
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+  clientConfig:
+    service: {name: squall-webhook, namespace: {{ .Release.Namespace | quote }}, port: 443, path: /review}
+  rules:
+  - apiGroups: [squall.dev]
+    apiVersions: [v1alpha1]
+    operations: [CREATE, UPDATE]
+    resources: [loadtestpolicies]
+    scope: Cluster
+  matchConditions:
+  - {name: is-not-going, expression: '!has(object.metadata.deletionTimestamp)'}
+  - {name: is-another-test, expression: 'request.operation == ''CREATE'' || object.spec.exists(key, !(key in [''suspend'',
+      ''ttlSecondsAfterFinished'', ''historyLimit'']) && !(key in oldObject.spec && oldObject.spec[key] == object.spec[key]))
+      || oldObject.spec.exists(key, !(key in [''suspend'', ''ttlSecondsAfterFinished'', ''historyLimit'']) && !(key
+      in object.spec))'}
+  {{- with .Values.watchNamespaces }}
+  namespaceSelector:
+    matchExpressions: [{key: kubernetes.io/metadata.name, operator: In, values: {{ toJson . }}}]
+  {{- end }}
 {{- end }}
