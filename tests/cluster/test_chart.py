@@ -338,7 +338,7 @@ def test_a_policy_follows_the_crds_that_come_with_it(helm: Helm) -> None:
         objects = helm.objects("--values", str(values), *WITHOUT_CRDS, *options)
         return next(each for each in objects if each["kind"] == "LoadTestPolicy")
 
-    assert policy()["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
+    assert policy()["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
     known = policy("--api-versions", "squall.dev/v1alpha1/LoadTestPolicy")
     assert "annotations" not in known["metadata"]
     assert known["spec"] == yaml.safe_load(values.read_text(encoding="utf-8"))["defaultPolicy"]["spec"]
