@@ -1,7 +1,7 @@
 """*Compare*: a run over an earlier one, each second over the same second since its start.
 
 PromQL can look back by a fixed time, so the earlier run is shifted by how much earlier it began: a number that Grafana reads into a
-variable. It is whole seconds, as far apart as samples are. What lies after the shown time cannot be brought into it, so the run is the
+variable. It is whole seconds, so the two are apart by half of one at most. What lies after the shown time cannot be brought into it, so the run is the
 later of the two and the baseline the earlier.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards.frame import add_row, choice, moments, newest, number, page, which_run
+from squall_dashboards.frame import add_row, choice, moments, newest, number, page, resolution, which_run
 from squall_dashboards.look import (
     BAD,
     BEFORE,
+    COLOURED_TEXT,
     COUNT,
     HAD,
     PER_SECOND,
@@ -59,7 +60,9 @@ def compare() -> Dashboard:
     start = "squall_run_start_time_seconds"
     own, others = (last(start, each, over=_HISTORY) for each in (RUN, 'loadtest="$loadtest",run!="$run"'))
     earlier = f"{others} < scalar(max({own}))"
-    shift = f"max({own}) - scalar(max({last(start, _BASELINE, over=_HISTORY)}))"
+    began = last(start, _BASELINE, over=_HISTORY)
+    # Without a baseline there is nothing to shift, but queries want a number.
+    shift = f"round(max({own}) - scalar(max({began}))) >= 0 or vector(0)"
     made = page(
         "squall-compare",
         "Compare",
@@ -81,6 +84,7 @@ def compare() -> Dashboard:
                 of="run",
             ),
             number("shift", shift),
+            resolution(),
         ],
     )
     made.annotations(moments())
@@ -145,9 +149,7 @@ def _table() -> Panel:
             "change": (Query(f"{own} / {before} - 1"), SHARE),
         },
     )
-    return table.thresholds(_WORSE).override_by_name(
-        "change", [property_of("custom.cellOptions", {"type": "color-text"})]
-    )
+    return table.thresholds(_WORSE).override_by_name("change", [COLOURED_TEXT])
 
 
 def _overlays() -> list[Panel]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards.frame import add_row, page, values_of
+from squall_dashboards import operators
+from squall_dashboards.frame import add_row, page, resolution, values_of
 from squall_dashboards.look import (
     BAD,
+    COLOURED_CELL,
     COUNT,
     DATE,
     HAD,
@@ -17,7 +19,6 @@ from squall_dashboards.look import (
     RESULT_NAMES,
     SECONDS,
     SHARE,
-    WARNING,
     Query,
     bars,
     figure,
@@ -70,6 +71,7 @@ def fleet() -> Dashboard:
             values_of(
                 "loadtest", "LoadTest", "All of them, or one", "squall_run_info", 'namespace=~"$namespace"'
             ),
+            resolution(),
         ],
         since="now-24h",
         refresh="30s",
@@ -79,7 +81,7 @@ def fleet() -> Dashboard:
     made.with_panel(_table())
     add_row(made, "Verdicts", _verdicts())
     add_row(made, "Under way", _under_way())
-    add_row(made, "Queue", _queue())
+    add_row(made, "Queue", operators.queue())
     return made
 
 
@@ -146,13 +148,15 @@ def _table() -> Panel:
             "to": (Query(f"ceil({until} + {_MARGIN}) * 1000"), NONE),
         },
         hidden=["info", "why", "from", "to"],
+        sort="began",
+        falling=True,
         height=10,
     )
     table.override_by_name(
         "result",
         [
             property_of("mappings", RESULT_NAMES),
-            property_of("custom.cellOptions", {"type": "color-background"}),
+            COLOURED_CELL,
         ],
     )
     table.override_by_name("run", [property_of("links", [{"title": "Run", "url": _TO_RUN}])])
@@ -215,35 +219,5 @@ def _under_way() -> list[Panel]:
             "Runs whose generator could not keep up.",
             COUNT,
             Query(f"sum(squall_generator_saturated{where(*_RUNS)})", "saturated", BAD),
-        ),
-    ]
-
-
-def _queue() -> list[Panel]:
-    return [
-        lines(
-            "LoadTests by phase",
-            "As the operator that leads sees them.",
-            COUNT,
-            Query("max by (phase) (squall_operator_runs)", "{{phase}}"),
-            stacked=True,
-        ),
-        lines(
-            "Waiting for their turn",
-            "LoadTests that a policy's limit of concurrent runs holds back.",
-            COUNT,
-            Query("count(max by (namespace, loadtest) (squall_operator_queue_position))", "waiting", WARNING),
-        ),
-        rows(
-            "Queue",
-            "Which LoadTests wait for their turn, the next one first.",
-            "loadtest",
-            {
-                "ahead": (
-                    Query(f"max by (namespace, loadtest) (squall_operator_queue_position{where(*_RUNS)})"),
-                    COUNT,
-                )
-            },
-            width=8,
         ),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard
 
-from squall_dashboards.look import BAD, DATASOURCE, HAD, UNKNOWN, WANTED, WARNING
+from squall_dashboards.look import BAD, DATASOURCE, HAD, WANTED, WARNING
 from squall_dashboards.promql import RUN, last, where
 
 if TYPE_CHECKING:
@@ -129,19 +129,19 @@ class _Annotate(build.AnnotationQuery):
         self._internal = annotation
 
 
-def moments(selector: str = RUN) -> list[Builder[dashboard.AnnotationQuery]]:
+def moments() -> list[Builder[dashboard.AnnotationQuery]]:
     """Start, stages, breaches, stop and end, each from the series that says so."""
 
     def moment(name: str, series: str, colour: str, title: str) -> Builder[dashboard.AnnotationQuery]:
-        return _Annotate(_Annotation(name, f"{series}{where(selector)} * 1000", colour, title, at_value=True))
+        return _Annotate(_Annotation(name, f"{series}{where(RUN)} * 1000", colour, title, at_value=True))
 
-    stages = f"squall_scenario_stage{where(selector)}"
+    stages = f"squall_scenario_stage{where(RUN)}"
     return [
         moment("Start", "squall_run_start_time_seconds", HAD, "start"),
         _Annotate(_Annotation("Stages", stages, WANTED, "{{scenario}}: {{stage}}", at_value=False)),
         moment("Breach", "squall_threshold_failed_time_seconds", BAD, "threshold failed: {{threshold}}"),
         moment("Stop", "squall_run_stop_time_seconds", WARNING, "stop: {{cause}} {{reason}}"),
-        moment("End", "squall_run_end_time_seconds", UNKNOWN, "end"),
+        moment("End", "squall_run_end_time_seconds", HAD, "end"),
     ]
 
 
@@ -161,7 +161,7 @@ def page(
     made = build.Dashboard(f"Squall / {title}").uid(uid).description(description).tags([TAG]).readonly()
     made.time(since, "now").refresh(refresh).timezone("browser")
     made.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
-    for variable in (datasource(), *variables, resolution()):
+    for variable in (datasource(), *variables):
         made.with_variable(variable)
     others = build.DashboardLink("Squall").type(dashboard.DashboardLinkType.DASHBOARDS).tags([TAG])
     return made.link(others.include_vars(True).keep_time(True).as_dropdown(False))

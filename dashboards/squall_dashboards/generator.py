@@ -14,7 +14,6 @@ from squall_dashboards.look import (
     PER_SECOND,
     SECONDS,
     SHARE,
-    UNKNOWN,
     WANTED,
     WARNING,
     Query,
@@ -24,9 +23,11 @@ from squall_dashboards.look import (
 from squall_dashboards.promql import RUN, equal, or_zero, quantile, rate, summed, total_per_second, where
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_dashboards.look import Panel
 
-_PHASES = {"connecting": WANTED, "ready": UNKNOWN, "running": HAD, "finished": GOOD, "lost": BAD}
+_PHASES = {"connecting": WANTED, "ready": "super-light-blue", "running": HAD, "finished": GOOD, "lost": BAD}
 
 
 def generator() -> list[Panel]:
@@ -57,7 +58,6 @@ def generator() -> list[Panel]:
             "Loop lag",
             "How late the runners' event loops answer; 50 ms at p99 count as saturated. The runners' clocks.",
             "squall_loop_lag_seconds",
-            quantile,
             RUN,
         ),
         lines(
@@ -181,14 +181,14 @@ def pushing() -> list[Panel]:
     ]
 
 
-def remote_write(prefix: str, *matchers: str) -> list[Panel]:
+def remote_write(prefix: str, *matchers: str, make: Callable[..., Panel] = lines) -> list[Panel]:
     """How it goes with remote write, by whoever tells."""
 
     def counter(what: str, legend: str, colour: str) -> Query:
         return Query(rate(f"{prefix}{what}_total", *matchers), legend, colour)
 
     return [
-        lines(
+        make(
             "Samples",
             "Samples a second that the receiver has taken, has refused, and that had no room while it was away.",
             PER_SECOND,
@@ -196,19 +196,19 @@ def remote_write(prefix: str, *matchers: str) -> list[Panel]:
             counter("samples_refused", "refused", WARNING),
             counter("samples_dropped", "dropped", BAD),
         ),
-        lines(
+        make(
             "Waiting",
             "How old the oldest sample is that waits.",
             SECONDS,
             Query(f"max({prefix}lag_seconds{where(*matchers)})", "age"),
         ),
-        lines(
+        make(
             "Buffer",
             "What the samples take that wait.",
             BYTES,
             Query(summed(f"{prefix}pending_bytes{where(*matchers)}"), "buffer"),
         ),
-        lines(
+        make(
             "Requests sent again",
             "A second, as the receiver was away, slow or too busy.",
             PER_SECOND,

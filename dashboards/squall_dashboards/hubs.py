@@ -14,7 +14,7 @@ from squall_dashboards.look import (
     SECONDS,
     WARNING,
     Query,
-    lines,
+    scraped_lines,
 )
 from squall_dashboards.promql import rate, where
 
@@ -34,47 +34,47 @@ def variable() -> QueryVariable:
 def merging() -> list[Panel]:
     """What hubs are there for."""
     return [
-        lines(
+        scraped_lines(
             "Runs",
             "That hubs have, by phase.",
             COUNT,
             Query(f"sum by (phase) (squall_hub_runs{where(JOB)})", "{{phase}}"),
             stacked=True,
         ),
-        lines(
+        scraped_lines(
             "Runners",
             "Of the runs that have not finished, by phase, and connections.",
             COUNT,
             Query(f"sum by (phase) (squall_hub_runners{where(JOB)})", "{{phase}}"),
             Query(f"sum(squall_hub_connections{where(JOB)})", "connected"),
         ),
-        lines(
+        scraped_lines(
             "Merge lag",
             "How long ago the oldest second ended that is not judged yet; below 2 s while all is well. The hub's clock.",
             SECONDS,
             Query(f"squall_hub_merge_lag_seconds{where(JOB)}", "{{instance}}"),
         ),
-        lines(
+        scraped_lines(
             "Seconds judged",
             "Seconds of runs that were judged in a second, and those of them without what a live runner should have delivered.",
             PER_SECOND,
             Query(rate("squall_hub_slots_judged_total", JOB), "judged"),
             Query(rate("squall_hub_slots_incomplete_total", JOB), "incomplete", WARNING),
         ),
-        lines(
+        scraped_lines(
             "Snapshots",
             "Received from runners a second, and those that came after their second had been judged; they count in totals.",
             PER_SECOND,
             Query(rate("squall_hub_snapshots_received_total", JOB), "received"),
             Query(rate("squall_hub_snapshots_late_total", JOB), "too late", WARNING),
         ),
-        lines(
+        scraped_lines(
             "Received",
             "All messages of runners.",
             BYTES_PER_SECOND,
             Query(rate("squall_hub_received_bytes_total", JOB), "bytes"),
         ),
-        lines(
+        scraped_lines(
             "Turned away",
             "How often a second somebody was, and why.",
             PER_SECOND,
@@ -82,7 +82,7 @@ def merging() -> list[Panel]:
             stacked=True,
             width=12,
         ),
-        lines(
+        scraped_lines(
             "Journals lost",
             "Runs that are not kept, as the disk refuses their journal.",
             COUNT,
@@ -95,8 +95,8 @@ def merging() -> list[Panel]:
 def remote_write() -> list[Panel]:
     """Of all runs together, whether the receiver is there or not."""
     return [
-        *generator.remote_write("squall_hub_remote_write_", JOB),
-        lines(
+        *generator.remote_write("squall_hub_remote_write_", JOB, make=scraped_lines),
+        scraped_lines(
             "Runs that cannot push",
             "Whose metrics do not reach the receiver at the moment.",
             COUNT,

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from squall_dashboards import promql
 from squall_dashboards.look import (
     BAD,
+    COLOURED_CELL,
+    COLOURED_TEXT,
     HAD,
+    HELD_NAMES,
     NONE,
     STATE_CODES,
     STATE_NAMES,
@@ -50,10 +53,12 @@ def thresholds() -> list[Panel]:
         "state",
         [
             property_of("mappings", STATE_NAMES),
-            property_of("custom.cellOptions", {"type": "color-background"}),
+            COLOURED_CELL,
         ],
     )
-    table.override_by_name("severity", [property_of("mappings", named({"fail": BAD, "warn": WARNING}))])
+    table.override_by_name(
+        "severity", [property_of("mappings", named({"fail": BAD, "warn": WARNING})), COLOURED_TEXT]
+    )
     live = f"max by (threshold) ({coded(STATE_CODES, 'squall_threshold_state', 'state', RUN)})"
     return [
         table,
@@ -64,7 +69,19 @@ def thresholds() -> list[Panel]:
             STATE_NAMES,
             width=10,
         ),
+        _tiers(),
     ]
+
+
+def _tiers() -> Panel:
+    table = rows(
+        "Tiers",
+        "Which of them held, at the end of the run; tiers of the run as a whole have no group.",
+        "tier",
+        {"result": (Query(f"max by (group, tier) ({last('squall_tier_held', RUN)})"), NONE)},
+        height=5,
+    )
+    return table.override_by_name("result", [property_of("mappings", HELD_NAMES), COLOURED_CELL])
 
 
 def one_by_one() -> Panel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from grafana_foundation_sdk.builders import common as parts
@@ -14,6 +15,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from squall.export.run import RESULTS, STATES
+from squall_dashboards.promql import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +29,9 @@ WANTED, HAD, BEFORE = "text", "blue", "yellow"
 """What the plan wants, what came, and what an earlier run had."""
 
 DATASOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
+PUSHED, SCRAPED = "$resolution", ""
+"""The least time between two points, and to Grafana the interval between samples: Squall pushes one a second, whatever the data source
+believes of its scrapes."""
 AUTO = "__auto"
 """Grafana names a series after the labels in which it differs."""
 
@@ -55,6 +60,7 @@ UNDER_WAY = 0
 RESULT_CODES = {result: code for code, result in enumerate(RESULTS, start=1)}
 STATE_CODES = {state: code for code, state in enumerate(STATES)}
 
+Mappings: TypeAlias = list[dashboard.ValueMapping]
 Transformation: TypeAlias = dashboard.DataTransformerConfig
 
 
@@ -79,20 +85,42 @@ class Query:
 
 
 def _targets(
-    queries: Sequence[Query], *, instant: bool = False, form: PromQueryFormat = PromQueryFormat.TIME_SERIES
+    queries: Sequence[Query], interval: str = PUSHED, form: PromQueryFormat = PromQueryFormat.TIME_SERIES
 ) -> list[Builder[Any]]:
-    made: list[Builder[Any]] = []
-    for index, query in enumerate(queries):
-        target = Dataquery().expr(query.expression).legend_format(query.legend).format(form)
-        target.datasource(DATASOURCE).ref_id(chr(ord("A") + index))
-        # Squall pushes a sample a second, whatever the datasource believes of its scrapes.
-        made.append(target.instant() if instant else target.range().interval("$resolution"))
-    return made
+    """Queries over time."""
+    return [target.range().interval(interval) for target in _dataqueries(queries, form)]
+
+
+def _at_end(
+    queries: Sequence[Query], form: PromQueryFormat = PromQueryFormat.TIME_SERIES
+) -> list[Builder[Any]]:
+    """Queries of how it stands at the end of the shown time."""
+    return [target.instant() for target in _dataqueries(queries, form)]
+
+
+def _dataqueries(queries: Sequence[Query], form: PromQueryFormat) -> list[Dataquery]:
+    return [
+        Dataquery()
+        .expr(query.expression)
+        .legend_format(query.legend)
+        .format(form)
+        .datasource(DATASOURCE)
+        .ref_id(_letter(index))
+        for index, query in enumerate(queries)
+    ]
+
+
+def _letter(index: int) -> str:
+    return chr(ord("A") + index)
 
 
 def property_of(name: str, value: object) -> dashboard.DynamicConfigValue:
     """One setting of a field."""
     return dashboard.DynamicConfigValue(name, value)
+
+
+COLOURED_TEXT = property_of("custom.cellOptions", {"type": "color-text"})
+COLOURED_CELL = property_of("custom.cellOptions", {"type": "color-background"})
 
 
 def fixed(colour: str) -> dashboard.DynamicConfigValue:
@@ -107,7 +135,7 @@ def steps(*limits: tuple[float, str], base: str = GOOD) -> build.ThresholdsConfi
     return build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(made)
 
 
-def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[int, str]) -> list[Any]:
+def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[int, str]) -> Mappings:
     shown = {str(code): (name, colours[name]) for name, code in codes.items()}
     shown |= {str(code): (name, colour) for name, (code, colour) in more.items()}
     options = {
@@ -119,9 +147,14 @@ def _names(codes: Mapping[str, int], colours: Mapping[str, str], **more: tuple[i
 
 RESULT_NAMES = _names(RESULT_CODES, RESULT_COLOURS, running=(UNDER_WAY, HAD))
 STATE_NAMES = _names(STATE_CODES, STATE_COLOURS)
+CIRCUIT_NAMES = _names(
+    {"closed": 0, "half open": 1, "open": 2}, {"closed": GOOD, "half open": WARNING, "open": BAD}
+)
+UP_NAMES = _names({"left out": 0, "in use": 1}, {"left out": BAD, "in use": GOOD})
+HELD_NAMES = _names({"missed": 0, "held": 1}, {"missed": BAD, "held": GOOD})
 
 
-def named(colours: Mapping[str, str]) -> list[dashboard.ValueMapping]:
+def named(colours: Mapping[str, str]) -> Mappings:
     """Colours of texts."""
     options = {text: dashboard.ValueMappingResult(color=colour) for text, colour in colours.items()}
     return [dashboard.ValueMap(options=options)]
@@ -138,6 +171,7 @@ def lines(
     width: int = 8,
     stacked: bool = False,
     most: float | None = None,
+    interval: str = PUSHED,
 ) -> timeseries.Panel:
     """Lines over time."""
     panel = timeseries.Panel().title(title).description(description).unit(unit).min(0)
@@ -164,16 +198,20 @@ def lines(
             properties.append(property_of("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
             properties.append(property_of("custom.fillOpacity", 0))
         if properties:
-            panel.override_by_query(chr(ord("A") + index), properties)
-    return panel.targets(_targets(queries))
+            panel.override_by_query(_letter(index), properties)
+    return panel.targets(_targets(queries, interval))
+
+
+scraped_lines = partial(lines, interval=SCRAPED)
+"""Lines of what Prometheus has scraped."""
 
 
 def quantiles(
-    title: str, description: str, trend: str, make: Any, *matchers: str, width: int = 8
+    title: str, description: str, trend: str, *matchers: str, interval: str = PUSHED
 ) -> timeseries.Panel:
-    """The usual percentiles of a trend of durations, by a function that makes the query of one."""
-    queries = [Query(make(q, trend, *matchers), name, colour) for q, (name, colour) in QUANTILES.items()]
-    return lines(title, description, SECONDS, *queries, width=width)
+    """The usual percentiles of a trend of durations."""
+    queries = [Query(quantile(q, trend, *matchers), name, colour) for q, (name, colour) in QUANTILES.items()]
+    return lines(title, description, SECONDS, *queries, interval=interval)
 
 
 def bars(title: str, description: str, unit: str, *queries: Query, width: int = 8) -> timeseries.Panel:
@@ -218,11 +256,11 @@ def figure(
     panel.reduce_options(parts.ReduceDataOptions().calcs(["lastNotNull"]))
     for index, query in enumerate(queries):
         if query.colour:
-            panel.override_by_query(chr(ord("A") + index), [fixed(query.colour)])
-    return panel.targets(_targets(queries, instant=True))
+            panel.override_by_query(_letter(index), [fixed(query.colour)])
+    return panel.targets(_at_end(queries))
 
 
-def words(title: str, description: str, query: Query, mappings: list[Any], *, width: int) -> stat.Panel:
+def words(title: str, description: str, query: Query, mappings: Mappings, *, width: int) -> stat.Panel:
     """What the legend says, in the colour of the value."""
     panel = figure(title, description, NONE, query, width=width)
     return (
@@ -233,7 +271,7 @@ def words(title: str, description: str, query: Query, mappings: list[Any], *, wi
 
 
 def states(
-    title: str, description: str, query: Query, mappings: list[Any], *, width: int = 12
+    title: str, description: str, query: Query, mappings: Mappings, *, width: int = 12
 ) -> statetimeline.Panel:
     """States over time, from their codes."""
     panel = statetimeline.Panel().title(title).description(description).unit(NONE).span(width).height(8)
@@ -243,7 +281,7 @@ def states(
 
 
 def history(
-    title: str, description: str, query: Query, mappings: list[Any], *, width: int = 12
+    title: str, description: str, query: Query, mappings: Mappings, *, width: int = 12
 ) -> statushistory.Panel:
     """What came of it each time, from its codes."""
     panel = statushistory.Panel().title(title).description(description).unit(NONE).span(width).height(8)
@@ -259,6 +297,8 @@ def rows(
     columns: Mapping[str, tuple[Query, str]],
     *,
     hidden: Sequence[str] = (),
+    sort: str = "",
+    falling: bool = False,
     width: int = 24,
     height: int = 8,
 ) -> table.Panel:
@@ -270,17 +310,18 @@ def rows(
         key: The label by which rows are put together.
         columns: Names of columns, each with its query and unit. Labels of the queries are columns as well.
         hidden: Labels and columns that only links need, or nobody.
+        sort: The column by which rows are sorted, if nobody chooses another.
+        falling: Whether the greatest is on top.
         width: In parts of 24.
         height: In units of the grid.
     """
     panel = table.Panel().title(title).description(description).unit(NONE).span(width).height(height)
     panel.datasource(DATASOURCE).filterable(True)
-    panel.targets(
-        _targets([query for query, _ in columns.values()], instant=True, form=PromQueryFormat.TABLE)
-    )
-    values = {f"Value #{chr(ord('A') + index)}": name for index, name in enumerate(columns)}
-    if len(columns) == 1:
-        values = dict(zip(["Value"], columns, strict=True))
+    panel.targets(_at_end([query for query, _ in columns.values()], PromQueryFormat.TABLE))
+    values = {
+        f"Value #{_letter(index)}" if len(columns) > 1 else "Value": name
+        for index, name in enumerate(columns)
+    }
     panel.with_transformation(Transformation(id_val="joinByField", options={"byField": key, "mode": "outer"}))
     away = dict.fromkeys(_times(len(columns)), True)
     panel.with_transformation(
@@ -293,6 +334,8 @@ def rows(
         if query.colour:
             properties.append(fixed(query.colour))
         panel.override_by_name(name, properties)
+    if sort:
+        panel.sort_by([parts.TableSortByFieldState().display_name(sort).desc(falling)])
     for name in hidden:
         panel.override_by_name(name, [property_of("custom.hidden", True)])
     return panel

@@ -12,12 +12,13 @@ from squall_dashboards.look import (
     COUNT,
     GOOD,
     PER_SECOND,
-    QUANTILES,
+    SCRAPED,
     SECONDS,
     WARNING,
     Query,
     figure,
-    lines,
+    quantiles,
+    scraped_lines,
     steps,
 )
 from squall_dashboards.promql import quantile, rate, where
@@ -46,6 +47,7 @@ def operator() -> Dashboard:
     for panel in _overview():
         made.with_panel(panel)
     add_row(made, "Operator", _operator())
+    add_row(made, "Queue", queue(_JOB))
     add_row(made, "Hubs", hubs.merging())
     add_row(made, "Remote write of the hubs", hubs.remote_write())
     add_row(made, "Processes", processes())
@@ -95,95 +97,71 @@ def _overview() -> list[Panel]:
 def _operator() -> list[Panel]:
     action, call = "squall_operator_action_seconds", "squall_operator_api_seconds"
     return [
-        lines(
+        scraped_lines(
             "Actions",
             "Done a second, by kind.",
             PER_SECOND,
             Query(rate(f"{action}_count", _JOB, by=["action"]), "{{action}}"),
             stacked=True,
         ),
-        lines(
+        scraped_lines(
             "p95 of actions",
             "How long actions take, calls of the API server and of hubs included. The operator's clock.",
             SECONDS,
             Query(quantile(0.95, action, _JOB, by=["action"]), "{{action}}"),
         ),
-        lines(
+        scraped_lines(
             "Failures",
             "Rounds a second that ended with an error and are tried again.",
             PER_SECOND,
             Query(rate("squall_operator_failures_total", _JOB, by=["error"]), "{{error}}"),
             stacked=True,
         ),
-        lines(
-            "LoadTests by phase",
-            "As the operator that leads sees them.",
-            COUNT,
-            Query(f"max by (phase) (squall_operator_runs{where(_JOB)})", "{{phase}}"),
-            stacked=True,
-        ),
-        lines(
+        scraped_lines(
             "Leader",
             "1 for the process that acts.",
             COUNT,
             Query(f"squall_operator_leader{where(_JOB)}", "{{instance}}"),
             most=1,
         ),
-        lines(
+        scraped_lines(
             "Hubs",
             "1 while a hub answers.",
             COUNT,
             Query(f"max by (hub) (squall_operator_hub_up{where(_JOB)})", "{{hub}}"),
             most=1,
         ),
-        lines(
+        quantiles(
             "Rounds",
             "How long it takes to look at a LoadTest and to do what follows. The operator's clock.",
-            SECONDS,
-            *(
-                Query(quantile(q, "squall_operator_round_seconds", _JOB), *QUANTILES[q])
-                for q in (0.5, 0.95, 0.99)
-            ),
+            "squall_operator_round_seconds",
+            _JOB,
+            interval=SCRAPED,
         ),
-        lines(
+        scraped_lines(
             "Calls of the API server",
             "A second, by method and status; 0 where there was no answer.",
             PER_SECOND,
             Query(rate(f"{call}_count", _JOB, by=["method", "status"]), "{{method}} {{status}}"),
             stacked=True,
         ),
-        lines(
+        scraped_lines(
             "p95 of calls of the API server",
             "The operator's clock.",
             SECONDS,
             Query(quantile(0.95, call, _JOB, by=["method"]), "{{method}}"),
         ),
-        lines(
-            "Oldest in each phase",
-            "For how long that LoadTest has been in a phase which has been so the longest.",
-            SECONDS,
-            Query(f"max by (phase) (squall_operator_phase_oldest_seconds{where(_JOB)})", "{{phase}}"),
-        ),
-        lines(
+        scraped_lines(
             "Overdue",
             "By how much a run has outlasted what its phase may last, at most; the operator ends it, unless it cannot.",
             SECONDS,
             Query(f"max(squall_operator_overdue_seconds{where(_JOB)})", "overdue", BAD),
         ),
-        lines(
+        scraped_lines(
             "Waiting to be looked at",
             "LoadTests and schedules in the operator's own queue.",
             COUNT,
             Query(f"sum(squall_operator_queue_waiting{where(_JOB)})", "waiting"),
-        ),
-        lines(
-            "Waiting for their turn",
-            "LoadTests that a policy's limit of concurrent runs holds back.",
-            COUNT,
-            Query(
-                f"count(max by (namespace, loadtest) (squall_operator_queue_position{where(_JOB)}))",
-                "waiting",
-            ),
         ),
     ]
 
@@ -196,7 +174,38 @@ def processes() -> list[Panel]:
         return [Query(expression.format(where(job)), "{{job}} {{instance}}") for job in names]
 
     return [
-        lines("CPU", "Cores.", COUNT, *each("rate(process_cpu_seconds_total{}[$__rate_interval])")),
-        lines("Memory", "Resident memory.", BYTES, *each("process_resident_memory_bytes{}")),
-        lines("Open files", "File descriptors.", COUNT, *each("process_open_fds{}")),
+        scraped_lines("CPU", "Cores.", COUNT, *each("rate(process_cpu_seconds_total{}[$__rate_interval])")),
+        scraped_lines("Memory", "Resident memory.", BYTES, *each("process_resident_memory_bytes{}")),
+        scraped_lines("Open files", "File descriptors.", COUNT, *each("process_open_fds{}")),
+    ]
+
+
+def queue(*matchers: str) -> list[Panel]:
+    """What waits, as operators see it; who does not lead sees the same as who does."""
+
+    def each(name: str, *by: str) -> str:
+        seen = f"max by ({', '.join(('job', *by))}) ({name}{where(*matchers)})"
+        return f"sum by ({', '.join(by)}) ({seen})" if by else f"sum({seen})"
+
+    return [
+        scraped_lines(
+            "LoadTests by phase",
+            "Those that wait are Queued.",
+            COUNT,
+            Query(each("squall_operator_runs", "phase"), "{{phase}}"),
+            stacked=True,
+        ),
+        scraped_lines(
+            "Held back",
+            "LoadTests that a policy's limit of concurrent runs holds back, and for how many runs the last of them waits.",
+            COUNT,
+            Query(each("squall_operator_queue_held"), "held back", WARNING),
+            Query(f"max(squall_operator_queue_ahead{where(*matchers)})", "ahead of the last"),
+        ),
+        scraped_lines(
+            "Oldest in each phase",
+            "For how long that LoadTest has been in a phase which has been so the longest.",
+            SECONDS,
+            Query(f"max by (phase) (squall_operator_phase_oldest_seconds{where(*matchers)})", "{{phase}}"),
+        ),
     ]

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 from squall_dashboards import promql
 from squall_dashboards.look import (
     BAD,
+    CIRCUIT_NAMES,
     COUNT,
     PER_SECOND,
     SECONDS,
     SHARE,
+    UP_NAMES,
     Query,
     heat,
     lines,
     quantiles,
     rows,
+    states,
 )
-from squall_dashboards.promql import RUN, final, final_quantile, final_ratio, quantile, rate, ratio
+from squall_dashboards.promql import RUN, final, final_quantile, final_ratio, quantile, rate, ratio, where
 
 if TYPE_CHECKING:
     from squall_dashboards.look import Panel
@@ -41,9 +44,9 @@ def latency() -> list[Panel]:
         return Query(quantile(0.95, f"squall_http_req_{name}_seconds", RUN), name.replace("_", " "))
 
     return [
-        quantiles("Total time", f"{TOTAL_IS} {OF_ALL}", TOTAL, quantile, RUN),
-        quantiles("Response time", f"{RESPONSE_IS} {OF_ALL}", RESPONSE, quantile, RUN),
-        quantiles("Service time", f"{SERVICE_IS} {OF_ALL}", SERVICE, quantile, RUN),
+        quantiles("Total time", f"{TOTAL_IS} {OF_ALL}", TOTAL, RUN),
+        quantiles("Response time", f"{RESPONSE_IS} {OF_ALL}", RESPONSE, RUN),
+        quantiles("Service time", f"{SERVICE_IS} {OF_ALL}", SERVICE, RUN),
         heat(
             "Total time, all of it",
             f"How many requests a second took how long. {TOTAL_IS}",
@@ -165,6 +168,40 @@ def _table() -> Panel:
     )
 
 
+def hosts() -> list[Panel]:
+    """How hosts are treated: limits, circuits, fail-over."""
+    by = ["host"]
+    return [
+        lines(
+            "p95 of waiting for one's turn",
+            "In the rate limit of a host; it is part of total time.",
+            SECONDS,
+            Query(quantile(0.95, "squall_rate_limit_wait_seconds", RUN, by=by), "{{host}}"),
+            width=12,
+        ),
+        lines(
+            "Not sent, as the circuit was open",
+            "Requests a second; they count as failed, but not as requests.",
+            PER_SECOND,
+            Query(rate("squall_circuit_rejected_total", RUN, by=by), "{{host}}"),
+            width=12,
+            stacked=True,
+        ),
+        states(
+            "Circuits",
+            "The worst of all runners.",
+            Query(f"max by (host) (squall_circuit_state{where(RUN)})", "{{host}}"),
+            CIRCUIT_NAMES,
+        ),
+        states(
+            "Base URLs",
+            "Whether each gets its share of the load, with http.failover.",
+            Query(f"min by (host) (squall_target_up{where(RUN)})", "{{host}}"),
+            UP_NAMES,
+        ),
+    ]
+
+
 def jobs() -> list[Panel]:
     """Of poll steps."""
     failed = ratio("squall_job_failed_total", "squall_job_failed_samples_total", RUN, by=["step"])
@@ -173,7 +210,6 @@ def jobs() -> list[Panel]:
             "Job latency",
             "From the first poll of a job to its end.",
             "squall_job_latency_seconds",
-            quantile,
             RUN,
         ),
         lines(

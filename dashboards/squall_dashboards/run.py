@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall_dashboards import generator, judged, promql, requests, system
-from squall_dashboards.frame import add_row, moments, page, values_of, which_run
+from squall_dashboards.frame import add_row, moments, page, resolution, values_of, which_run
 from squall_dashboards.look import (
     BAD,
     COUNT,
@@ -32,7 +32,6 @@ from squall_dashboards.promql import (
     final_ratio,
     last,
     or_zero,
-    quantile,
     rate,
     where,
 )
@@ -53,7 +52,7 @@ def run() -> Dashboard:
         "squall-run",
         "Run",
         "One run: what was asked of it, what came, what was judged.",
-        variables=[*which_run(), thresholds.multi(True), *system.variables()],
+        variables=[*which_run(), thresholds.multi(True), *system.variables(), resolution()],
     )
     made.annotations(moments())
     for panel in _overview():
@@ -66,6 +65,7 @@ def run() -> Dashboard:
     add_row(made, "By scenario, stage and step", requests.parts(), folded=True)
     add_row(made, "Generator", generator.generator())
     add_row(made, "Shards (with outputs.prometheus.perShard)", generator.shards(), folded=True)
+    add_row(made, "Hosts (rate limits, circuits, fail-over)", requests.hosts(), folded=True)
     add_row(made, "Jobs (poll steps)", requests.jobs(), folded=True)
     add_row(made, "Pushing of these metrics", generator.pushing(), folded=True)
     add_row(made, "System under test", system.panels(), folded=True)
@@ -164,7 +164,6 @@ def _load() -> list[Panel]:
             "Schedule lag",
             "How much later than planned arrivals of open models began: the generator's own lateness, or VUs that were all busy.",
             lag,
-            quantile,
             RUN,
         ),
         lines(

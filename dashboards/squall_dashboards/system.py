@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from squall_dashboards.frame import text
-from squall_dashboards.look import BYTES, COUNT, PER_SECOND, Query, lines
+from squall_dashboards.look import BYTES, COUNT, PER_SECOND, SCRAPED, Query, lines
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.builders.dashboard import TextBoxVariable
@@ -82,6 +82,7 @@ def panels() -> list[Panel]:
             f"What the text box 'Query: {box.title}' asks.",
             box.unit,
             Query("${" + box.name + ":raw}"),
+            interval=SCRAPED,
         )
         for box in _BOXES
     ]

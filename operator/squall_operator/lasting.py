@@ -11,14 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from squall_operator.cache import place_of
 from squall_operator.status import read
 from squall_operator.times import seconds_since
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from squall_operator.cache import Place
     from squall_operator.model import Deadlines, Plan
     from squall_operator.status import RunPhase, RunStatus, Status
 
@@ -61,13 +59,13 @@ class Standing:
         phases: How many are in each phase; `New` are those that nobody has looked at.
         oldest: By phase that should pass: for how many seconds that one has been in it that has been so the longest.
         overdue: By how many seconds a run has outlasted its phase, at most; 0 while none has.
-        positions: Of those that a policy holds back, for how many other runs each waits; by namespace and name.
+        ahead: Of each that a policy holds back, for how many other runs it waits.
     """
 
     phases: Mapping[str, int]
     oldest: Mapping[str, float]
     overdue: float
-    positions: Mapping[Place, int]
+    ahead: Sequence[int] = ()
 
 
 def standing(
@@ -87,7 +85,7 @@ def standing(
     phases: Counter[str] = Counter()
     oldest = dict.fromkeys(_PASSING, 0.0)
     overdue = 0.0
-    positions = {}
+    ahead = []
     for each in load_tests:
         status = read(each.get("status"))
         phase: str = status.phase or "New"
@@ -95,11 +93,11 @@ def standing(
         if phase in oldest:
             oldest[phase] = max(oldest[phase], _age(status, now))
         if status.queue_position is not None:
-            positions[place_of(each)] = status.queue_position
+            ahead.append(status.queue_position)
         plan = plan_of(str(each["metadata"]["uid"]))
         if status.run is not None and plan is not None:
             overdue = max(overdue, lasted(status.run, now) - may_last(status.run.phase, plan, deadlines))
-    return Standing(phases, oldest, overdue, positions)
+    return Standing(phases, oldest, overdue, tuple(ahead))
 
 
 def _age(status: Status, now: float) -> float:

@@ -73,10 +73,14 @@ class Telemetry:
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
         )
-        self._positions = Gauge(
-            "squall_operator_queue_position",
-            "How many other runs have to end before that of a LoadTest may begin",
-            ["namespace", "loadtest"],
+        self._held = Gauge(
+            "squall_operator_queue_held",
+            "LoadTests that a policy's limit of concurrent runs holds back",
+            registry=self.registry,
+        )
+        self._ahead = Gauge(
+            "squall_operator_queue_ahead",
+            "For how many other runs that one of them waits which has to wait longest",
             registry=self.registry,
         )
         self._runs = Gauge("squall_operator_runs", "LoadTests by phase", ["phase"], registry=self.registry)
@@ -151,9 +155,8 @@ class Telemetry:
         for phase, seconds in standing.oldest.items():
             self._oldest.labels(phase).set(seconds)
         self._overdue.set(standing.overdue)
-        self._positions.clear()
-        for place, position in standing.positions.items():
-            self._positions.labels(*place).set(position)
+        self._held.set(len(standing.ahead))
+        self._ahead.set(max(standing.ahead, default=0))
         for hub, up in hubs.items():
             self._hub.labels(hub).set(up)
 

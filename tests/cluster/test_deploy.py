@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import yaml
 from support.controlplane import ControlPlane
+from support.grafana import DASHBOARDS
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
 from support.kubectl import Kubectl
 from support.leftout import missing, skip_if_left_out
 from support.rights import DEPLOY, Right, allowed, every, rights, rules_of
 
-pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(300, func_only=True)]
 
 OPERATOR = "system:serviceaccount:{}:squall-operator"
 READS = ("get", "list", "watch")
@@ -196,3 +197,34 @@ def overlay(place: Path, folder: str, *, components: tuple[str, ...] | list[str]
         **parts,
     }
     (place / "kustomization.yaml").write_text(yaml.safe_dump(written), encoding="utf-8")
+
+
+def test_dashboards_are_applied_for_grafanas_sidecar(kubectl: Kubectl, kube: KubeClient) -> None:
+    kube.create("/api/v1/namespaces", namespace("monitoring"))
+    for _ in range(2):
+        # The client's apply keeps a copy of each in an annotation, and 256 KiB of annotations is all that an object may have.
+        kubectl("apply", "-n", "monitoring", "-k", str(DASHBOARDS))
+    found = json.loads(
+        kubectl("get", "-n", "monitoring", "configmaps", "-l", "grafana_dashboard=1", "-o", "json")
+    )
+    shown = {}
+    for each in found["items"]:
+        annotations = each["metadata"]["annotations"]
+        assert annotations["grafana_folder"] == "Squall"
+        assert "kubectl.kubernetes.io/last-applied-configuration" in annotations
+        ((file, text),) = each["data"].items()
+        shown[file] = text
+    assert shown == {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.glob("*.json")}
+    assert max(map(len, shown.values())) < 200_000, (
+        "an annotation holds 256 KiB, with every quote of the text escaped"
+    )
+    kubectl("delete", "namespace", "monitoring", "--wait=false")
+
+
+def test_dashboards_may_stand_beside_squall_in_a_kustomization(tmp_path: Path) -> None:
+    overlay(tmp_path, "", components=["../../dashboards"])
+    found = [
+        each for each in built(str(tmp_path)) if "grafana_dashboard" in each["metadata"].get("labels", {})
+    ]
+    assert len(found) == len(list(DASHBOARDS.glob("*.json")))
+    assert {each["kind"] for each in found} == {"ConfigMap"}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import pytest
+from support.documentation import section, tables
 from support.grafana import DASHBOARDS, Json, dashboard, panels
 
 from squall.export.model import Receiver, RemoteWrite
@@ -18,6 +19,7 @@ from squall.hub.hub import Hub
 from squall.metrics.names import BUILT_IN
 from squall_operator.telemetry import Telemetry
 
+PAGE = DASHBOARDS.parent / "docs" / "grafana.md"
 UIDS = ["squall-run", "squall-fleet", "squall-compare", "squall-operator"]
 OURS = {"type": "prometheus", "uid": "${datasource}"}
 TYPES = {"timeseries", "stat", "table", "heatmap", "state-timeline", "status-history"}
@@ -76,7 +78,9 @@ def test_every_query_goes_to_the_chosen_datasource_and_names_its_series() -> Non
             assert target["datasource"] == OURS, name
             assert target["legendFormat"], name
             assert target.get("instant", False) != target.get("range", False), name
-            assert target.get("interval", "") == ("" if target.get("instant") else "$resolution"), name
+            scraped = re.search(r"squall_(operator|hub)_|process_|\$\{system_", target["expr"])
+            wanted = "" if scraped or target.get("instant") else "$resolution"
+            assert target.get("interval", "") == wanted, name
 
 
 def test_overrides_are_of_queries_and_columns_that_there_are() -> None:
@@ -152,6 +156,24 @@ def test_every_series_is_one_that_there_is() -> None:
             named |= set(re.findall(r"\bsquall_\w+(?=[{)\[ ]|$)", text))
     assert len(named) > 80
     assert named - known == set()
+
+
+def test_text_boxes_are_those_of_the_page() -> None:
+    (table,) = tables(section(PAGE, "The system under test"))
+    boxes = [each for each in dashboard("squall-run")["templating"]["list"] if each["type"] == "textbox"]
+    assert table[1:] == [[each["label"], each["name"], each["query"]] for each in boxes]
+
+
+def test_links_find_what_they_carry_in_their_row() -> None:
+    (panel,) = [
+        each
+        for each in panels(dashboard("squall-fleet"))
+        if each["title"] == "Runs" and each["type"] == "table"
+    ]
+    columns = set(panel["transformations"][1]["options"]["renameByName"].values()) | {"run", "loadtest"}
+    carried = {name for text in texts(panel) for name in re.findall(r"__data\.fields\.(\w+)", text)}
+    assert carried == {"loadtest", "run", "from", "to"}
+    assert carried <= columns
 
 
 def test_links_lead_to_dashboards_that_there_are() -> None:

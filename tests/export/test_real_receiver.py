@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from support.countingtarget import CountingTarget, counting_target
 from support.prometheus import Prometheus, running_prometheus
+from support.pushed import at_end, counters, percentile_holds, unix
 from support.squallrun import Ended, Squall, manifest
 
 from squall.export.names import families_of
 from squall.export.run import FAMILIES
-from squall.metrics.names import BUILT_IN, Kind
+from squall.metrics.names import BUILT_IN
 
 pytestmark = pytest.mark.prometheus
 DURATION = 5
@@ -75,22 +76,6 @@ def ran(prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Ite
     started.close()
 
 
-def at_end(ended: Ended) -> float:
-    """A moment at which the last values stand."""
-    return unix(ended.summary.ended_at) + 2.0
-
-
-def unix(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text).timestamp()
-
-
-def value(prometheus: Prometheus, query: str, at: float) -> float:
-    (sample,) = prometheus.query(query, time=at)
-    return float(sample["value"][1])
-
-
 def samples(prometheus: Prometheus, selector: str) -> list[tuple[float, str]]:
     """All samples of the one series that a range selector finds."""
     (series,) = prometheus.query(selector)
@@ -98,41 +83,27 @@ def samples(prometheus: Prometheus, selector: str) -> list[tuple[float, str]]:
 
 
 def test_counters_are_those_of_the_report(prometheus: Prometheus, ran: Ended) -> None:
-    at = at_end(ran)
-    run = f'run="{ran.summary.run}"'
-    for metric in ran.summary.metrics:
-        if metric.tags:
-            continue
-        names = [family.name for family in families_of(BUILT_IN[metric.metric])]
-        if metric.kind == Kind.COUNTER and metric.unit == "1":
-            assert value(prometheus, f"sum({names[0]}{{{run}}})", at) == metric.values["count"]
-        if metric.kind == Kind.RATE:
-            assert value(prometheus, f"sum({names[0]}{{{run}}})", at) == metric.values["passes"]
-            assert value(prometheus, f"sum({names[1]}{{{run}}})", at) == metric.values["total"]
-        if metric.kind == Kind.TREND and metric.values["count"]:
-            assert (
-                value(prometheus, f"histogram_count(sum({names[0]}{{{run}}}))", at) == metric.values["count"]
-            )
+    found = counters(prometheus, ran.summary, at_end(ran.summary))
+    assert len(found) > 10
+    assert {name: pushed for name, (pushed, _) in found.items()} == {
+        name: told for name, (_, told) in found.items()
+    }
 
 
-def test_percentiles_are_those_of_the_report(prometheus: Prometheus, ran: Ended) -> None:
-    at = at_end(ran)
-    found = next(m for m in ran.summary.metrics if m.metric == "http_req_total" and not m.tags)
-    # Few samples lie far apart, so that the next in rank may be another value; `make bench-observability` has enough of them.
-    for q, name in ((0.5, "med"), (0.95, "p95")):
-        query = f'histogram_quantile({q}, sum(squall_http_req_total_seconds{{run="{ran.summary.run}"}}))'
-        assert value(prometheus, query, at) == pytest.approx(found.values[name], rel=0.1)
+@pytest.mark.parametrize(("name", "q"), [("med", 0.5), ("p95", 0.95)])
+def test_percentiles_are_those_of_the_report(prometheus: Prometheus, ran: Ended, name: str, q: float) -> None:
+    assert percentile_holds(prometheus, ran.summary, name, q)
 
 
 def test_shards_add_up_to_the_fleet_under_names_of_their_own(prometheus: Prometheus, ran: Ended) -> None:
-    at = at_end(ran)
+    at = at_end(ran.summary)
     found = prometheus.query(
         f'sum by (shard) (squall_shard_http_reqs_total{{run="{ran.summary.run}"}})', time=at
     )
     assert {sample["metric"]["shard"] for sample in found} == {"0", "1"}
     assert sum(float(sample["value"][1]) for sample in found) == ran.count()
     name = f'squall_shard_http_req_total_seconds{{run="{ran.summary.run}"}}'
-    assert value(prometheus, f"histogram_count(sum({name}))", at) == ran.count()
+    assert prometheus.value(f"histogram_count(sum({name}))", at) == ran.count()
 
 
 def test_a_series_begins_with_zero_goes_up_once_a_second_and_is_ended(
@@ -147,11 +118,15 @@ def test_a_series_begins_with_zero_goes_up_once_a_second_and_is_ended(
         1, abs=0.01
     )
     # 2 s after the end it still stands, 10 s after it a stale marker has ended it, long before the usual five minutes.
-    assert not prometheus.query(f'squall_http_reqs_total{{run="{ran.summary.run}"}}', time=at_end(ran) + 8)
+    assert not prometheus.query(
+        f'squall_http_reqs_total{{run="{ran.summary.run}"}}', time=at_end(ran.summary) + 8
+    )
 
 
 def test_labels_are_those_of_the_run(prometheus: Prometheus, ran: Ended) -> None:
-    (sample,) = prometheus.query(f'squall_http_reqs_total{{run="{ran.summary.run}"}}', time=at_end(ran))
+    (sample,) = prometheus.query(
+        f'squall_http_reqs_total{{run="{ran.summary.run}"}}', time=at_end(ran.summary)
+    )
     assert sample["metric"] == {
         "__name__": "squall_http_reqs_total",
         "loadtest": "fault",
@@ -166,24 +141,24 @@ def test_labels_are_those_of_the_run(prometheus: Prometheus, ran: Ended) -> None
 
 
 def test_the_run_itself_is_told(prometheus: Prometheus, ran: Ended) -> None:
-    run, at = f'run="{ran.summary.run}"', at_end(ran)
+    run, at = f'run="{ran.summary.run}"', at_end(ran.summary)
     verdict = ran.summary.verdict  # that of a busy machine may be Invalid
     query = f'squall_run_verdict{{{run},result="{verdict.result}",reason="{verdict.reason}"}}'
-    assert value(prometheus, query, at) == 1
-    assert value(prometheus, f"squall_run_exit_code{{{run}}}", at) == verdict.exit_code
-    assert value(prometheus, f'squall_threshold_state{{{run},threshold="few",state="failed"}}', at) == 1
-    assert value(prometheus, f'squall_threshold_limit{{{run},threshold="few"}}', at) == 1
-    assert value(prometheus, f'squall_threshold_value{{{run},threshold="few"}}', at) == ran.count()
-    assert value(prometheus, f"squall_run_start_time_seconds{{{run}}}", at) == pytest.approx(
+    assert prometheus.value(query, at) == 1
+    assert prometheus.value(f"squall_run_exit_code{{{run}}}", at) == verdict.exit_code
+    assert prometheus.value(f'squall_threshold_state{{{run},threshold="few",state="failed"}}', at) == 1
+    assert prometheus.value(f'squall_threshold_limit{{{run},threshold="few"}}', at) == 1
+    assert prometheus.value(f'squall_threshold_value{{{run},threshold="few"}}', at) == ran.count()
+    assert prometheus.value(f"squall_run_start_time_seconds{{{run}}}", at) == pytest.approx(
         unix(ran.summary.started_at), abs=0.001
     )
     middle = unix(ran.summary.started_at) + 4.5
     load = f'{{{run},scenario="visit",unit="vus"}}'
-    assert value(prometheus, f"squall_scenario_target{load}", middle) == 4
-    assert value(prometheus, f"squall_scenario_delivered{load}", middle) == 4
-    assert value(prometheus, f'squall_run_phase{{{run},phase="running"}}', middle) == 1
-    assert value(prometheus, f'squall_run_runners{{{run},phase="running"}}', middle) == 2
-    assert value(prometheus, f'squall_remote_write_samples_dropped_total{{{run},shard=""}}', at) == 0
+    assert prometheus.value(f"squall_scenario_target{load}", middle) == 4
+    assert prometheus.value(f"squall_scenario_delivered{load}", middle) == 4
+    assert prometheus.value(f'squall_run_phase{{{run},phase="running"}}', middle) == 1
+    assert prometheus.value(f'squall_run_runners{{{run},phase="running"}}', middle) == 2
+    assert prometheus.value(f'squall_remote_write_samples_dropped_total{{{run},shard=""}}', at) == 0
 
 
 def test_every_name_is_one_of_the_reference(prometheus: Prometheus, ran: Ended) -> None:
@@ -201,15 +176,15 @@ def test_classic_histograms_have_the_counts_of_the_report(
 ) -> None:
     output = {"remoteWriteUrl": prometheus.remote_write_url, "histograms": "classic"}
     ended = squall(manifest(target.url, outputs={"prometheus": output})).ended()
-    run, at = f'run="{ended.summary.run}"', at_end(ended)
+    run, at = f'run="{ended.summary.run}"', at_end(ended.summary)
     name = "squall_http_req_total_seconds"
-    assert value(prometheus, f"sum({name}_count{{{run}}})", at) == ended.count()
-    assert value(prometheus, f'sum({name}_bucket{{{run},le="+Inf"}})', at) == ended.count()
+    assert prometheus.value(f"sum({name}_count{{{run}}})", at) == ended.count()
+    assert prometheus.value(f'sum({name}_bucket{{{run},le="+Inf"}})', at) == ended.count()
     found = next(m for m in ended.summary.metrics if m.metric == "http_req_total" and not m.tags)
-    assert value(prometheus, f"sum({name}_sum{{{run}}})", at) / ended.count() == pytest.approx(
+    assert prometheus.value(f"sum({name}_sum{{{run}}})", at) / ended.count() == pytest.approx(
         found.values["avg"]
     )
-    p95 = value(prometheus, f"histogram_quantile(0.95, sum by (le) ({name}_bucket{{{run}}}))", at)
+    p95 = prometheus.value(f"histogram_quantile(0.95, sum by (le) ({name}_bucket{{{run}}}))", at)
     assert found.values["p95"] / 2.6 < p95 < found.values["p95"] * 2.6  # the buckets are that wide
 
 

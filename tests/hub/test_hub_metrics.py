@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -239,9 +239,15 @@ async def test_the_command_serves_them_where_it_is_told(tmp_path: Path) -> None:
     assert "--metrics-listen is HOST:PORT, not here" in said("--metrics-listen", "here")
 
 
-def said(*arguments: str) -> str:
+def test_where_the_client_is_not_installed_it_says_what_to_install() -> None:
+    without = "import runpy, sys; sys.modules['prometheus_client'] = None; runpy.run_module('squall.hub', run_name='__main__')"
+    said_then = said("--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", command=["-c", without])
+    assert "pip install 'squall[operator]'" in said_then
+
+
+def said(*arguments: str, command: Sequence[str] = ("-m", "squall.hub")) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "squall.hub", *arguments],
+        [sys.executable, *command, *arguments],
         env=environment(),
         capture_output=True,
         text=True,

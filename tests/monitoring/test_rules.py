@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from prometheus_client import generate_latest
 from support import served
 from support.documentation import anchors, section
 from support.manifests import ROOT
@@ -18,6 +19,8 @@ from support.rights import DEPLOY, objects
 from squall.export.names import families_of
 from squall.export.run import FAMILIES
 from squall.metrics.names import BUILT_IN
+from squall_operator.lasting import Standing
+from squall_operator.telemetry import Telemetry
 
 FOLDERS = ("monitoring", "workload-alerts")
 CASES = Path(__file__).parent
@@ -74,6 +77,22 @@ def test_promtool_accepts_them(folder: str, tmp_path: Path) -> None:
 def test_they_fire_when_they_should_and_only_then(folder: str, tmp_path: Path) -> None:
     shutil.copy(CASES / f"{folder}.yaml", tmp_path / "cases.yaml")
     assert "SUCCESS" in promtool("test", "rules", str(tmp_path / "cases.yaml"))
+
+
+@pytest.mark.prometheus
+def test_promtool_accepts_what_the_operator_serves() -> None:
+    telemetry = Telemetry()
+    telemetry.called("GET", 200, 0.1)
+    telemetry.failed(("default", "shop"), RuntimeError("x"))
+    telemetry.leading(leads=True)
+    with telemetry.acting("Launch"), telemetry.looking():
+        pass
+    telemetry.gauge(
+        waiting=1, standing=Standing({"Running": 1}, {"Running": 5.0}, 0.0), hubs={"http://hub": True}
+    )
+    text = generate_latest(telemetry.registry).decode()
+    assert all(name in text for name in served.names() if name.startswith("squall_operator_"))
+    promtool("check", "metrics", text=text)
 
 
 def test_each_alert_is_seen_to_fire_and_to_be_silent() -> None:

@@ -49,10 +49,9 @@ def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path
 async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
     telemetry, ready = Telemetry(), False
     phases, oldest = {"Running": 2}, {"Running": 61.5}
-    positions = {("default", "shop"): 1}
 
     def read() -> None:
-        standing = Standing(phases, oldest, 12.0, positions)
+        standing = Standing(phases, oldest, 12.0, (1, 2, 2))
         telemetry.gauge(waiting=3, standing=standing, hubs={"http://hub:1": True})
 
     web = await serve(telemetry, ("127.0.0.1", unused_tcp_port), read=read, ready=lambda: ready)
@@ -73,7 +72,8 @@ async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
                 "squall_operator_leader 1.0",
                 "squall_operator_queue_waiting 3.0",
                 'squall_operator_runs{phase="Running"} 2.0',
-                'squall_operator_queue_position{loadtest="shop",namespace="default"} 1.0',
+                "squall_operator_queue_held 3.0",
+                "squall_operator_queue_ahead 2.0",
                 'squall_operator_phase_oldest_seconds{phase="Running"} 61.5',
                 "squall_operator_overdue_seconds 12.0",
                 "squall_operator_round_seconds_count 1.0",
@@ -86,9 +86,7 @@ async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
             ):
                 assert line in text
             phases.clear()
-            positions.clear()
             text = await (await session.get(f"{url}/metrics")).text()
             assert 'runs{phase="Running"}' not in text
-            assert 'loadtest="shop"' not in text
     finally:
         await web.cleanup()

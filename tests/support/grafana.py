@@ -1,7 +1,7 @@
 """What Grafana does with a dashboard before it asks Prometheus: variables, its own macros, steps.
 
-Grafana itself is nothing that tests could have: it is a package of no registry that they use. So this does the part that decides what is
-asked - as Grafana's Prometheus datasource does it, versions 10 to 12 - and the real Prometheus answers.
+Grafana itself is not there in tests. So this does the part that decides what is asked - as Grafana's data source for Prometheus does it
+from version 11 on - and the real Prometheus answers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 from support.prometheus import Prometheus
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
+SCRAPES = 1.0
+"""Seconds: what the data source's settings would say, as the tests' Prometheus scrapes like that."""
 _POINTS = 1000
 """As wide as a panel of a large screen."""
 _USED = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)")
@@ -85,34 +87,37 @@ class Shown:
         matches = (re.search(variable["regex"].strip("/"), row) for row in rows)
         return list(dict.fromkeys(match[1] for match in matches if match))
 
-    def expand(self, text: str, step: float) -> str:
-        """A query as Prometheus gets it."""
+    def expand(self, text: str, step: float, least: float = SCRAPES) -> str:
+        """A query as Prometheus gets it; `least` is its own least step, which stands for the interval of scrapes."""
         macros = {
             "__range": f"{round(self.end - self.start)}s",
             "__interval": f"{round(step * 1000)}ms",
-            # Of a target with a least step, which stands for the interval of scrapes.
-            "__rate_interval": f"{round(max(step + self._least, 4 * self._least) * 1000)}ms",
+            "__rate_interval": f"{round(max(step + least, 4 * least) * 1000)}ms",
         }
 
+        # What is in a text box may hold macros, but no variables.
+        known = "|".join(macros)
+        return re.sub(rf"\$({known})\b", lambda match: macros[match[1]], self._used(text, macros))
+
+    def _used(self, text: str, macros: Mapping[str, str]) -> str:
         def value(match: re.Match[str]) -> str:
             name = match[1] or match[2]
             return macros[name] if name in macros else self._values[name]
 
-        # What is in a text box may hold macros, but no variables.
-        known = "|".join(map(re.escape, macros))
-        return re.sub(rf"\$({known})\b", lambda match: macros[match[1]], _USED.sub(value, text))
+        return _USED.sub(value, text)
 
-    @property
-    def _least(self) -> float:
-        amount, unit = re.fullmatch(r"(\d+)(s|m)", self._values.get("resolution", "1s")).groups()  # type: ignore[union-attr]
-        return int(amount) * {"s": 1, "m": 60}[unit]
+    def _least(self, target: Json) -> float:
+        own = self._used(target.get("interval", ""), {})
+        match = re.fullmatch(r"(\d+)(s|m)", own)
+        return int(match[1]) * {"s": 1, "m": 60}[match[2]] if match else SCRAPES
 
     def results(self, panel: Json) -> Iterator[tuple[str, list[Json]]]:
         """Each query of a panel as it was asked, with what came back."""
         for target in panel["targets"]:
             points = panel.get("maxDataPoints", _POINTS)
-            step = math.ceil(max(self._least, (self.end - self.start) / points))
-            query = self.expand(target["expr"], step)
+            least = self._least(target)
+            step = math.ceil(max(least, (self.end - self.start) / points))
+            query = self.expand(target["expr"], step, least)
             if target.get("instant"):
                 yield query, self.prometheus.query(query, time=self.end)
             else:

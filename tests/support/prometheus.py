@@ -46,6 +46,11 @@ class Prometheus:
         result: list[dict[str, Any]] = json.loads(answer)["data"]["result"]
         return result
 
+    def value(self, promql: str, time: float) -> float:
+        """The value of a query that finds one series."""
+        (sample,) = self.query(promql, time=time)
+        return float(sample["value"][1])
+
     def query_range(self, promql: str, start: float, end: float, step: float) -> list[dict[str, Any]]:
         """Return the series of a range query, from and to Unix seconds."""
         parameters = {"query": promql, "start": repr(start), "end": repr(end), "step": repr(step)}

@@ -208,14 +208,14 @@ class SquallRun:
 
     # -- at its end -------------------------------------------------------------------------------------------
 
-    def ended(self) -> Ended:
+    def ended(self, seconds: float = END_SECONDS) -> Ended:
         """Wait for its end, and see that it has left nothing behind.
 
         Raises:
             AssertionError: It hangs, or processes of it are still there.
         """
         try:
-            code = self.process.wait(END_SECONDS)
+            code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"squall run does not end:\n{self.output()}") from None
         self.nothing_left()

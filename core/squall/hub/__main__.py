@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from squall.errors import ExitCode, SquallError
+from squall.errors import ExitCode, SquallError, UsageError
 from squall.hub import receiver
 from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
@@ -129,8 +129,12 @@ async def _metrics_of(hub: Hub, address: tuple[str, int] | None) -> AsyncIterato
     if address is None:
         yield ""
         return
-    from squall.hub import telemetry  # noqa: PLC0415 - what it needs is installed with the operator
-
+    try:
+        from squall.hub import telemetry  # noqa: PLC0415 - what it needs is installed with the operator
+    except ImportError as error:
+        raise UsageError(
+            "--metrics-listen needs Prometheus' client", "install it with: pip install 'squall[operator]'"
+        ) from error
     web, url = await telemetry.serve(telemetry.registry_of(hub), *address)
     try:
         yield url

@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,15 @@ class Installation:
     Args:
         access: To the cluster.
         folder: For state and logs.
+        hub_options: Of the hub, beside those that it always has.
 
     Attributes:
         namespace: Where LoadTests are, unless they say otherwise.
     """
 
-    def __init__(self, access: Access, folder: Path) -> None:
+    def __init__(self, access: Access, folder: Path, hub_options: Sequence[str] = ()) -> None:
         self.access = access
+        self._hub_options = hub_options
         self.kube: KubeClient = access.client
         self.namespace = f"squall-{secrets.token_hex(3)}"
         self._namespaces: list[str] = []
@@ -93,7 +95,7 @@ class Installation:
         """Start the hub, or start it again over what the last one has left."""
         address = f"{self.access.address}:{self.hub_port}"
         options = ["--listen", address, "--key-file", str(self._key)]
-        options += ["--state-dir", str(self._folder / "hub")]
+        options += ["--state-dir", str(self._folder / "hub"), *self._hub_options]
         self.hub = Process([str(BIN / "python"), "-m", "squall.hub", *options], log=self._folder / "hub.log")
         return self.hub
 
@@ -216,14 +218,16 @@ class Installation:
 
 
 @contextmanager
-def installation(access: Access, folder: Path) -> Iterator[Installation]:
-    """A hub and one operator for a namespace of their own, until the end of the block."""
-    squall = Installation(access, folder)
+def installation(
+    access: Access, folder: Path, *, hub: Sequence[str] = (), operator: Sequence[str] = ()
+) -> Iterator[Installation]:
+    """A hub and one operator for a namespace of their own, with options of theirs, until the end of the block."""
+    squall = Installation(access, folder, hub)
     try:
         squall.install_crds()
         squall.make_namespace(squall.namespace)
         squall.start_hub()
-        squall.start_operator()
+        squall.start_operator(*operator)
         yield squall
     finally:
         squall.stop()
