@@ -16,6 +16,7 @@ from squall.kube.paths import collection, named
 from squall.kube.runs import DONE
 from squall.spec.base import API_VERSION
 from squall_operator.hubs import HubError
+from squall_operator.manifests.egress import EgressError, build_egress
 from squall_operator.manifests.inputs import RunInputs, build_inputs
 from squall_operator.manifests.job import build_budget, build_job
 from squall_operator.manifests.owned import REPORT, RUN, Owner
@@ -49,6 +50,11 @@ really gone the cluster tells at once."""
 REPORT_KEY: Final = "summary.json.gz"
 MOST_REPORT_BYTES: Final = 1_000_000
 """An object holds 1 MiB, what describes it included."""
+
+
+_PLURALS: Final = {"PodDisruptionBudget": "poddisruptionbudgets", "NetworkPolicy": "networkpolicies"}
+_TAKEN_AS_THEY_ARE: Final = ("NetworkPolicy",)
+"""Kinds to whose spec the API server adds nothing, if all of it is written."""
 
 
 class Actor:
@@ -148,12 +154,24 @@ class Actor:
             start_seconds=self._settings.deadlines.start,
             defaults=self._settings.runner,
         )
+        if self._settings.egress:
+            await self._keep_in(body, owner, launch)
         for made in (*inputs.objects, build_budget(owner, run, pods=checked.plan.pods)):
             await self._make(owner.namespace, made)
         # The token comes after the hub's word: nobody gets one for a run that the hub has refused.
         await self._hubs.add(hub, self._run_spec(checked, run))
         await self._make(owner.namespace, inputs.token)
         await self._make(owner.namespace, job)
+
+    async def _keep_in(self, body: Mapping[str, Any], owner: Owner, launch: Launch) -> None:
+        """Keep the pods to where load may go, or say why the network cannot."""
+        try:
+            made = build_egress(owner, launch.run, launch.hub, launch.hosts)
+        except EgressError as error:
+            text = f"run {launch.run} has no NetworkPolicy: {error.message}"
+            await self._events.tell(body, "Warning", "NoEgressPolicy", text)
+        else:
+            await self._make(owner.namespace, made)
 
     async def _make(self, namespace: str, body: Json) -> None:
         """Create an object, or find the one that an earlier attempt has made.
@@ -164,7 +182,7 @@ class Actor:
         Raises:
             KubeError: It was refused, or another one of that name is still there.
         """
-        plural = {"PodDisruptionBudget": "poddisruptionbudgets"}.get(body["kind"], f"{body['kind'].lower()}s")
+        plural = _PLURALS.get(body["kind"], f"{body['kind'].lower()}s")
         try:
             await self._kube.create(collection(plural, namespace), body)
         except KubeError as error:
@@ -214,7 +232,8 @@ class Actor:
                 raise
 
     async def _clean_up(self, namespace: str, run: str, hub: str) -> None:
-        for plural in ("jobs", "poddisruptionbudgets", "secrets"):
+        egress = ("networkpolicies",) if self._settings.egress else ()
+        for plural in ("jobs", "poddisruptionbudgets", "secrets", *egress):
             background = {"propagationPolicy": "Background"}
             await self._kube.delete(named(plural, namespace, run), body=background)
         maps = f"{collection('configmaps', namespace)}?labelSelector={RUN}%3D{run},!{REPORT}"
@@ -246,8 +265,9 @@ def _is_as_made(there: Json, body: Json) -> bool:
     owners = [
         {each["uid"] for each in either["metadata"].get("ownerReferences") or ()} for either in (there, body)
     ]
+    content = ("spec",) if body["kind"] in _TAKEN_AS_THEY_ARE else ("data", "binaryData", "immutable")
     return owners[0] == owners[1] and all(
-        (there.get(key) or None) == (body.get(key) or None) for key in ("data", "binaryData", "immutable")
+        (there.get(key) or None) == (body.get(key) or None) for key in content
     )
 
 

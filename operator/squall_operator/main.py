@@ -32,6 +32,7 @@ from squall_operator.kinds import wait_for_kinds
 from squall_operator.lasting import standing
 from squall_operator.leader import Leadership
 from squall_operator.listing import Listing
+from squall_operator.manifests.egress import hub_peer
 from squall_operator.model import Deadlines
 from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
@@ -83,6 +84,9 @@ _AGAIN_SECONDS: Final = 1.0
     "--allow-host-network", is_flag=True, help="Let LoadTests put their runners on the node's network."
 )
 @click.option(
+    "--run-egress", is_flag=True, help="Make a NetworkPolicy for each run from the allowedHosts of policies."
+)
+@click.option(
     "--watch-namespace",
     "namespaces",
     envvar="SQUALL_WATCH_NAMESPACE",
@@ -123,6 +127,7 @@ def main(  # noqa: PLR0917 - click gives them by name
     runner_memory: str,
     pull_secrets: tuple[str, ...],
     allow_host_network: bool,  # noqa: FBT001
+    run_egress: bool,  # noqa: FBT001
     namespaces: tuple[str, ...],
     lease_namespace: str,
     prometheus_url: str,
@@ -153,28 +158,39 @@ def main(  # noqa: PLR0917 - click gives them by name
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
+            egress=run_egress,
             deadlines=Deadlines(start=start_deadline, schedule=schedule_deadline),
         )
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{error}") from error
     files = (webhook_cert_file, webhook_key_file)
-    webhook = None
-    if webhook_listen:
-        if any(files) and not all(files):
-            raise click.UsageError("give --webhook-cert-file and --webhook-key-file together")
-        if not any(files) and not webhook_host:
-            raise click.UsageError("give --webhook-host: the certificate is made for it")
-        webhook = WebhookSettings(
-            address=_address(webhook_listen, "--webhook-listen"),
-            host=webhook_host,
-            configuration=webhook_configuration,
-            namespace=lease_namespace,
-            files=(webhook_cert_file, webhook_key_file) if webhook_cert_file and webhook_key_file else None,
-        )
+    reviewing = _webhook(webhook_listen, webhook_host, webhook_configuration, lease_namespace, files)
     try:
-        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen"), webhook))
+        for hub in settings.hubs if run_egress else ():
+            hub_peer(hub)  # what every run would be told is better told at once
+        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen"), reviewing))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+
+
+def _webhook(
+    listen: str, host: str, configuration: str, namespace: str, files: tuple[Path | None, Path | None]
+) -> WebhookSettings | None:
+    """What was given about the webhook; None when there is to be none."""
+    if not listen:
+        return None
+    certificate, key = files
+    if (certificate is None) != (key is None):
+        raise click.UsageError("give --webhook-cert-file and --webhook-key-file together")
+    if certificate is None and not host:
+        raise click.UsageError("give --webhook-host, which the certificate is made for")
+    return WebhookSettings(
+        address=_address(listen, "--webhook-listen"),
+        host=host,
+        configuration=configuration,
+        namespace=namespace,
+        files=(certificate, key) if certificate and key else None,
+    )
 
 
 def _address(text: str, option: str) -> tuple[str, int]:

@@ -42,6 +42,7 @@ class Settings:
         hub_ca: Certificates in PEM that vouch for the hubs; empty for those that the image trusts.
         namespaces: Those that are looked after; empty for all.
         prometheus_url: Where thresholds with a `query` are asked.
+        egress: Whether each run gets a NetworkPolicy that keeps its pods to where load may go.
     """
 
     hubs: tuple[str, ...]
@@ -50,6 +51,7 @@ class Settings:
     hub_ca: str = ""
     namespaces: tuple[str, ...] = ()
     prometheus_url: str = ""
+    egress: bool = False
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 

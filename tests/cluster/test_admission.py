@@ -1,7 +1,10 @@
 """The webhook as a real API server calls it: over TLS, with the rights of deploy/, for users who are what their certificates say."""
 
 import copy
+import ssl
+from base64 import b64encode
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -14,6 +17,7 @@ from support.hooked import (
     TESTS,
     WEBHOOK,
     Hooked,
+    configuration,
     hooked,
     load_test,
     refusal,
@@ -211,6 +215,38 @@ def test_what_is_lost_or_spoilt_comes_back(hook: Hooked) -> None:
     until(lambda: hook.kube.exists(SECRET), hook.told)
     assert hook.kube.get(SECRET)["data"] != before["data"]
     hook.until_called()
+
+
+def test_a_certificate_that_somebody_else_keeps_is_taken_up_when_it_changes(
+    hook: Hooked, control_plane: ControlPlane
+) -> None:
+    first = control_plane.authority.issue("kept", name="webhook", hosts=("127.0.0.1",))
+    files = ("--webhook-cert-file", str(first.certificate), "--webhook-key-file", str(first.key))
+    process, url = hook.start(*files)
+    try:
+        # cert-manager's injector writes what is to be trusted; here the test does.
+        bundle = b64encode(control_plane.authority.certificate.read_bytes()).decode()
+        hook.kube.apply(f"{CONFIGURATIONS}/kept", _kept(url, bundle))
+        hook.kube.delete(f"{CONFIGURATIONS}/squall")
+        hook.until_called()
+        address = ("127.0.0.1", int(urlsplit(url).port or 0))
+        assert ssl.get_server_certificate(address) == first.certificate.read_text(encoding="ascii")
+        control_plane.authority.issue("kept", name="webhook", hosts=("127.0.0.1",))
+        assert ssl.get_server_certificate(address) == first.certificate.read_text(encoding="ascii")
+        assert "the certificate was renewed" in process.log.read_text(encoding="utf-8")
+        hook.until_called()
+    finally:
+        hook.kube.delete(f"{CONFIGURATIONS}/kept")
+        process.stop()
+        hook.operators.pop()
+        hook.call(hook.operators[0][1])
+
+
+def _kept(url: str, bundle: str) -> Json:
+    made = configuration(url)
+    for each in made["webhooks"]:
+        each["clientConfig"]["caBundle"] = bundle
+    return {**made, "metadata": {"name": "kept"}}
 
 
 def test_nobody_there(hook: Hooked) -> None:

@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 from support.controlplane import ControlPlane
+from support.documentation import blocks
 from support.grafana import DASHBOARDS
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json, KubeClient
 from support.kubectl import Kubectl
 from support.leftout import missing, skip_if_left_out
 from support.rights import DEPLOY, Right, allowed, every, rights, rules_of
+
+from squall_operator.admission.server import PATH, SECONDS
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(300, func_only=True)]
 
@@ -26,7 +29,8 @@ FORBIDDEN: list[Right] = [
     *every(WRITES, "pods"),
     *every(("create", "get"), "pods/exec", "pods/log", "pods/portforward", "pods/attach"),
     *every(("create",), "serviceaccounts", "serviceaccounts/token"),
-    *every((*READS, *WRITES), "namespaces", "nodes", "persistentvolumeclaims", "services"),
+    *every((*READS, *WRITES), "namespaces", "persistentvolumeclaims", "services"),
+    *every(("get", "watch", *WRITES), "nodes"),
     *every(("list", "watch", "update"), "configmaps"),
     *every(WRITES, "loadtestpolicies.squall.dev", "loadtestschedules.squall.dev"),
     *every((*READS, *WRITES), "customresourcedefinitions.apiextensions.k8s.io"),
@@ -34,7 +38,14 @@ FORBIDDEN: list[Right] = [
     *every((*READS, *WRITES, "bind", "escalate"), "clusterroles.rbac.authorization.k8s.io"),
     *every((*READS, *WRITES), "deployments.apps", "statefulsets.apps"),
     *every(("impersonate",), "users", "groups", "serviceaccounts"),
+    *every((*READS, *WRITES), "networkpolicies.networking.k8s.io"),
+    *every((*READS, *WRITES), "validatingwebhookconfigurations.admissionregistration.k8s.io"),
+    *every((*READS, *WRITES), "mutatingwebhookconfigurations.admissionregistration.k8s.io"),
     *every(("*",), "*.*"),
+]
+ASKED_BY_WEBHOOK: list[Right] = [
+    ("nodes", "", "list"),
+    ("subjectaccessreviews.authorization.k8s.io", "", "create"),
 ]
 
 
@@ -99,6 +110,22 @@ def test_the_operator_may_do_what_its_role_says_and_no_more(installed: KubeClien
             assert not allowed(installed, user, right, where), (right, where)
 
 
+def test_the_webhook_has_one_secret_one_configuration_and_two_questions(installed: KubeClient) -> None:
+    user = OPERATOR.format("squall-system")
+    for verb in ("get", "update"):
+        assert allowed(installed, user, ("secrets", "squall-webhook", verb), "squall-system")
+        assert not allowed(installed, user, ("secrets", "squall-webhook", verb), "default")
+        assert not allowed(installed, user, ("secrets", "squall-key", verb), "squall-system")
+    configurations = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+    for verb in ("get", "patch"):
+        assert allowed(installed, user, (configurations, "squall", verb))
+        assert not allowed(installed, user, (configurations, "another", verb))
+    for right in ASKED_BY_WEBHOOK:
+        assert allowed(installed, user, right)
+        assert not allowed(installed, OPERATOR.format("squall-team"), right)
+        assert not allowed(installed, OPERATOR.format("squall-team"), right, "squall-team")
+
+
 def test_a_lease_may_be_held_at_home_only(installed: KubeClient) -> None:
     user = OPERATOR.format("squall-system")
     own = ("leases.coordination.k8s.io", "squall-operator")
@@ -133,8 +160,8 @@ def test_the_hub_may_do_nothing(installed: KubeClient) -> None:
 
 FOLDERS = {
     "": [],
-    "everywhere": ["hub-tls", "hub-remote-write"],
-    "namespaced": ["hub-tls", "hub-without-volume"],
+    "everywhere": ["hub-tls", "hub-remote-write", "webhook-cert-manager", "run-egress"],
+    "namespaced": ["hub-tls", "hub-without-volume", "run-egress"],
     "base": [],
 }
 
@@ -168,6 +195,87 @@ def test_variables_are_made_of_those_before_them(folder: str, tmp_path: Path) ->
         for variable in workload["spec"]["template"]["spec"]["containers"][0].get("env", []):
             assert set(re.findall(r"\$\((\w+)\)", variable.get("value", ""))) <= known, variable
             known.add(variable["name"])
+
+
+@pytest.mark.parametrize("folder", ["everywhere", "namespaced"])
+def test_networks_of_runs_are_a_choice(folder: str, tmp_path: Path) -> None:
+    overlay(tmp_path, folder, components=["run-egress"])
+    made = built(str(tmp_path))
+    (role,) = (
+        each
+        for each in made
+        if each["kind"].endswith("Role") and each["metadata"]["name"] == "squall-operator"
+    )
+    more = rights(role["rules"]) - rights(rules_of(DEPLOY / folder / "operator-role.yaml", "squall-operator"))
+    assert more == set(every(("get", "create", "delete"), "networkpolicies.networking.k8s.io"))
+    (operator,) = (each for each in made if each["kind"] == "Deployment")
+    variables = operator["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "SQUALL_RUN_EGRESS", "value": "true"} in variables
+
+
+def test_where_cert_manager_keeps_the_certificate_no_secret_may_be_read(tmp_path: Path) -> None:
+    overlay(tmp_path, "", components=["webhook-cert-manager"])
+    made = built(str(tmp_path))
+    given = {
+        right
+        for each in made
+        if each["kind"].endswith("Role") and each["metadata"]["name"].startswith("squall-")
+        for right in rights(each["rules"])
+    }
+    assert {verb for resource, _, verb in given if resource == "secrets"} == {"create", "delete"}
+    assert not any(resource.startswith("validatingwebhook") for resource, _, _ in given)
+    (configuration,) = (each for each in made if each["kind"] == "ValidatingWebhookConfiguration")
+    source = configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    (certificate,) = (
+        each
+        for each in made
+        if each["kind"] == "Certificate" and f"squall-system/{each['metadata']['name']}" == source
+    )
+    (service,) = (
+        each for each in made if each["metadata"]["name"] == "squall-webhook" and each["kind"] == "Service"
+    )
+    assert certificate["spec"]["dnsNames"] == [f"{service['metadata']['name']}.squall-system.svc"]
+    (operator,) = (each for each in made if each["kind"] == "Deployment")
+    volumes = {each["name"]: each for each in operator["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["webhook"]["secret"]["secretName"] == certificate["spec"]["secretName"]
+
+
+def test_the_webhook_is_found_where_it_is_served(tmp_path: Path) -> None:
+    overlay(tmp_path, "", namespace="elsewhere")
+    made = {(each["kind"], each["metadata"]["name"]): each for each in built(str(tmp_path))}
+    service, operator = made["Service", "squall-webhook"], made["Deployment", "squall-operator"]
+    pod = operator["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    ports = {each["name"]: each["containerPort"] for each in pod["spec"]["containers"][0]["ports"]}
+    variables = {each["name"]: each.get("value") for each in pod["spec"]["containers"][0]["env"]}
+    assert variables["SQUALL_WEBHOOK_LISTEN"] == f"0.0.0.0:{ports[service['spec']['ports'][0]['targetPort']]}"
+    assert variables["SQUALL_WEBHOOK_HOST"] == "squall-webhook.$(SQUALL_LEASE_NAMESPACE).svc"
+    for each in made["ValidatingWebhookConfiguration", "squall"]["webhooks"]:
+        expected = {"name": "squall-webhook", "namespace": "elsewhere", "port": 443, "path": PATH}
+        assert each["clientConfig"]["service"] == expected
+        assert each["timeoutSeconds"] > SECONDS
+
+
+def test_what_the_page_on_admission_changes_is_changed(tmp_path: Path) -> None:
+    changed = []
+    for number, block in enumerate(blocks("")):
+        if block.page.name == "admission.md" and block.text.startswith("# squall/kustomization.yaml\n"):
+            place = tmp_path / f"{number}"
+            place.mkdir()
+            text = block.text.replace("../deploy", os.path.relpath(DEPLOY, place))
+            (place / "kustomization.yaml").write_text(text, encoding="utf-8")
+            changed.append(built(str(place)))
+
+    def webhooks(made: list[Json]) -> list[Json]:
+        return [each for each in made if each["kind"] == "ValidatingWebhookConfiguration"]
+
+    ignoring, by_cert_manager, without = changed
+    assert {each["failurePolicy"] for each in webhooks(ignoring)[0]["webhooks"]} == {"Ignore"}
+    assert [each["kind"] for each in by_cert_manager].count("Certificate") == 2
+    assert webhooks(without) == []
+    (operator,) = (each for each in without if each["kind"] == "Deployment")
+    variables = {each["name"] for each in operator["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert "SQUALL_WEBHOOK_LISTEN" not in variables
 
 
 def test_names_are_those_that_the_operator_asks_for(tmp_path: Path) -> None:

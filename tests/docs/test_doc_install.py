@@ -14,6 +14,8 @@ from squall_operator.main import main as operator
 
 PROMETHEUS = OPERATIONS.with_name("prometheus.md")
 EVERYWHERE = DEPLOY / "everywhere" / "operator-role.yaml"
+WEBHOOK = DEPLOY / "components" / "webhook" / "rights.yaml"
+EGRESS = DEPLOY / "components" / "run-egress" / "rights.yaml"
 
 
 def test_the_table_of_rights_is_what_the_roles_give() -> None:
@@ -22,6 +24,15 @@ def test_the_table_of_rights_is_what_the_roles_give() -> None:
         "operator": rights(rules_of(EVERYWHERE, "squall-operator")),
         "operator, in its own namespace": rights(rules_of(DEPLOY / "base" / "lease.yaml", "squall-leader")),
         "operator, everywhere": rights(rules_of(DEPLOY / "shared" / "policies.yaml", "squall-policies")),
+        "operator, for its webhook": rights(
+            rule
+            for each in objects(WEBHOOK)
+            if each["kind"] in ("Role", "ClusterRole")
+            for rule in each["rules"]
+        ),
+        "operator, with run-egress": rights(
+            each["value"] for each in yaml.safe_load(EGRESS.read_text(encoding="utf-8"))
+        ),
         "view": rights(rules_of(people, "squall-view")),
         "edit": rights(rules_of(people, "squall-edit")),
     }
@@ -30,11 +41,12 @@ def test_the_table_of_rights_is_what_the_roles_give() -> None:
 def test_no_role_is_left_out_of_the_table() -> None:
     roles = {
         each["metadata"]["name"]
-        for path in DEPLOY.glob("*/*.yaml")
+        for path in DEPLOY.rglob("*.yaml")
         for each in objects(path)
-        if each["kind"] in ("Role", "ClusterRole")
+        if isinstance(each, dict) and each.get("kind") in ("Role", "ClusterRole")
     }
-    assert roles == {"squall-operator", "squall-leader", "squall-policies", "squall-view", "squall-edit"}
+    named = {"operator", "leader", "policies", "webhook", "view", "edit"}
+    assert roles == {f"squall-{name}" for name in named}
 
 
 def test_both_operators_have_the_same_rights() -> None:
@@ -77,7 +89,9 @@ def test_names_of_secrets_are_those_that_are_mounted() -> None:
         for path in DEPLOY.glob("*/**/*.yaml")
         for name in re.findall(r"secretName: ([a-z-]+)", path.read_text(encoding="utf-8"))
     }
-    assert mounted == {"squall-key", "squall-hub-tls", "squall-remote-write"}
+    by_cert_manager = {"squall-webhook-tls", "squall-webhook-authority"}
+    assert mounted == {"squall-key", "squall-hub-tls", "squall-remote-write", *by_cert_manager}
     assert "Secret `squall-remote-write`" in PROMETHEUS.read_text(encoding="utf-8")
-    for name in mounted - {"squall-remote-write"}:  # which is only there for receivers that want credentials
+    # One is there only for receivers that want credentials.
+    for name in mounted - {"squall-remote-write", *by_cert_manager}:
         assert f"create secret generic {name} " in text

@@ -15,8 +15,11 @@ import pytest
 from prometheus_client import generate_latest
 from support.certificates import Authority
 
+from squall.errors import UsageError
 from squall.kube.api import KubeError
 from squall_operator.admission import server
+from squall_operator.admission.webhook import Webhook
+from squall_operator.settings import RunnerDefaults, Settings, WebhookSettings
 from squall_operator.telemetry import Telemetry
 
 ALLOWED = {"response": {"uid": "u", "allowed": True}}
@@ -148,3 +151,74 @@ async def test_only_so_many_are_taken_at_once(tmp_path: Path, unused_tcp_port: i
         assert await webhook.post() == (503, "too many reviews at once")
         desk.may.set()
         assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+
+
+# -- from the first certificate to the end of the process -----------------------------------------------------
+
+
+def webhook(folder: Path, port: int) -> Webhook:
+    files = (folder / "webhook.crt", folder / "webhook.key")
+    given = WebhookSettings(
+        address=("127.0.0.1", port), host="", configuration="squall", namespace="default", files=files
+    )
+    settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"))
+    return Webhook(given, None, settings, Telemetry())  # type: ignore[arg-type]
+
+
+async def test_it_is_served_a_little_longer_than_the_work_lasts(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("squall_operator.admission.webhook.GOING_SECONDS", 60.0)
+    authority, told = Authority(tmp_path), asyncio.Event()
+    authority.issue("webhook", name="webhook", hosts=("127.0.0.1",))
+    served = webhook(tmp_path, unused_tcp_port)
+    ended: list[bool] = []
+
+    async def work() -> None:
+        await told.wait()
+        ended.append(True)
+
+    during = asyncio.create_task(served.during(work()))
+    trusting = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(authority.certificate)))
+    try:
+        async with asyncio.timeout(30), aiohttp.ClientSession(connector=trusting) as session:
+            while not served.serves:
+                await asyncio.sleep(0.01)
+            told.set()
+            while not ended:
+                await asyncio.sleep(0.01)
+            url = f"https://127.0.0.1:{unused_tcp_port}{server.PATH}"
+            async with session.post(url, json={}) as response:
+                assert (response.status, "no AdmissionReview" in await response.text()) == (400, True)
+    finally:
+        during.cancel()
+        await asyncio.gather(during, return_exceptions=True)
+    assert not served.serves
+
+
+async def test_files_that_hold_no_certificate_end_the_work_with_a_reason(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    stopped: list[bool] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(True)
+
+    with pytest.raises(UsageError, match=r"webhook\.crt"):
+        await webhook(tmp_path, unused_tcp_port).during(work())
+    assert stopped == [True]
+
+
+async def test_without_a_webhook_there_is_only_the_work() -> None:
+    settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"))
+    none = Webhook(None, None, settings, Telemetry())  # type: ignore[arg-type]
+    assert none.serves
+
+    async def work() -> None:
+        raise RuntimeError("as it went")
+
+    with pytest.raises(RuntimeError, match="as it went"):
+        await none.during(work())

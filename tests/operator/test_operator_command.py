@@ -35,6 +35,10 @@ def test_help_tells_every_option() -> None:
         ([*GIVEN, "--key-file", "{key}", "--hub-ca-file", "/nowhere/ca"], "No such file"),
         ([*GIVEN, "--key-file", "{key}", "--log-level", "loud"], "--log-level"),
         ([*GIVEN, "--key-file", "{key}", "--what"], "--what"),
+        ([*GIVEN, "--key-file", "{key}", "--webhook-listen", "8443x"], "--webhook-host"),
+        ([*GIVEN, "--key-file", "{key}", "--webhook-listen", "x", "--webhook-host", "h"], "HOST:PORT"),
+        ([*GIVEN, "--key-file", "{key}", "--webhook-listen", ":1", "--webhook-key-file", "k"], "together"),
+        ([*GIVEN, "--key-file", "{key}", "--run-egress"], "NAME.NAMESPACE.svc"),
     ],
 )
 def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path: Path) -> None:

@@ -112,10 +112,10 @@ CASES = {
     ),
     "limit beside times": (
         "",
-        one_step("{»repeat: {limit: 10, times: 3, steps: [{" + GET + "}]}}"),
-        "spec.scenarios[0].steps[0].repeat",
+        one_step("{repeat: {limit: 10, »times: 3, steps: [{" + GET + "}]}}"),
+        "spec.scenarios[0].steps[0].repeat.times",
         "limit belongs to while",
-        "",
+        "leave out limit or times",
     ),
     "times as a text that is no number": (
         "",

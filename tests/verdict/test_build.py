@@ -91,7 +91,6 @@ WRONG = [
         "differ",
         "like with like",
     ),
-    ({"query": "up", "expression": "value<2x", "relativeTo": "vus"}, "relativeTo", "query", ""),
 ]
 
 

@@ -1,4 +1,4 @@
-"""The hub's certificate for TLS, taken from two files that may be replaced at any time.
+"""The certificate of a server, the hub's or the operator's, taken from two files that may be replaced at any time.
 
 Certificates last for weeks and are renewed by somebody else, who writes other files in place of the old ones. A hub must not be restarted
 for that: it holds the connections of runs. So each new connection is greeted with what the files hold at that moment; those that are

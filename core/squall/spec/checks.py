@@ -169,9 +169,6 @@ def _check_data(checks: Checks) -> None:
                 )
                 checks.data[name] = known
                 checks.problems += known.problems
-        if text_at(item, "order") == "unique" and text_at(item, "whenExhausted") == "recycle":
-            message = "rows that are used only once cannot be recycled"
-            checks.report((*path, "whenExhausted"), message, "write stop or fail, or order: sequential")
 
 
 def _check_defaults(checks: Checks) -> None:

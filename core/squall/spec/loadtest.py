@@ -17,6 +17,7 @@ from squall.spec.base import (
     Name,
     Percent,
     PositiveInt,
+    Rule,
     Size,
     Text,
     at_most_one_of,
@@ -114,7 +115,26 @@ class Data(Model):
 
     named_list: ClassVar[bool] = True
 
-    rules = (one_of("csv", "jsonl"),)
+    rules = (
+        one_of("csv", "jsonl"),
+        Rule(
+            "!has(self.order) || self.order != 'unique' || !has(self.whenExhausted) || self.whenExhausted != 'recycle'",
+            "rows that are used only once cannot be recycled: with order: unique, write whenExhausted: stop or fail",
+            lambda data, given: (
+                not (
+                    {"order", "whenExhausted"} <= given
+                    and data.order == "unique"
+                    and data.when_exhausted == "recycle"
+                )
+            ),
+            {
+                "not": {
+                    "properties": {"order": {"const": "unique"}, "whenExhausted": {"const": "recycle"}},
+                    "required": ["order", "whenExhausted"],
+                }
+            },
+        ),
+    )
 
     name: Identifier
     """The name in `${data.name.column}`."""
@@ -135,7 +155,15 @@ class Data(Model):
 class Threshold(Model):
     """A condition on a metric that the run has to meet."""
 
-    rules = (one_of("metric", "query"),)
+    rules = (
+        one_of("metric", "query"),
+        Rule(
+            "!has(self.relativeTo) || !has(self.query)",
+            "a query is relative to nothing: relativeTo belongs to metric",
+            lambda _, given: not {"relativeTo", "query"} <= given,
+            {"not": {"anyOf": [{"required": ["query", "relativeTo"]}]}},
+        ),
+    )
 
     name: Label | None = None
     """What reports call it; by default metric and expression."""

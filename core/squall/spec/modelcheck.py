@@ -185,8 +185,9 @@ def _union_of(rule: Rule) -> tuple[str, ...]:
 
 
 def _clash_of(rule: Rule, given: frozenset[str]) -> tuple[str, ...]:
-    """Two keys that exclude each other and are both given, when that is the rule."""
-    excluded = ((rule.in_schema or {}).get("not") or {}).get("anyOf", ())
+    """Two keys that exclude each other, or have values that do, and are both given, when that is the rule."""
+    together = (rule.in_schema or {}).get("not") or {}
+    excluded = together.get("anyOf", (together,))
     pairs = [tuple(pair.get("required", ())) for pair in excluded]
     return next((pair for pair in pairs if len(pair) > 1 and given.issuperset(pair)), ())
 

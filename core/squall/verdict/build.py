@@ -85,7 +85,7 @@ def threshold_of(
     """
     selector = selector_of(model.metric, catalogue, tags) if model.metric else None
     reference = None
-    if model.relative_to:
+    if model.relative_to and selector is not None:  # the model refuses a query that is relative to something
         reference = selector_of(model.relative_to, catalogue, tags, field="relativeTo")
         _comparable(selector, reference, catalogue)
     metric = catalogue[selector.metric] if selector else None
@@ -108,11 +108,7 @@ def threshold_of(
     )
 
 
-def _comparable(selector: Selector | None, reference: Selector, catalogue: Catalogue) -> None:
-    if selector is None:
-        raise ThresholdError(
-            "a query is relative to nothing", "use relativeTo with metric", field="relativeTo"
-        )
+def _comparable(selector: Selector, reference: Selector, catalogue: Catalogue) -> None:
     mine, other = catalogue[selector.metric], catalogue[reference.metric]
     if (mine.kind, mine.unit) != (other.kind, other.unit):
         message = (

@@ -29,7 +29,7 @@ CONFIGURATIONS: Final = "validatingwebhookconfigurations"
 EVERY: Final = 30.0
 """Seconds between two looks."""
 AGAIN: Final = 2.0
-"""Seconds until another try."""
+"""Seconds until another look where a step was taken; after one that failed, it is twice as long each time."""
 
 
 class Keeper:
@@ -43,6 +43,9 @@ class Keeper:
         file: Where certificate and key are put for the server, both in one PEM file.
         wall: The time.
         tell: Told why it cannot be done, whenever that changes.
+
+    Attributes:
+        announced: Whether those who call have been told to trust what is served, if anybody is to call.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Keeper:
         self._file = file
         self._wall = wall
         self._tell = tell
+        self.announced = False
         self._told = ""
         self._served = b""
         self._there = asyncio.Event()
@@ -73,15 +77,15 @@ class Keeper:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
+        pause = AGAIN
         while True:
-            settled = False
             try:
-                settled = await self.look()
+                pause = EVERY if await self.look() else AGAIN
+                self._say("")
             except KubeError as error:
                 self._say(f"the webhook's certificate cannot be announced: {error.message}")
-            else:
-                self._say("")
-            await asyncio.sleep(EVERY if settled else AGAIN)
+                pause = min(EVERY, pause * 2)
+            await asyncio.sleep(pause)
 
     def _say(self, problem: str) -> None:
         if problem and problem != self._told:
@@ -109,9 +113,11 @@ class Keeper:
         assert found is not None, "where there is none, a step makes one"
         self._serve(found)
         if configuration is None:
+            self.announced = True
             text = f"there is no ValidatingWebhookConfiguration {self._configuration}, so nobody calls the webhook"
             raise KubeError(404, text)
         await self._announce(configuration, found.trusted)
+        self.announced = True
         return wanted is None
 
     async def _read(self, path: str) -> Json | None:

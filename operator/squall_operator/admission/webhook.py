@@ -34,9 +34,6 @@ class Webhook:
         kube: The API server.
         settings: Of the installation.
         telemetry: Counts, and has the log.
-
-    Attributes:
-        serves: Whether it can be called, if it is to be.
     """
 
     def __init__(
@@ -46,7 +43,13 @@ class Webhook:
         self._kube = kube
         self._settings = settings
         self._telemetry = telemetry
-        self.serves = given is None
+        self._keeper: Keeper | None = None
+        self._listens = given is None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it can be called, if it is to be."""
+        return self._listens and (self._keeper is None or self._keeper.announced)
 
     async def during(self, work: Coroutine[Any, Any, None]) -> None:
         """Do some work, and serve until a little after its end.
@@ -82,7 +85,7 @@ class Webhook:
             desk.close()
 
     async def _serve_own(self, desk: Desk, given: WebhookSettings, file: Path) -> None:
-        keeper = Keeper(
+        keeper = self._keeper = Keeper(
             self._kube,
             given.namespace,
             given.configuration,
@@ -101,12 +104,13 @@ class Webhook:
 
     async def _serve(self, desk: Desk, given: WebhookSettings, files: tuple[Path, Path]) -> None:
         certificates = Certificates(
-            *files, lambda level, text: self._telemetry.note("webhook", level=level, message=text)
+            *files,
+            lambda severity, text: self._telemetry.note("certificate", severity=severity, message=text),
         )
         web = await serve_reviews(desk, self._telemetry, given.address, certificates.context)
-        self.serves = True
+        self._listens = True
         try:
             await asyncio.Event().wait()
         finally:
-            self.serves = False
+            self._listens = False
             await web.cleanup()

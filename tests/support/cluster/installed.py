@@ -16,7 +16,7 @@ import yaml
 from support.cluster.access import Access
 from support.cluster.built import IMAGES
 from support.cluster.operated import load_test, manifest, until
-from support.kubeclient import Json, KubeClient
+from support.kubeclient import ApiError, Json, KubeClient
 from support.kubectl import Kubectl
 from support.manifests import ROOT
 
@@ -110,6 +110,18 @@ class Installed:
                 "rollout", "status", workload, "-n", self.namespace, f"--timeout={ROLLOUT}"
             )
             assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.told()}"
+        until(self._answered, 30, lambda: f"the webhook does not answer\n{self.told()}")
+
+    def _answered(self) -> bool:
+        """Whether LoadTests can be applied: the API server hears of the webhook's certificate and of its pods a moment later than others."""
+        made = {**manifest("probe"), "metadata": {"name": "probe", "namespace": self.namespace}}
+        try:
+            self.kube.apply(load_test("probe", self.namespace), made, dry_run=True)
+        except ApiError as error:
+            if "failed calling webhook" not in str(error):
+                raise
+            return False
+        return True
 
     def remove(self) -> None:
         """Take it away again."""
