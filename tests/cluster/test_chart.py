@@ -156,11 +156,12 @@ SAME: dict[str, tuple[list[str], list[str], str, Json]] = {
     "default": (["shared", "everywhere"], [], "squall-system", {}),
     "every component": (
         ["everywhere"],
-        ["hub-tls", "hub-remote-write", "hub-without-volume", "monitoring", "workload-alerts"],
+        ["hub-tls", "hub-remote-write", "hub-without-volume", "monitoring", "workload-alerts", "run-egress"],
         "squall-system",
         {
             "crds": {"enabled": False},
             "rbac": {"shared": False},
+            "networkPolicy": {"runs": True},
             "monitoring": {"monitor": "PodMonitor", "alerts": True, "workloadAlerts": True},
             "hub": {**TLS, "persistence": {"enabled": False}, "remoteWrite": {"url": REMOTE_WRITE}},
         },

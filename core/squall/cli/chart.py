@@ -77,7 +77,7 @@ description: Load tests as Kubernetes resources
 type: application
 version: {__version__}
 appVersion: {__version__}
-kubeVersion: ">=1.29.0-0"
+kubeVersion: ">=1.30.0-0"
 keywords: [load-testing, performance, kubernetes, operator, prometheus]
 annotations:
   artifacthub.io/license: Apache-2.0
@@ -122,6 +122,8 @@ def _rules_template(deploy: Path) -> str:
         # That one names an object whose name the chart chooses.
         kept = [each for each in rules if each["apiGroups"] != ["admissionregistration.k8s.io"]]
         parts.append(_named(f"rules.{name}", _plain(kept)))
+    patch = yaml.safe_load((deploy / "components" / "run-egress" / "rights.yaml").read_text(encoding="utf-8"))
+    parts.append(_named("rules.runEgress", _plain([each["value"] for each in patch])))
     return _template("".join([*parts, _named("webhooks", _webhooks(deploy))]))
 
 

@@ -66,6 +66,11 @@
   resources: [loadtests, loadtestschedules]
   verbs: [create, update, patch, delete, deletecollection]
 {{- end }}
+{{- define "squall.rules.runEgress" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, create, delete]
+{{- end }}
 {{- define "squall.webhooks" -}}
 - name: loadtests.squall.dev
   failurePolicy: {{ .Values.webhook.failurePolicy }}
