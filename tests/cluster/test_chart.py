@@ -2,14 +2,18 @@
 
 import json
 import re
+import shlex
+import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 import yaml
-from support.helm import CHART, Helm, given, parsed
+from support.documentation import Block, blocks
+from support.helm import CHART, RELEASE, Helm, given, parsed
 from support.kubebin import KubeBinariesError, binaries
 from support.kubeclient import Json
 from support.kubectl import Kubectl
@@ -19,6 +23,7 @@ from support.rights import DEPLOY
 
 from squall import __version__
 from squall.hub import receiver
+from squall.validation import Options, load_text
 from squall_operator.main import main as operator
 
 pytestmark = [pytest.mark.control_plane, pytest.mark.timeout(120, func_only=True)]
@@ -406,3 +411,40 @@ def test_what_is_packed_is_what_is_needed(helm: Helm, tmp_path: Path) -> None:
     # A release is kept in a Secret, with the chart and all that was made of it; a Secret holds 1 MiB.
     assert archive.stat().st_size < 200 * 1024
     assert (ROOT / "helm" / "squall" / "README.md").is_file()
+
+
+# -- what the documentation shows ------------------------------------------------------------------------------
+
+_TYPED = [
+    shlex.split(line)
+    for block in blocks("console")
+    for line in block.text.splitlines()
+    if line.startswith("helm ")
+]
+
+
+@pytest.mark.parametrize("words", _TYPED, ids=" ".join)
+def test_a_command_of_the_documentation_could_be_typed(helm: Helm, words: list[str]) -> None:
+    known = set(re.findall(r"--[a-z-]+", helm(words[1], "--help")))
+    assert {each for each in words if each.startswith("--")} <= known
+    if words[1] in ("install", "upgrade"):
+        options = [word for pair in pairwise(words) if pair[0] in ("--set", "--namespace") for word in pair]
+        helm("template", RELEASE, str(CHART), *options)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [each for each in blocks("") if each.text.startswith("# values.yaml\n")],
+    ids=lambda each: each.place,
+)
+def test_values_of_the_documentation_mean_something(helm: Helm, tmp_path: Path, block: Block) -> None:
+    assert helm.objects(*given(tmp_path, yaml.safe_load(block.text)), *WITHOUT_CRDS)
+
+
+def test_the_notes_show_a_load_test_that_is_right(helm: Helm, tmp_path: Path) -> None:
+    told = helm("install", RELEASE, str(CHART), "--dry-run=client", "--namespace", "ours", *WITHOUT_CRDS)
+    notes = told.partition("NOTES:\n")[2]
+    shown = re.search(r"<<END\n(.*?)\n  END\n", notes, re.DOTALL)
+    assert shown is not None
+    (resource,) = load_text(textwrap.dedent(shown[1]), Options(), file="NOTES.txt")
+    assert resource.kind == "LoadTest"
