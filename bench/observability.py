@@ -1,8 +1,7 @@
 """What pushing metrics costs, and whether what arrives is true: `make bench-observability`.
 
 Every run here is the real `squall run` with a real Prometheus as the receiver. CPU is what the kernel counts: that of the
-runner at full rate, and that of a process which does nothing but push, whose few milliseconds a second would drown in the noise of a
-hub that also draws its view. Percentiles and counters are
+runner at full rate, and that of a process which does nothing but push (see `harness.exporting`). Percentiles and counters are
 asked of Prometheus and compared with the run's own summary. For the receiver that is away, connections go through a relay that is
 closed for 30 seconds. Writes `build/bench/observability.json`: a list of {name, value, unit, goal, holds}.
 """
@@ -10,7 +9,6 @@ closed for 30 seconds. Writes `build/bench/observability.json`: a list of {name,
 from __future__ import annotations
 
 import argparse
-import asyncio
 import functools
 import json
 import os
@@ -18,9 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,20 +26,16 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tests"))  # a real Prometheus, and processes that end with the bench
 
-import numpy as np  # noqa: E402
 import yaml  # noqa: E402
+from harness.relay import Relay  # noqa: E402
 from harness.results import Number, at_most, keep, show  # noqa: E402
 from harness.target import running_target  # noqa: E402
 from harness.watch import runners, tree  # noqa: E402
-from support.processes import Process, free_ports  # noqa: E402
+from support.processes import Process  # noqa: E402
 from support.prometheus import Prometheus, running_prometheus  # noqa: E402
 
 from squall.export.names import families_of  # noqa: E402
-from squall.hub.limits import SECOND  # noqa: E402
-from squall.metrics.histogram import Histogram  # noqa: E402
 from squall.metrics.names import BUILT_IN, Kind  # noqa: E402
-from squall.metrics.slots import SlotStore  # noqa: E402
-from squall.metrics.snapshot import SeriesDef, Snapshot, pack  # noqa: E402
 from squall.report.folder import read_summary  # noqa: E402
 from squall.report.model import MetricSummary, Summary  # noqa: E402
 
@@ -51,7 +44,6 @@ if TYPE_CHECKING:
 
 TARGET_CORE = 1
 AWAY_SECONDS = 30.0
-WARM = 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 _MEGA = 1_000_000
 _PERCENTILES = {"med": 0.5, "p95": 0.95, "p99": 0.99}
@@ -168,71 +160,10 @@ def _runs(pid: int) -> bool:
 
 def exporter_alone(prometheus: Prometheus) -> dict[str, float]:
     """What an exporter takes in a process that does nothing else."""
-    command = [sys.executable, __file__, "--alone", prometheus.remote_write_url]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "harness.exporting", prometheus.remote_write_url]
+    found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
     answer: dict[str, float] = json.loads(found.stdout)
     return answer
-
-
-async def alone(url: str) -> dict[str, float]:
-    """Push, a hundred times, all metrics that there are, from the store that a hub has: what is counted is all but the merging."""
-    import aiohttp
-
-    del aiohttp  # which a hub has whether it pushes or not
-    tags = (("method", "GET"), ("scenario", "load"), ("status", "200"), ("step", "get"))
-    random = np.random.default_rng(1)
-    store, spread = SlotStore(keep=5), Histogram()
-    for slot in range(WARM):  # what a hub has anyway is no memory of the exporter's
-        spread.record_many(random.lognormal(-6, 1, 20_000))
-        store.add(_snapshot(slot, tags, spread))
-        list(store.standing(slot))
-    before = resident()
-
-    from squall.export.exporter import Exporter
-    from squall.export.model import Receiver, RemoteWrite
-
-    settings = RemoteWrite(receiver=Receiver(url=url))
-    exporter = Exporter(settings, BUILT_IN, (("run", "alone"),), clock=time.time_ns, say=lambda *_: None)
-    exporter.start()
-    start, pushes, size, took = time.time_ns() - 200 * SECOND, 100, 0, 0.0
-    for slot in range(WARM, WARM + pushes):
-        spread.record_many(random.lognormal(-6, 1, 20_000))
-        store.add(_snapshot(slot, tags, spread))
-        exporter._free_at = 0.0  # noqa: SLF001 - as quickly as it can, to have more to measure
-        began = time.process_time()
-        exporter.push(start + (slot + 1) * SECOND, start, list(store.standing(slot)))
-        await exporter._idle.wait()  # noqa: SLF001 - there is no other way to see one request
-        size = max(size, exporter._buffer.size)  # noqa: SLF001 - likewise
-        await exporter._sender.drained()  # noqa: SLF001 - likewise
-        took += time.process_time() - began
-    memory = resident() - before
-    series = exporter._exposition.series  # noqa: SLF001 - likewise
-    await exporter.close()
-    return {"cpu": took / pushes, "memory": memory, "series": series, "bytes": size}
-
-
-def _snapshot(slot: int, tags: tuple[tuple[str, str], ...], spread: Histogram) -> Snapshot:
-    """What a runner sends of every metric there is."""
-    found: dict[Kind, list[int]] = {kind: [] for kind in Kind}
-    for number, metric in enumerate(BUILT_IN.values()):
-        found[metric.kind].append(number)
-    many = (slot + 1) * 1000
-    return Snapshot(
-        runner=0,
-        attempt="a",
-        slot=slot,
-        defs=[SeriesDef(number, each.name, each.kind, tags) for number, each in enumerate(BUILT_IN.values())]
-        if slot == 0
-        else [],
-        counters=[(number, float(many)) for number in found[Kind.COUNTER]],
-        rates=[(number, slot, many) for number in found[Kind.RATE]],
-        gauges=[(number, 1.0, 1.0, 1.0) for number in found[Kind.GAUGE]],
-        trends=[(number, pack(spread)) for number in found[Kind.TREND]],
-    )
-
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 # -- whether it is true -------------------------------------------------------------------------------------------
@@ -317,46 +248,6 @@ def _equal(prometheus: Prometheus, metric: MetricSummary, selector: str, at: flo
 # -- a receiver that is away --------------------------------------------------------------------------------------
 
 
-class Relay:
-    """Passes connections on to a port, or refuses them."""
-
-    def __init__(self, to: int) -> None:
-        self._to = to
-        (self.port,) = free_ports(1)
-        self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
-
-    def listen(self, *, on: bool) -> None:
-        asyncio.run_coroutine_threadsafe(self._listen(on=on), self._loop).result(10)
-
-    async def _listen(self, *, on: bool) -> None:
-        if on:
-            self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
-        elif self._server is not None:
-            self._server.close()
-            for writer in self._open:
-                writer.transport.abort()
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", self._to)
-        both = {writer, back}
-        self._open |= both
-        with suppress(OSError):
-            await asyncio.gather(_copy(reader, back), _copy(there, writer))
-        self._open -= both
-        for each in both:
-            each.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-
-
 def away(url: str, prometheus: Prometheus) -> list[Number]:
     """Half a minute without the receiver, in the middle of a run."""
     seconds = int(AWAY_SECONDS) + 20
@@ -396,11 +287,7 @@ def away(url: str, prometheus: Prometheus) -> list[Number]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the pushing of metrics.")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long CPU is watched (default: 10)")
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.alone:
-        print(json.dumps(asyncio.run(alone(options.alone))))
-        return 0
     numbers: list[Number] = []
     with tempfile.TemporaryDirectory() as name, running_target(Path(name), TARGET_CORE) as target:
         for measure in (

@@ -71,7 +71,7 @@ def make_settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.watching.server_timeout = 600
-    settings.batching.error_delays = _Forever()
+    settings.queueing.error_delays = _Forever()
     settings.watching.label_selectors["batch", "v1", cache.JOBS] = RUN
     settings.watching.label_selectors["", "v1", cache.PODS] = RUN
     return settings

@@ -7,46 +7,21 @@ What can be given more than once is separated by spaces there.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import socket
 import sys
-import time
-import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from squall import __version__
 from squall.errors import SquallError
 from squall.kube.api import Kube
-from squall_operator import cache
-from squall_operator.acting import Actor
-from squall_operator.admission.webhook import Webhook
-from squall_operator.cache import Cache
-from squall_operator.events import FIELD_MANAGER, Events
-from squall_operator.handlers import watch
-from squall_operator.hubs import Hubs
-from squall_operator.kinds import wait_for_kinds
-from squall_operator.lasting import standing
-from squall_operator.leader import Leadership
-from squall_operator.listing import Listing
+from squall_operator.events import FIELD_MANAGER
 from squall_operator.manifests.egress import hub_peer
 from squall_operator.model import Deadlines
-from squall_operator.orphans import Orphans
-from squall_operator.reconcile import Reconciler
+from squall_operator.replica import Replica
 from squall_operator.settings import RunnerDefaults, Settings, WebhookSettings
-from squall_operator.telemetry import Telemetry, configure_logs, serve
-from squall_operator.timetable import Timetable
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Mapping
-
-_HUB_SECONDS: Final = 6.0
-"""Within this time from the start every hub that is there has answered; before, a run would seem to have lost its hub."""
-_AGAIN_SECONDS: Final = 1.0
-"""Until work that was broken off is begun again."""
+from squall_operator.telemetry import Telemetry, configure_logs
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
@@ -143,6 +118,8 @@ def main(  # noqa: PLR0917 - click gives them by name
 ) -> None:
     """Run LoadTests on this cluster."""
     configure_logs(log_level)
+    files = (webhook_cert_file, webhook_key_file)
+    webhook = _webhook(webhook_listen, webhook_host, webhook_configuration, lease_namespace, files)
     try:
         settings = Settings(
             hubs=tuple(url.rstrip("/") for url in hubs),
@@ -159,16 +136,15 @@ def main(  # noqa: PLR0917 - click gives them by name
             namespaces=namespaces,
             prometheus_url=prometheus_url,
             egress=run_egress,
+            webhook=webhook,
             deadlines=Deadlines(start=start_deadline, schedule=schedule_deadline),
         )
     except (OSError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{error}") from error
-    files = (webhook_cert_file, webhook_key_file)
-    reviewing = _webhook(webhook_listen, webhook_host, webhook_configuration, lease_namespace, files)
     try:
         for hub in settings.hubs if run_egress else ():
             hub_peer(hub)  # what every run would be told is better told at once
-        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen"), reviewing))
+        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen")))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
 
@@ -207,124 +183,17 @@ def _key(path: Path) -> bytes:
     return key
 
 
-async def _run(
-    settings: Settings, lease_namespace: str, address: tuple[str, int], reviewing: WebhookSettings | None
-) -> None:
+async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    telemetry, seen = Telemetry(), Cache()
+    telemetry = Telemetry()
     kube = await Kube.connect(FIELD_MANAGER, telemetry.called)
-    hubs = Hubs(settings.hubs, settings.hub_key, settings.hub_ca)
-    events = Events(kube, time.time)
-    actor = Actor(kube, hubs, events, settings)
-    reconciler = Reconciler(
-        settings,
-        kube=kube,
-        seen=seen,
-        hubs=hubs,
-        actor=actor,
-        telemetry=telemetry,
-        clock=time.monotonic,
-        wall=time.time,
-    )
-    timetable = Timetable(
-        kube=kube, seen=seen, events=events, telemetry=telemetry, clock=time.monotonic, wall=time.time
-    )
-
-    def saw(plural: str, body: Mapping[str, Any], gone: bool) -> None:  # noqa: FBT001 - the watch's form
-        reconciler.saw(plural, body, gone=gone)
-        timetable.saw(plural, body)
-
-    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-    leadership = Leadership(kube, lease_namespace, "squall-operator", identity, time.monotonic)
-    listing = Listing(kube, settings.namespaces, seen, saw, telemetry.waiting)
-    watches = answered = False
-    webhook = Webhook(reviewing, kube, settings, telemetry)
-
-    def ready() -> bool:
-        nonlocal answered
-        # Once is enough: a hub that is away for a while must not take the webhook away, which needs none.
-        answered = answered or bool(hubs.runs)
-        return watches and answered and webhook.serves
-
-    web = await serve(
-        telemetry,
-        address,
-        read=lambda: telemetry.gauge(
-            waiting=reconciler.queue.waiting + timetable.queue.waiting,
-            standing=standing(
-                seen.all(cache.LOAD_TESTS), reconciler.plan_of, settings.deadlines, time.time()
-            ),
-            hubs=hubs.up(),
-        ),
-        ready=ready,
-    )
-    hubs.start(reconciler.heard)
-    patience = time.monotonic() + _HUB_SECONDS
-    telemetry.note("started", version=__version__, identity=identity, pid=os.getpid())
-    # One that sees some namespaces only cannot tell what nobody knows from what is another's.
-    orphans = None if settings.namespaces else Orphans(kube, seen, hubs, time.monotonic, time.time)
-
-    async def act() -> None:
-        """Learn all that there is, and only then begin to act on it."""
-        await listing.until_done()
-        while not all(hubs.up().values()) and time.monotonic() < patience:  # noqa: ASYNC110 - also ends by time
-            await asyncio.sleep(0.1)
-        telemetry.leading(leads=True)
-        for part in (reconciler, timetable):
-            part.look_at_all()
-        async with asyncio.TaskGroup() as group:
-            for each in (reconciler.queue.run, timetable.queue.run, listing.run):
-                group.create_task(each())
-            if orphans is not None:
-                group.create_task(orphans.run())
-
-    async def work() -> None:
-        nonlocal watches
-        await wait_for_kinds(kube, settings.namespaces, telemetry.waiting)
-        watches = True
-        await _until_one_ends(watch(settings, saw), leadership.run(), _lead(leadership, act, telemetry))
-
     try:
-        await webhook.during(_until_one_ends(work(), told.wait()))
+        await Replica(settings, kube, telemetry, lease_namespace).run(address, told)
     finally:
-        await hubs.close()
-        await web.cleanup()
         await kube.close()
-
-
-async def _until_one_ends(*works: Awaitable[object]) -> None:
-    """Do all of these until one has ended, then no more; raises what that one raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
-
-
-async def _lead(
-    leadership: Leadership, act: Callable[[], Coroutine[Any, Any, None]], telemetry: Telemetry
-) -> None:
-    """Work whenever this process leads, and only then."""
-    while True:
-        await leadership.leads.wait()
-        work = asyncio.create_task(act())
-        try:
-            while leadership.is_leader and not work.done():  # noqa: ASYNC110 - leadership also ends by time
-                await asyncio.sleep(0.2)
-        finally:
-            work.cancel()
-            (ended,) = await asyncio.gather(work, return_exceptions=True)
-            if isinstance(ended, Exception):
-                telemetry.note("work_failed", error=repr(ended))  # it is begun again
-            telemetry.leading(leads=False)
-        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 if __name__ == "__main__":

@@ -68,22 +68,35 @@ _REFUSED: Final = (
 """What the API server says when it does not let the Job's pods be made, and our word for it."""
 
 
-def needs_notices(job: Object | None, pods: Iterable[Object], now: float) -> bool:
-    """Whether only Events can tell what is wrong: pods are missing, or do not get further, for longer than they need."""
+def latest(pods: Iterable[Object]) -> dict[int, Object]:
+    """The newest pod of each index, in the indexes' order: a Job makes another one for one that has failed."""
+    found: dict[int, Object] = {}
+    for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", ""))):
+        found[int(pod["metadata"].get("annotations", {}).get(INDEX, 0))] = pod
+    return dict(sorted(found.items()))
+
+
+def needs_notices(job: Object | None, pods: Mapping[int, Object], now: float) -> bool:
+    """Whether only Events can tell what is wrong: pods are missing, or do not get further, for longer than they need.
+
+    Args:
+        job: See `look`.
+        pods: Likewise.
+        now: Unix time.
+    """
     if job is None or "deletionTimestamp" in job["metadata"] or _is_over(job):
         return False
-    latest = _latest(pods)
-    if len(latest) < _wanted(job):
+    if len(pods) < _wanted(job):
         return now - unix_of(str(job["metadata"].get("creationTimestamp", ""))) > _SETTLED_SECONDS
     return any(
         _has_no_sandbox(pod) and now - unix_of(str(pod["status"].get("startTime") or "")) > _SETTLED_SECONDS
-        for pod in latest.values()
+        for pod in pods.values()
     )
 
 
 def look(
     job: Object | None,
-    pods: Iterable[Object],
+    pods: Mapping[int, Object],
     notices: Iterable[Object],
     *,
     runners: Sequence[int] = (),
@@ -93,31 +106,31 @@ def look(
 
     Args:
         job: The Job; None when there is none.
-        pods: Its pods, those that have ended included.
+        pods: Its pods as `latest` gives them, those that have ended included.
         notices: Warnings about the Job and its pods, the newest last.
         runners: How many each pod has, by index; without it one each.
         schedule_seconds: How long a pod may wait for a node.
     """
     if job is None:
         return Pods()
-    latest, told = _latest(pods), list(notices)
-    ends = {index: end for index, pod in latest.items() if (end := _lost(pod)) is not None}
+    told = list(notices)
+    ends = {index: end for index, pod in pods.items() if (end := _lost(pod)) is not None}
     found = (
         Trouble(reason=ends[index].reason, message=ends[index].message)
         if index in ends
         else _waits(pod, told, schedule_seconds)
-        for index, pod in latest.items()
+        for index, pod in pods.items()
     )
     troubles = [trouble for trouble in found if trouble is not None]
-    if len(latest) < _wanted(job):
+    if len(pods) < _wanted(job):
         troubles += _not_made(job, told)
     gone = Lost("PodDeleted", "its pod was deleted")
-    ends |= {index: gone for index in _failed_indexes(job) if index not in latest}
+    ends |= {index: gone for index in _failed_indexes(job) if index not in pods}
     lost = {runner: end for index, end in ends.items() for runner in _runners_of(index, runners)}
     return Pods(
         job=True,
         deleting="deletionTimestamp" in job["metadata"],
-        pods=sum(_phase(pod) not in ("Succeeded", "Failed") for pod in latest.values()),
+        pods=sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods.values()),
         troubles=tuple(sorted(troubles, key=lambda trouble: trouble.grace_seconds)),
         lost=lost,
     )
@@ -150,14 +163,6 @@ def _is_over(job: Object) -> bool:
     return any(
         each.get("type") in ("Complete", "Failed") and each.get("status") == "True" for each in conditions
     )
-
-
-def _latest(pods: Iterable[Object]) -> dict[int, Object]:
-    """The newest pod of each index: a Job makes another one for one that has failed."""
-    found: dict[int, Object] = {}
-    for pod in sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", ""))):
-        found[int(pod["metadata"].get("annotations", {}).get(INDEX, 0))] = pod
-    return dict(sorted(found.items()))
 
 
 def _phase(pod: Object) -> str:

@@ -19,7 +19,7 @@ from squall_operator.checked import Checked, check
 from squall_operator.decide import decide
 from squall_operator.model import CleanUp, KeepReport, Mark, Observed, Pods, Tell, WriteStatus
 from squall_operator.notices import Notices
-from squall_operator.pods import look, needs_notices
+from squall_operator.pods import latest, look, needs_notices
 from squall_operator.queue import WorkQueue
 from squall_operator.status import read
 
@@ -289,7 +289,7 @@ class Reconciler:
 
     async def _pods(self, namespace: str, run: str, runners: Sequence[int]) -> Pods:
         job = self._seen.get(cache.JOBS, (namespace, run))
-        pods = self._seen.pods_of(namespace, run)
+        pods = latest(self._seen.pods_of(namespace, run))
         notices = await self._notices.of(namespace, run) if needs_notices(job, pods, self._wall()) else ()
         return look(job, pods, notices, runners=runners, schedule_seconds=self._settings.deadlines.schedule)
 

@@ -33,29 +33,6 @@ class RunnerDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """An installation.
-
-    Attributes:
-        hubs: Base URLs of the hubs as the operator and the runners reach them; each run is given to one.
-        hub_key: The installation's key, which makes the tokens of runs and opens the hubs' API.
-        hub_ca: Certificates in PEM that vouch for the hubs; empty for those that the image trusts.
-        namespaces: Those that are looked after; empty for all.
-        prometheus_url: Where thresholds with a `query` are asked.
-        egress: Whether each run gets a NetworkPolicy that keeps its pods to where load may go.
-    """
-
-    hubs: tuple[str, ...]
-    hub_key: bytes
-    runner: RunnerDefaults
-    hub_ca: str = ""
-    namespaces: tuple[str, ...] = ()
-    prometheus_url: str = ""
-    egress: bool = False
-    deadlines: Deadlines = field(default_factory=Deadlines)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSettings:
     """Where the webhook is served, and with which certificate.
 
@@ -72,3 +49,28 @@ class WebhookSettings:
     configuration: str
     namespace: str
     files: tuple[Path, Path] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """An installation.
+
+    Attributes:
+        hubs: Base URLs of the hubs as the operator and the runners reach them; each run is given to one.
+        hub_key: The installation's key, which makes the tokens of runs and opens the hubs' API.
+        hub_ca: Certificates in PEM that vouch for the hubs; empty for those that the image trusts.
+        namespaces: Those that are looked after; empty for all.
+        prometheus_url: Where thresholds with a `query` are asked.
+        webhook: Where the webhook is served; None for an installation without one.
+        egress: Whether each run gets a NetworkPolicy that keeps its pods to where load may go.
+    """
+
+    hubs: tuple[str, ...]
+    hub_key: bytes
+    runner: RunnerDefaults
+    hub_ca: str = ""
+    namespaces: tuple[str, ...] = ()
+    prometheus_url: str = ""
+    webhook: WebhookSettings | None = None
+    egress: bool = False
+    deadlines: Deadlines = field(default_factory=Deadlines)

@@ -67,7 +67,7 @@ class Telemetry:
             "How long reviews of the webhook took, by outcome",
             ["outcome"],
             registry=self.registry,
-            buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            buckets=_SECONDS,
         )
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(

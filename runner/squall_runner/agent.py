@@ -22,8 +22,10 @@ from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
 from squall.metrics.retention import Retention
 from squall.spec.received import received
+from squall_runner.blocks import set_up, tear_down
 from squall_runner.link import SILENCE_SECONDS, Link
-from squall_runner.load import Hooks, LoadError
+from squall_runner.load import Hooks
+from squall_runner.tasks import done_before, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +131,7 @@ class Agent:
             ]
             for task in tasks:
                 task.cancel()
-            await _settle(tasks)
+            await settle(tasks, SETTLE_SECONDS)
             if self._load is not None:
                 await self._load.close()
         return self._code
@@ -159,10 +161,10 @@ class Agent:
             self._finish()
 
     async def _prepare_and_drive(self, load: Load) -> None:
-        if not await self._unless_halted(load.prepare()):
+        if not await done_before(self._ended, load.prepare()) or self._stopped:
             return
         self._tell("ready", protocol.Ready())
-        if not await self._unless_halted(self._start.wait()):
+        if not await done_before(self._ended, self._start.wait()) or self._stopped:
             return
         assert self._start_ns is not None, "the event is set with it"
         if self._pushing is not None:
@@ -173,20 +175,6 @@ class Agent:
         finally:
             marks.cancel()
             await asyncio.gather(marks, return_exceptions=True)
-
-    async def _unless_halted(self, work: Any) -> bool:
-        """Do something; False when the run was stopped before it was done."""
-        task = asyncio.ensure_future(work)
-        halted = asyncio.create_task(self._ended.wait())
-        try:
-            await asyncio.wait([task, halted], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-            return task.done() and not self._stopped
-        finally:
-            for each in (task, halted):
-                each.cancel()
-            await asyncio.gather(task, halted, return_exceptions=True)
 
     async def _mark(self, start_ns: int) -> None:
         """Tell the real start, then measure at the end of every slot."""
@@ -234,10 +222,7 @@ class Agent:
             return None
         from squall_runner.pushing import ShardPushing  # noqa: PLC0415 - what it needs is loaded by those who push
 
-        def say(level: str, event: str, text: str) -> None:
-            self._note(level, event, message=f"runner {self.assignment.runner}: {text}")
-
-        return ShardPushing(self._output, self._test, self.assignment, clock=self._clock, say=say)
+        return ShardPushing(self._output, self._test, self.assignment, clock=self._clock, note=self._note)
 
     # -- control ----------------------------------------------------------------------------------------------
 
@@ -358,23 +343,10 @@ class Agent:
 
     async def _run_setup(self) -> None:
         assert self._load is not None, "the hub asks a runner that is ready"
-        try:
-            self._tell("setup", protocol.SetupDone(await self._load.setup()))
-        except LoadError as error:
-            self._tell("setup", protocol.SetupDone({}, error.message))
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the hub must hear of it
-            self._tell("setup", protocol.SetupDone({}, f"{type(error).__name__}: {error}"))
+        self._tell("setup", await set_up(self._load))
 
     async def _run_teardown(self) -> None:
-        error = ""
-        try:
-            if self._load is not None:
-                await self._load.teardown()
-        except LoadError as failure:
-            error = failure.message
-        except Exception as failure:  # noqa: BLE001 - whatever goes wrong, the hub must hear of it
-            error = f"{type(failure).__name__}: {failure}"
-        self._tell("teardown", protocol.TeardownDone(error))
+        self._tell("teardown", await tear_down(self._load))
 
     # -- what the hub is told ---------------------------------------------------------------------------------
 
@@ -400,11 +372,3 @@ class Agent:
             self._link.send(frame)
         else:
             self._notes.append(frame)
-
-
-async def _settle(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for tasks that were cancelled, but not for ever: setup and teardown may run code that refuses to end."""
-    done, _ = await asyncio.wait(tasks, timeout=SETTLE_SECONDS)
-    for task in done:
-        if not task.cancelled():
-            task.exception()  # looked at, so that nobody complains; what matters has been told

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from squall.metrics.snapshot import Snapshot
     from squall.spec.structs import LoadTest, PrometheusOutput
 
-AHEAD_NS = SECOND // 10
-"""A slot whose end is further away was cut short, and is pushed as the end of the load."""
-
 
 class ShardPushing:
     """Pushes what one runner measures.
@@ -41,7 +38,7 @@ class ShardPushing:
         test: The manifest.
         assignment: What the runner was given.
         clock: Nanoseconds, monotonic.
-        say: Told of what people should know: level, event and message.
+        note: Told of what people should know; see `Hooks`.
 
     Raises:
         UsageError: A file for TLS cannot be used.
@@ -54,7 +51,7 @@ class ShardPushing:
         assignment: Assignment,
         *,
         clock: Callable[[], int],
-        say: Callable[[str, str, str], None],
+        note: Callable[..., None],
     ) -> None:
         settings = settings_of(
             output,
@@ -66,15 +63,15 @@ class ShardPushing:
         labels = (*run_labels(test, assignment.run), ("shard", shard))
         self._catalogue = catalogue_of(test.spec)
         self._clock = clock
-        self._say = say
-        self._broken = False
+        self._note = note
+        self._runner = assignment.runner
         self._offset_ns = time.time_ns() - time.monotonic_ns()
         self._exporter = Exporter(
             settings,
             self._catalogue,
             labels,
             clock=lambda: clock() + self._offset_ns,
-            say=say,
+            say=self._say,
             own=HEALTH,
             prefix=SHARD_PREFIX,
         )
@@ -92,15 +89,11 @@ class ShardPushing:
 
     def measured(self, snapshot: Snapshot) -> None:
         """A slot is over."""
-        if self._broken:
-            return
-        try:
+        with self._exporter.harmless():
             self._take(snapshot)
             at_ns = self._start_ns + (snapshot.slot + 1) * SECOND
-            if self._exporter.is_ready and at_ns <= self._clock() + self._offset_ns + AHEAD_NS:
+            if self._exporter.takes(at_ns):
                 self._exporter.push(at_ns, self._before_ns, self._standing())
-        except Exception as error:  # noqa: BLE001 - the load must not suffer from what only shows it
-            self._cannot(error)
 
     def _take(self, snapshot: Snapshot) -> None:
         for new in snapshot.defs:
@@ -116,19 +109,15 @@ class ShardPushing:
     async def finish(self) -> None:
         """The load is over: push the last values, and say what is not there."""
         try:
-            if not self._broken:
+            with self._exporter.harmless():
                 now = self._clock() + self._offset_ns
                 for text in await self._exporter.finish(now, self._before_ns, self._standing()):
                     self._say("warning", "RemoteWriteLost", text)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._cannot(error)
         finally:
             await self._exporter.close()
 
-    def _cannot(self, error: Exception) -> None:
-        self._broken = True
-        text = f"metrics cannot be pushed, as Squall has a defect: {type(error).__name__}: {error}"
-        self._say("warning", "RemoteWriteDefect", text)
+    def _say(self, level: str, event: str, text: str) -> None:
+        self._note(level, event, message=f"runner {self._runner}: {text}")
 
     def _standing(self) -> list[tuple[SeriesKey, Aggregate]]:
         counted = [(self._keys[number], _aggregate(value)) for number, value in self._counted.items()]

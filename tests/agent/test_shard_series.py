@@ -11,7 +11,7 @@ from support.receiver import Played, serving
 
 from squall.export.wire import read
 from squall.hub.protocol import Assignment
-from squall.spec.loadtest import LoadTest
+from squall.spec.received import received
 from squall_runner.pushing import ShardPushing
 
 SECOND = 1_000_000_000
@@ -22,7 +22,7 @@ def pushing(url: str, said: list[Any], **parts: Any) -> ShardPushing:
         shards=3,
         outputs={"prometheus": {"remoteWriteUrl": url, "perShard": True, "auth": {"bearer": "${var.t}"}}},
     )
-    test = LoadTest.model_validate(made)
+    test = received(made)
     given = Assignment(
         run="r1",
         hub="",
@@ -42,7 +42,7 @@ def pushing(url: str, said: list[Any], **parts: Any) -> ShardPushing:
         test,
         given,
         clock=time.monotonic_ns,
-        say=lambda *words: said.append(words),
+        note=lambda level, event, *, message: said.append((level, event, message)),
     )
 
 

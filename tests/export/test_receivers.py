@@ -51,7 +51,7 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 
 async def push(exporter: Exporter, second: int, value: float) -> None:
-    await until(lambda: exporter.is_ready)
+    await until(lambda: exporter.takes(second * SECOND))
     assert exporter.push(second * SECOND, 0, [(KEY, Counter(value))])
 
 
@@ -217,3 +217,26 @@ def test_retry_after_is_read_in_both_forms() -> None:
     assert patience_of(format_datetime(now + timedelta(seconds=9), usegmt=True), now) == 9
     assert patience_of("9999", now) == 60
     assert patience_of("", now) == patience_of("soon", now) == patience_of("-3", now) == 0
+
+
+async def test_a_second_that_was_cut_short_or_was_pushed_before_is_left_out() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, _):
+        now = time.time_ns()
+        assert not exporter.push(now + SECOND, 0, [(KEY, Counter(1))]), "it is not over yet"
+        assert exporter.push(now + SECOND // 20, 0, [(KEY, Counter(1))]), (
+            "clocks are not known better than that"
+        )
+        await until(lambda: exporter.takes(now + SECOND // 20 + 1_000_000))
+        assert not exporter.push(now, 0, [(KEY, Counter(2))])
+
+
+async def test_a_defect_is_said_once_and_ends_the_pushing_alone() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        for _ in range(2):
+            with exporter.harmless():
+                raise KeyError("series")
+        assert [(level, event) for level, event, _ in said] == [("warning", "RemoteWriteDefect")]
+        assert "KeyError: 'series'" in said[0][2]
+        assert not exporter.push(SECOND, 0, [(KEY, Counter(1))])
+        async with asyncio.timeout(2):
+            assert await exporter.finish(2 * SECOND, 0, [(KEY, Counter(1))], seconds=60) == ()

@@ -85,6 +85,7 @@ def test_promtool_accepts_what_the_operator_serves() -> None:
     telemetry.called("GET", 200, 0.1)
     telemetry.failed(("default", "shop"), RuntimeError("x"))
     telemetry.leading(leads=True)
+    telemetry.reviewed("allowed", 0.1)
     with telemetry.acting("Launch"), telemetry.looking():
         pass
     telemetry.gauge(

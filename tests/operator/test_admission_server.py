@@ -161,8 +161,8 @@ def webhook(folder: Path, port: int) -> Webhook:
     given = WebhookSettings(
         address=("127.0.0.1", port), host="", configuration="squall", namespace="default", files=files
     )
-    settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"))
-    return Webhook(given, None, settings, Telemetry())  # type: ignore[arg-type]
+    settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"), webhook=given)
+    return Webhook(None, settings, Telemetry())  # type: ignore[arg-type]
 
 
 async def test_it_is_served_a_little_longer_than_the_work_lasts(
@@ -214,7 +214,7 @@ async def test_files_that_hold_no_certificate_end_the_work_with_a_reason(
 
 async def test_without_a_webhook_there_is_only_the_work() -> None:
     settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"))
-    none = Webhook(None, None, settings, Telemetry())  # type: ignore[arg-type]
+    none = Webhook(None, settings, Telemetry())  # type: ignore[arg-type]
     assert none.serves
 
     async def work() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from squall.hub.assignment import pods as assigned
+from squall_operator import pods as reading
 from squall_operator.model import Pods
-from squall_operator.pods import INDEX, RUNNER, look, needs_notices
+from squall_operator.pods import INDEX, RUNNER, latest
 
 AT = "2026-11-21T10:00:00Z"
 NOW = 1795255200.0  # AT
@@ -42,6 +43,14 @@ def condition(kind: str, status: str, **more: str) -> dict[str, Any]:
 
 NO_SANDBOX = waiting("ContainerCreating") | condition("PodReadyToStartContainers", "False")
 PULLS = waiting("ContainerCreating") | condition("PodReadyToStartContainers", "True")
+
+
+def look(job: Any, pods: list[dict[str, Any]], notices: list[dict[str, Any]], **more: Any) -> Pods:
+    return reading.look(job, latest(pods), notices, **more)
+
+
+def needs_notices(job: Any, pods: list[dict[str, Any]], now: float) -> bool:
+    return reading.needs_notices(job, latest(pods), now)
 
 
 def test_without_a_job_there_is_nothing() -> None:

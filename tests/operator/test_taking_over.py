@@ -17,7 +17,7 @@ from support.processes import free_ports
 
 from squall.kube.api import Kube, Observer
 from squall.kube.runs import run_id, run_key
-from squall_operator import cache, listing, main
+from squall_operator import cache, listing, main, replica
 from squall_operator.manifests.owned import RUN
 from squall_operator.settings import RunnerDefaults, Settings
 from squall_operator.times import stamp
@@ -162,7 +162,7 @@ async def operator(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
     config.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **named, "current-context": "x"}))
     monkeypatch.setenv("KUBECONFIG", str(config))
     monkeypatch.setattr(Kube, "connect", connect)
-    monkeypatch.setattr(main, "_HUB_SECONDS", 0.0)
+    monkeypatch.setattr(replica, "_HUB_SECONDS", 0.0)
     settings = Settings(hubs=(HUB,), hub_key=b"k", runner=RunnerDefaults(image="i"))
     work = asyncio.create_task(main._run(settings, "default", ("127.0.0.1", free_ports(1)[0])))
     try:

@@ -7,17 +7,13 @@ from typing import Any
 from support.fakerunner import Numbers, manifest
 
 from squall.hub import protocol
-from squall.hub.judging import Judge
-from squall.hub.limits import SECOND, Limits
+from squall.hub.limits import SECOND
 from squall.hub.members import PINGS
 from squall.hub.model import Log, Record, RunSpec, Send
 from squall.hub.outcome import conclude
+from squall.hub.prepared import prepare
 from squall.hub.run import RunState
-from squall.metrics.declared import catalogue_of
-from squall.metrics.slots import SlotStore
-from squall.plan.compile import compile_plan
 from squall.report.model import Summary
-from squall.spec.loadtest import LoadTest
 
 
 class Bench:
@@ -35,15 +31,9 @@ class Bench:
         self.state = self.build()
 
     def build(self) -> RunState:
-        model = LoadTest.model_validate(self.spec.manifest)
-        self.plan = compile_plan(model.spec)
-        self.catalogue = catalogue_of(model.spec)
-        limits = Limits.of(model.spec)
-        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors)
-        judge = Judge(model.spec, self.plan, store)
-        return RunState(
-            self.spec, manifest=model.spec, limits=limits, store=store, judge=judge, now_ns=self.now
-        )
+        made = prepare(self.spec, self.now)
+        self.plan, self.catalogue = made.plan, made.catalogue
+        return made.state
 
     def act(self) -> None:
         """Do as the driver does, answering pings with a round trip of 2 ms."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from squall.export import run as about
@@ -35,6 +36,9 @@ MAX_WAITING: Final = 4
 """Seconds that may wait to be made into requests: a loop that was held up judges several at once."""
 MILLI: Final = 1_000_000
 """Nanoseconds."""
+AHEAD_NS: Final = 100 * MILLI
+"""A second may be over this much before its end by the clock, as clocks are known to half a round trip only. One whose end is further away
+was cut short, by the end of the run, and is pushed as that."""
 
 
 class Exporter:
@@ -97,15 +101,27 @@ class Exporter:
         """A task that should go on has ended: a defect costs what would have been pushed, and not the run."""
         if task.cancelled() or (error := task.exception()) is None:
             return
-        text = f"metrics are pushed no more, as Squall has a defect: {type(error).__name__}: {error}"
-        self._say("warning", "RemoteWriteDefect", text)
-        self._broken.set()
+        self._give_way(error)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it would take something now; what is offered before is left out."""
+    @contextmanager
+    def harmless(self) -> Iterator[None]:
+        """What fails in this block is a defect, and costs what would have been pushed: not the run, which is only shown by it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - see above
+            self._give_way(error)
+
+    def _give_way(self, error: BaseException) -> None:
+        if not self._broken.is_set():
+            self._broken.set()
+            text = f"metrics are pushed no more, as Squall has a defect: {type(error).__name__}: {error}"
+            self._say("warning", "RemoteWriteDefect", text)
+
+    def takes(self, at_ns: int) -> bool:
+        """Whether it would take now how the run stands at a moment; what is offered although it does not is left out."""
         room = len(self._waiting) < MAX_WAITING and not self._broken.is_set()
-        return room and time.monotonic() >= self._free_at
+        due = self._last_ms < at_ns // MILLI and at_ns <= self._clock() + AHEAD_NS
+        return room and due and time.monotonic() >= self._free_at
 
     def push(
         self,
@@ -117,7 +133,7 @@ class Exporter:
         """Take how the run stands.
 
         Args:
-            at_ns: As of when, Unix time; later than the last time.
+            at_ns: As of when, Unix time; later than the last time, and not to come.
             before_ns: When nothing had been measured, if it is the first time.
             measured: See `Standing`.
             points: Likewise; the exporter adds those about itself.
@@ -125,10 +141,9 @@ class Exporter:
         Returns:
             Whether it was taken.
         """
-        at_ms = at_ns // MILLI
-        if not self.is_ready or at_ms <= self._last_ms:
+        if not self.takes(at_ns):
             return False
-        self._take(at_ms, before_ns, measured, points or [])
+        self._take(at_ns // MILLI, before_ns, measured, points or [])
         return True
 
     async def finish(
@@ -145,6 +160,9 @@ class Exporter:
         Returns:
             What people should know: samples that are not there. Those that still waited are given up.
         """
+        if self._broken.is_set():
+            self._give_up()
+            return self._losses()
         self._sender.hurry()
         last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
         last.add_done_callback(self._ended)

@@ -1,37 +1,27 @@
 """Carries out what the state machine of one run decides: sockets, disk, clock, Prometheus.
 
 Nothing is decided here. Events are handed to the state machine with the time, and its actions are done in order, so that
-what must be durable is on the disk before anybody is told. What the disk refuses is said in a warning, and the run goes on:
-losing files is bad, losing the run and its verdict as well is worse.
+what must be durable is on the disk before anybody is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from squall.errors import SquallError
 from squall.hub import outcome, protocol
 from squall.hub.asking import Asking
-from squall.hub.journal import NAME as JOURNAL_NAME
-from squall.hub.journal import Journal
-from squall.hub.judging import Judge
-from squall.hub.limits import SECOND, Limits
+from squall.hub.connections import Connections, dismiss
+from squall.hub.keeping import Keeping
+from squall.hub.limits import SECOND
 from squall.hub.live import live_state
 from squall.hub.members import Refused
 from squall.hub.model import Judged, Log, Record, Send, Stopping
-from squall.hub.run import RunState
-from squall.hub.series import NAME as SERIES_NAME
-from squall.hub.series import SeriesFile
-from squall.metrics.declared import catalogue_of
-from squall.metrics.slots import SlotStore
-from squall.plan.compile import compile_plan
-from squall.spec.loadtest import LoadTest
+from squall.hub.prepared import prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,11 +32,10 @@ if TYPE_CHECKING:
     from squall.hub.model import Action, Cause, RunSpec
     from squall.hub.pushing import Pushing
     from squall.report.model import LiveState
+    from squall.spec.loadtest import LoadTest
 
 LogLine = Callable[[str, str, str, dict[str, Any]], None]
 """Run, level, event, fields."""
-
-GOODBYE_SECONDS: Final = 1.0
 
 
 class Run:
@@ -74,37 +63,23 @@ class Run:
         remote_write: RemoteWrite | None = None,
     ) -> None:
         self.spec = spec
-        model = LoadTest.model_validate(spec.manifest)
-        self.name = model.name
-        self.plan = compile_plan(model.spec)
-        self.catalogue = catalogue_of(model.spec)
-        limits = Limits.of(model.spec)
-        store = SlotStore(self.catalogue, keep=limits.keep_slots, anchors=limits.anchors)
-        judge = Judge(model.spec, self.plan, store)
-        self.state = RunState(
-            spec, manifest=model.spec, limits=limits, store=store, judge=judge, now_ns=clock()
-        )
+        made = prepare(spec, clock())
+        self.name = made.test.name
+        self.plan, self.catalogue, self.state = made.plan, made.catalogue, made.state
         self.outcome: outcome.Outcome | None = None
         """Everything about the run, once it has finished."""
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log
-        results = Path(spec.folder) if spec.folder else None
-        self._folders = [each for each in (folder, results) if each is not None]
-        self._journal = Journal(folder / JOURNAL_NAME) if folder else None
-        self.journal_lost = False
-        """Whether the disk has refused the journal, so that another process would not know the run."""
-        self._series = SeriesFile(results / SERIES_NAME) if results else None
-        self._connections: dict[int, Connection] = {}
-        self._pushing = self._make_pushing(remote_write, model)
+        self._keeping = Keeping(folder, Path(spec.folder) if spec.folder else None, self._warn)
+        self._connections = Connections()
+        self._pushing = self._make_pushing(remote_write, made.test)
         self._concluded = False
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._planned_ns = 0
         self._news = asyncio.Event()
         self._done = asyncio.Event()
-        self._alone = asyncio.Event()
-        self._alone.set()
         self._restored = False
         self._shown: object = None
         self.live: LiveState = live_state(self.state, self.plan, self.name, clock())
@@ -174,6 +149,11 @@ class Run:
         return len(self._connections)
 
     @property
+    def journal_lost(self) -> bool:
+        """Whether another process would not know the run, as the disk has refused its journal."""
+        return self._keeping.journal_lost
+
+    @property
     def exporter(self) -> Exporter | None:
         """What pushes the run's metrics, if anything does."""
         return None if self._pushing is None else self._pushing.exporter
@@ -192,14 +172,10 @@ class Run:
             Refused: It has no place in this run.
         """
         if self._defect is not None:
-            self._dismiss(connection)
+            dismiss(connection, outcome.HUB_DEFECT)
             return
-        before = self._connections.get(hello.runner)
         self.state.check(hello, self._clock())
-        if before is not None:
-            before.close(protocol.CLOSE_REPLACED, "the runner has connected again")
-        self._connections[hello.runner] = connection
-        self._alone.clear()
+        self._connections.add(hello.runner, connection)
         self._take(self.state.hello, hello)
 
     def received(self, runner: int, connection: Connection, message: protocol.FromRunner) -> None:
@@ -208,21 +184,19 @@ class Run:
         Raises:
             ValueError: It makes no sense.
         """
-        if self._connections.get(runner) is connection:
+        if self._connections.current(runner, connection):
             seldom = isinstance(message, protocol.Measured | protocol.Pong)
             self._take(self.state.received, runner, message, refuses=ValueError, seldom=seldom)
 
     def refuse(self, runner: int, connection: Connection, problem: str) -> None:
         """A runner has sent what makes no sense; see `RunEnding.refused`."""
-        if self._connections.get(runner) is connection:
+        if self._connections.current(runner, connection):
             self._take(self.state.refused, runner, problem)
 
     def detach(self, runner: int, connection: Connection) -> None:
         """A connection has ended."""
-        if self._connections.get(runner) is connection:
-            del self._connections[runner]
-            if not self._connections:
-                self._alone.set()
+        if self._connections.current(runner, connection):
+            self._connections.remove(runner)
             self._take(self.state.disconnected, runner)
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -237,14 +211,12 @@ class Run:
                 self.state.ended_ns = int(record["at"])
             if record["kind"] == "pushed" and self._pushing is not None:
                 self._pushing.restore(int(record["slot"]))
-            if record["kind"] == "series" and self._series is not None:
-                self._series = SeriesFile(self._series.path, int(record["slot"]))
+            if record["kind"] == "series":
+                self._keeping.restore(int(record["slot"]))
 
     def open(self) -> None:
         """Begin to watch the clock; needs a running event loop."""
-        for folder in self._folders:
-            with suppress(OSError):  # writing into it will say what is wrong
-                folder.mkdir(parents=True, exist_ok=True)
+        self._keeping.open()
         if not self._restored:
             self._do(Record("run", {"spec": msgspec.to_builtins(self.spec)}, durable=True))
         if self.outcome is not None:
@@ -256,7 +228,7 @@ class Run:
             self._pushing.start()
         if self.state.judge.queries and not self.spec.prometheus_url:
             text = "thresholds on queries cannot be judged: no Prometheus is known (`squall run --prometheus-url`)"
-            self.state.note("warning", "NoPrometheus", text, self._clock())
+            self._warn("NoPrometheus", text)
         elif self.state.judge.queries:
             asking = Asking(self.spec.prometheus_url, self.state, self._clock, self._act)
             self._tasks.append(asyncio.create_task(asking.run()))
@@ -267,21 +239,14 @@ class Run:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in self._connections.values():
-            connection.close(1001, "the hub ends")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._alone.wait()
+        await self._connections.close()
         if self._pushing is not None:
             await self._pushing.close()
         self.let_go()
 
     def let_go(self) -> None:
         """Let go of the files; harmless when repeated."""
-        if self._series is not None:
-            self._series.flush()
-        if self._journal is not None:
-            self._journal.close()
+        self._keeping.close()
 
     async def _tick(self) -> None:
         while not self.is_finished and not self._concluded:
@@ -305,8 +270,7 @@ class Run:
         text = f"{type(error).__name__}: {error}"
         if self._log is not None:
             self._log(self.spec.run, "error", outcome.HUB_DEFECT, {"message": text})
-        for connection in self._connections.values():
-            self._dismiss(connection)
+        self._connections.dismiss(outcome.HUB_DEFECT)
         now, state = self._clock(), self.state
         state.phase, state.ended_ns = "finished", now
         state.timeline.add(state.seconds(now), "error", outcome.HUB_DEFECT, text)
@@ -316,10 +280,6 @@ class Run:
         self._done.set()
         self._tell_watchers()
         self._wake.set()
-
-    def _dismiss(self, connection: Connection) -> None:
-        connection.send(protocol.Stop(outcome.HUB_DEFECT, 0))
-        connection.send(protocol.Goodbye())
 
     # -- doing ------------------------------------------------------------------------------------------------
 
@@ -401,54 +361,26 @@ class Run:
     def _do(self, action: Action) -> None:
         match action:
             case Send(runner, message):
-                if runner in self._connections:
-                    self._connections[runner].send(message)
+                self._connections.send(runner, message)
             case Record(kind, fields, durable):
-                self._keep(kind, fields, durable=durable)
+                self._keeping.record(kind, fields, durable=durable)
             case Log(level, event, fields):
                 if self._log is not None:
                     self._log(self.spec.run, level, event, fields)
             case Judged(slot):
-                self._keep_series(slot)
+                self._keeping.judged(slot, self.state.store.view(slot))
                 if self._pushing is not None and self._pushing.judged(slot):
-                    self._keep("pushed", {"slot": slot}, durable=False)
+                    self._keeping.record("pushed", {"slot": slot}, durable=False)
 
-    def _keep(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
-        if self._journal is None:
-            return
-        try:
-            self._journal.write(kind, fields, durable=durable)
-        except OSError as error:
-            self._cannot_keep(error)
-
-    def _cannot_keep(self, error: OSError) -> None:
-        """The disk refuses the journal: said once, then the run goes on without."""
-        assert self._journal is not None, "only what is there can be refused"
-        path, self._journal, self.journal_lost = self._journal.path, None, True
-        text = f"{path} could not be written ({error.strerror or error}); a restarted hub would not know this run"
-        self.state.note("warning", "JournalLost", text, self._clock())
-
-    def _keep_series(self, slot: int) -> None:
-        series = self._series
-        if series is None:
-            return
-        written = series.written
-        series.add(slot, self.state.store.view(slot))
-        if series.problem:
-            self.state.note("warning", "SeriesLost", series.problem, self._clock())
-            self._series = None
-        elif series.written != written:
-            self._keep("series", {"slot": series.written}, durable=False)
+    def _warn(self, event: str, text: str) -> None:
+        self.state.note("warning", event, text, self._clock())
 
     def _conclude(self) -> None:
         if self._concluded:
             return
         self._concluded = True
         self._wake.set()
-        if self._series is not None:
-            self._series.flush()
-            if self._series.problem:
-                self.state.note("warning", "SeriesLost", self._series.problem, self._clock())
+        self._keeping.flush()
         ended = outcome.conclude(self.spec, self.state, self.plan, self.catalogue, self.name)
         self._keep_end(ended)
         if self._pushing is None:
@@ -459,25 +391,18 @@ class Run:
 
     def _keep_end(self, ended: outcome.Outcome) -> None:
         fields = {"at": self.state.ended_ns, "outcome": msgspec.to_builtins(ended)}
-        self._keep("end", fields, durable=True)
+        self._keeping.record("end", fields, durable=True)
 
     # -- pushing metrics --------------------------------------------------------------------------------------
 
     def _make_pushing(self, settings: RemoteWrite | None, test: LoadTest) -> Pushing | None:
         if settings is None:
             return None
-        from squall.hub.pushing import Pushing  # noqa: PLC0415 - what it needs is loaded by those who push
+        from squall.hub.pushing import open_pushing  # noqa: PLC0415 - what it needs is loaded by those who push
 
-        def say(level: str, event: str, text: str) -> None:
-            self.state.note(level, event, text, self._clock())
-            self._act()
-
-        try:
-            return Pushing(settings, test, self.plan, self.catalogue, self.state, clock=self._clock, say=say)
-        except SquallError as error:
-            text = f"no metrics are pushed: {error.message}"
-            self.state.note("warning", "RemoteWriteImpossible", text, self._clock())
-            return None
+        return open_pushing(
+            settings, test, self.plan, self.catalogue, self.state, clock=self._clock, noted=self._act
+        )
 
     async def _push_the_rest(self, pushing: Pushing, ended: outcome.Outcome) -> None:
         """Push how the run ended, then let everybody know that it has."""

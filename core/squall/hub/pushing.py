@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from squall import __version__
+from squall.errors import SquallError
 from squall.export.exporter import FLUSH_SECONDS, Exporter
 from squall.export.manifest import run_labels
 from squall.export.run import RunFacts, at_end, during
@@ -33,8 +34,39 @@ Say = Callable[[str, str, str], None]
 
 KILLED_FLUSH_SECONDS: Final = 1.0
 """How long a run that somebody wants to be over at once waits for the receiver."""
-AHEAD_NS: Final = SECOND // 10
-"""A slot may be judged this much before its end, as clocks are known to half a round trip only."""
+
+
+def open_pushing(
+    settings: RemoteWrite,
+    test: LoadTest,
+    plan: TestPlan,
+    catalogue: Catalogue,
+    state: RunState,
+    *,
+    clock: Callable[[], int],
+    noted: Callable[[], None],
+) -> Pushing | None:
+    """Pushes one run; None, with a warning, where that is impossible.
+
+    Args:
+        settings: See `Pushing`.
+        test: Likewise.
+        plan: Likewise.
+        catalogue: Likewise.
+        state: The run, which is told what people should know.
+        clock: See `Pushing`.
+        noted: Called when it has been told something.
+    """
+
+    def say(level: str, event: str, text: str) -> None:
+        state.note(level, event, text, clock())
+        noted()
+
+    try:
+        return Pushing(settings, test, plan, catalogue, state, clock=clock, say=say)
+    except SquallError as error:
+        state.note("warning", "RemoteWriteImpossible", f"no metrics are pushed: {error.message}", clock())
+        return None
 
 
 class Pushing:
@@ -68,13 +100,11 @@ class Pushing:
         self._plan = plan
         self._state = state
         self._say = say
-        self._clock = clock
         labels = run_labels(test, state.spec.run)
         self.exporter = Exporter(settings, catalogue, labels, clock=clock, say=say)
         self.pushed = -1
         """The last slot that was pushed, by this process or one before."""
         self._resumed = True
-        self._broken = False
 
     def restore(self, slot: int) -> None:
         """Another hub process has pushed up to a slot."""
@@ -87,39 +117,30 @@ class Pushing:
 
     def judged(self, slot: int) -> bool:
         """A slot has been judged; returns whether it was pushed."""
-        if slot <= self.pushed or self._broken or not self.exporter.is_ready:
-            return False
-        try:
-            return self._push(slot)
-        except Exception as error:  # noqa: BLE001 - a run must not suffer from what only shows it
-            self._cannot(error)
-            return False
+        before = self.pushed
+        with self.exporter.harmless():
+            if slot > before:
+                self._push(slot)
+        return self.pushed > before
 
-    def _push(self, slot: int) -> bool:
+    def _push(self, slot: int) -> None:
         start = self._state.start_ns
         assert start is not None, "slots exist once the run has begun"
-        self._resume(start)
         at_ns = start + (slot + 1) * SECOND
-        if at_ns > self._clock() + AHEAD_NS:
-            return False  # it was cut short by the end of the run, which is pushed as such
+        if not self.exporter.takes(at_ns):
+            return
+        self._resume(start)
         points = during(live_state(self._state, self._plan, self._name, at_ns), self._facts())
         measured = list(self._state.store.standing(slot))
-        if not self.exporter.push(at_ns, start, measured, points):
-            return False
-        self.pushed = slot
-        return True
+        if self.exporter.push(at_ns, start, measured, points):
+            self.pushed = slot
 
     async def finish(self, summary: Summary) -> Summary:
         """The run is over: push how it ended, and return its summary, with a warning of what is not there."""
         state = self._state
-        losses: tuple[str, ...] = ()
-        if not self._broken:
-            try:
-                losses = await self._finish(summary)
-            except Exception as error:  # noqa: BLE001 - a run must not suffer from what only shows it
-                self._cannot(error)
-        for text in losses:
-            self._say("warning", "RemoteWriteLost", text)
+        with self.exporter.harmless():
+            for text in await self._finish(summary):
+                self._say("warning", "RemoteWriteLost", text)
         # All that came up since the summary was made: this is about the last samples, or was said by them.
         return msgspec.structs.replace(
             summary, warnings=state.timeline.warnings, events=tuple(state.timeline.events)
@@ -138,11 +159,6 @@ class Pushing:
         points = at_end(live, self._facts(), summary, state.ended_ns / SECOND)
         seconds = KILLED_FLUSH_SECONDS if state.killed else FLUSH_SECONDS
         return await self.exporter.finish(state.ended_ns, begin, measured, points, seconds=seconds)
-
-    def _cannot(self, error: Exception) -> None:
-        self._broken = True
-        text = f"metrics cannot be pushed, as Squall has a defect: {type(error).__name__}: {error}"
-        self._say("warning", "RemoteWriteDefect", text)
 
     async def close(self) -> None:
         """Stop sending."""

@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from squall.hub import protocol
-from squall.hub.ending import CONFIRM_NS, RunEnding
+from squall.hub.ending import CONFIRM_NS
 from squall.hub.limits import SECOND
 from squall.hub.members import PINGS, TooManyAttempts, exit_text
 from squall.hub.model import Log, Stopping
+from squall.hub.starting import RunStarting
 from squall.hub.state import NEVER
 
 if TYPE_CHECKING:
     from squall.hub.members import Member
     from squall.metrics.snapshot import Snapshot
 
-START_LEAD_NS: Final = 100_000_000
-"""From the decision to start until the start, besides two round trips: enough for every runner to be told before."""
 AHEAD_SLOTS: Final = 2
 """A runner may be ahead of the hub by this much; what claims to be from later is nonsense."""
 CLOCK_SLACK_NS: Final = 50_000_000
@@ -35,11 +34,9 @@ CLOCK_SLACK_NS: Final = 50_000_000
 EXIT_MANIFEST: Final = 104
 
 
-class RunState(RunEnding):
+class RunState(RunStarting):
     """The state machine of one run."""
 
-    _opening = False
-    """The intent to start has been recorded; the moment is chosen once that is durable."""
     _next_ping_ns = 0
     _tags_cut = False
     """The user was told that values were counted without some of their tags."""
@@ -239,71 +236,7 @@ class RunState(RunEnding):
         if self.phase == "teardown" and member.index == self.teardown_runner:
             self.send(member, protocol.Teardown())
 
-    # -- the barrier ------------------------------------------------------------------------------------------
-
-    def _all_ready(self, now_ns: int) -> None:
-        if self.ready_ns is None:
-            self.ready_ns = now_ns
-            self.note("info", "Ready", f"runners ready: {len(self.members)}", now_ns)
-        if self.manifest.setup is None or self.setup_values is not None:
-            self._open(now_ns)
-            return
-        first = self.members[0]
-        self.phase = "setup"
-        self.deadline_ns = now_ns + self.limits.setup_ns
-        self.setup_runner = first.index
-        self.record("setup", {"runner": first.index, "attempt": first.attempt}, durable=True)
-        self.send(first, protocol.Setup())
-
-    def _setup_done(self, member: Member, values: dict[str, Any], error: str, now_ns: int) -> None:
-        if self.phase != "setup" or member.index != self.setup_runner or self.setup_values is not None:
-            return
-        if error:
-            self.stop(Stopping(cause="error", reason="SetupFailed", message=f"setup failed: {error}"), now_ns)
-            return
-        self.setup_values = values
-        self.record("setupDone", {"values": values}, durable=True)
-
-    def _open(self, now_ns: int) -> None:
-        """Nothing is missing but the moment, which is chosen once the intent is durable: disks can be slow."""
-        if self.members.may_start():
-            self._opening = True
-            self.record("starting", {"at": now_ns}, durable=True)
-
-    def _begin(self, start_ns: int, now_ns: int) -> None:
-        self.start_ns = start_ns
-        self.record("start", {"at": start_ns})
-        self.phase = "running"
-        self.deadline_ns = start_ns + self.limits.max_duration_ns
-        self._search(now_ns)
-
-    def _tell_start(self, member: Member) -> None:
-        assert self.start_ns is not None, "a run that runs has a start"
-        if self.setup_values is not None:
-            self.send(member, protocol.SetupValues(self.setup_values))
-        self.send(member, protocol.Start(member.clock.to_remote(self.start_ns)))
-        member.started = True
-        self._tell_levels(member)
-
-    def _lead_ns(self) -> int:
-        """How long before a moment all runners have to be told of it."""
-        return START_LEAD_NS + 2 * self.members.round_trip_ns()
-
-    def _search(self, now_ns: int) -> None:
-        """Let searches for capacity go on: record what they want, then tell the runners."""
-        assert self.start_ns is not None, "a run that runs has a start"
-        earliest = max(0, -(-(now_ns + self._lead_ns() - self.start_ns) // SECOND))
-        for fields, order, text in self.judge.searches.step(self.judged, earliest):
-            self.record("level", fields, durable=True)
-            if text:
-                self.note("info", "Level", text, now_ns)
-            for member in self.members.connected():
-                if member.started:
-                    self.send(member, order)
-
-    def _tell_levels(self, member: Member) -> None:
-        for order in self.judge.searches.latest():
-            self.send(member, order)
+    # -- single messages --------------------------------------------------------------------------------------
 
     def _failed(self, member: Member, reason: str, text: str, now_ns: int) -> None:
         who = f"runner {member.index}: " if len(self.members) > 1 else ""

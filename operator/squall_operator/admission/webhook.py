@@ -30,21 +30,17 @@ class Webhook:
     """Serves reviews, whether or not this process leads.
 
     Args:
-        given: Where, and with which certificate; None for an installation without a webhook.
         kube: The API server.
-        settings: Of the installation.
+        settings: Of the installation; one without a webhook serves nothing.
         telemetry: Counts, and has the log.
     """
 
-    def __init__(
-        self, given: WebhookSettings | None, kube: Kube, settings: Settings, telemetry: Telemetry
-    ) -> None:
-        self._given = given
+    def __init__(self, kube: Kube, settings: Settings, telemetry: Telemetry) -> None:
         self._kube = kube
         self._settings = settings
         self._telemetry = telemetry
         self._keeper: Keeper | None = None
-        self._listens = given is None
+        self._listens = settings.webhook is None
 
     @property
     def serves(self) -> bool:
@@ -58,10 +54,11 @@ class Webhook:
             UsageError: The files that were given hold no certificate that could be used.
             OSError: The address cannot be listened on.
         """
-        if self._given is None:
+        given = self._settings.webhook
+        if given is None:
             await work
             return
-        serving, working = asyncio.create_task(self._run(self._given)), asyncio.create_task(work)
+        serving, working = asyncio.create_task(self._run(given)), asyncio.create_task(work)
         try:
             await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
