@@ -128,7 +128,7 @@ def schema(values: tuple[Value, ...], definitions: Mapping[str, Any]) -> dict[st
         definitions: What may be named as a type.
 
     Raises:
-        ValuesError: A type is not one, or a default is not what its key may be.
+        ValuesError: A type is not one.
     """
     root = _mapping(values, definitions)
     # What Helm itself gives to a chart that another one depends on.
