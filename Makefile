@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-cluster lint format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery clean
+.PHONY: help setup demo test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,13 @@ lint: setup ## Check format, lint, types, dependency rules and generated files
 	@$(BIN)/lint-imports --no-cache > build/lint-imports.log || (cat build/lint-imports.log; exit 1)
 	@$(BIN)/python -m squall.cli.generate --check
 	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards --check
+
+# What nobody could look up is said and fails nothing: a registry or a network that is away is no vulnerability.
+audit: setup ## Look for known vulnerabilities in what is locked (asks api.osv.dev)
+	@$(UV) audit --frozen --preview-features audit-command > build/audit.log 2>&1 && tail -n 1 build/audit.log || \
+	  if grep -q "error sending request" build/audit.log; then \
+	    echo "audit: NOT DONE, the database of vulnerabilities cannot be reached"; \
+	  else cat build/audit.log; exit 1; fi
 
 format: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
@@ -86,6 +93,9 @@ bench-soak: setup ## Watch memory for ten minutes at full rate; writes build/ben
 
 bench-operator: setup ## Measure operator and hub on real and fake nodes (as root, on Debian); writes build/bench/operator.json
 	@$(BIN)/python bench/operator_bench.py $(addprefix --only ,$(ONLY))
+
+bench-logs: setup ## Measure what logging iterations costs a runner; writes build/bench/logs.json
+	@$(BIN)/python bench/logs.py
 
 bench-observability: setup ## Measure what pushing metrics costs, and whether it is true; writes build/bench/observability.json
 	@$(BIN)/python bench/observability.py

@@ -35,7 +35,7 @@ from squall_operator.model import (
 )
 from squall_operator.outcome import figures, past_of, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
-from squall_operator.remembered import done, known_run, tells_otherwise
+from squall_operator.remembered import done, known_run, reports, tells_otherwise
 from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
 from squall_operator.times import seconds_since, stamp, unix_of
 
@@ -295,7 +295,7 @@ def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Deci
     passed = [each for each in seen.status.history if each.id != run.id]
     history = [past_of(ended, status, report), *passed]
     status = msgspec.structs.replace(status, run=ended, history=tuple(history[:limit]))
-    dropped = tuple(each.report for each in history[limit:] if each.report)
+    dropped = reports(seen, history[limit:])
     keep = (
         (KeepReport(run.id, outcome),)
         if report and report not in dropped and not isinstance(outcome, Status)
@@ -337,7 +337,7 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
             actions.append(CleanUp(run.id, run.hub))
             run = msgspec.structs.replace(run, cleaned=True)
     limit = int(seen.spec.get("historyLimit", HISTORY))
-    dropped = tuple(each.report for each in seen.status.history[limit:] if each.report)
+    dropped = reports(seen, seen.status.history[limit:])
     status = msgspec.structs.replace(seen.status, run=run, history=seen.status.history[:limit])
     write = _written(seen, status, reason=conditions.reason_of(seen.status))
     if write.status != seen.status:

@@ -184,10 +184,14 @@ class Hubs:
             # A status names the hub, and others may write that: the installation's key goes to its own hubs alone.
             raise HubError(f"{hub or 'no URL'} is no hub of this installation")
         try:
-            async with self._session.request(method, hub + path, data=body, ssl=self._context) as response:
+            async with self._session.request(
+                method, hub + path, data=body, ssl=self._context, allow_redirects=False
+            ) as response:
                 content = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise HubError(f"the hub {hub} does not answer: {str(error) or type(error).__name__}") from error
-        if response.status >= 400 and not (missing_ok and response.status == 404):
-            raise HubError(f"the hub {hub} refused {method} {path}: {content.decode(errors='replace')[:300]}")
+        if response.status >= 300 and not (missing_ok and response.status == 404):
+            raise HubError(
+                f"the hub {hub} refused {method} {path}: {response.status} {content.decode(errors='replace')[:300]}"
+            )
         return content

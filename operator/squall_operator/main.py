@@ -10,18 +10,26 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from squall import __version__
 from squall.errors import SquallError
 from squall.kube.api import Kube
+from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, FORMS, LEVELS, STANDARD_ERROR
+from squall.logs.log import Log
 from squall_operator.events import FIELD_MANAGER
-from squall_operator.manifests.egress import hub_peer
+from squall_operator.manifests.egress import EgressError, hub_peer
 from squall_operator.model import Deadlines
 from squall_operator.replica import Replica
 from squall_operator.settings import RunnerDefaults, Settings, WebhookSettings
-from squall_operator.telemetry import Telemetry, configure_logs
+from squall_operator.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from squall.logs.choices import Form, Level
 
 
 @click.command(context_settings={"auto_envvar_prefix": "SQUALL", "show_default": True})
@@ -90,7 +98,21 @@ from squall_operator.telemetry import Telemetry, configure_logs
     type=click.Path(path_type=Path, dir_okay=False),
     help="Private key of that certificate (PEM).",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default=DEFAULT_LEVEL, help="Leave out lines below it."
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMS),
+    default=DEFAULT_FORM,
+    help="Of runners' logs too; auto: words for a terminal, else JSON.",
+)
+@click.option(
+    "--runner-log-level",
+    type=click.Choice(LEVELS),
+    show_default="that of the operator",
+    help="Of runners' logs, where a LoadTest names none.",
+)
 @click.version_option(__version__)
 def main(  # noqa: PLR0917 - click gives them by name
     hubs: tuple[str, ...],
@@ -114,10 +136,11 @@ def main(  # noqa: PLR0917 - click gives them by name
     webhook_configuration: str,
     webhook_cert_file: Path | None,
     webhook_key_file: Path | None,
-    log_level: str,
+    log_level: Level,
+    log_format: Form,
+    runner_log_level: Level | None,
 ) -> None:
     """Run LoadTests on this cluster."""
-    configure_logs(log_level)
     files = (webhook_cert_file, webhook_key_file)
     webhook = _webhook(webhook_listen, webhook_host, webhook_configuration, lease_namespace, files)
     try:
@@ -132,6 +155,8 @@ def main(  # noqa: PLR0917 - click gives them by name
                 memory=runner_memory,
                 pull_secrets=pull_secrets,
                 host_network=allow_host_network,
+                log_level=runner_log_level or log_level,
+                log_format=log_format,
             ),
             namespaces=namespaces,
             prometheus_url=prometheus_url,
@@ -139,14 +164,19 @@ def main(  # noqa: PLR0917 - click gives them by name
             webhook=webhook,
             deadlines=Deadlines(start=start_deadline, schedule=schedule_deadline),
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{error}") from error
-    try:
         for hub in settings.hubs if run_egress else ():
             hub_peer(hub)  # what every run would be told is better told at once
-        asyncio.run(_run(settings, lease_namespace, _address(listen, "--listen")))
+    except (OSError, UnicodeDecodeError, EgressError) as error:
+        raise click.ClickException(f"{error}") from error
+    address = _address(listen, "--listen")
+    log = Log(STANDARD_ERROR, "operator", level=log_level, form=log_format)
+    log.take_over()
+    try:
+        asyncio.run(_run(settings, lease_namespace, address, log.lines))
     except SquallError as error:
         raise click.ClickException(f"{error}" + (f"; {error.hint}" if error.hint else "")) from error
+    finally:
+        log.close()
 
 
 def _webhook(
@@ -183,12 +213,14 @@ def _key(path: Path) -> bytes:
     return key
 
 
-async def _run(settings: Settings, lease_namespace: str, address: tuple[str, int]) -> None:
+async def _run(
+    settings: Settings, lease_namespace: str, address: tuple[str, int], lines: FilteringBoundLogger
+) -> None:
     """Work until told to terminate."""
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    telemetry = Telemetry()
+    telemetry = Telemetry(lines)
     kube = await Kube.connect(FIELD_MANAGER, telemetry.called)
     try:
         await Replica(settings, kube, telemetry, lease_namespace).run(address, told)

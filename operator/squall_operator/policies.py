@@ -204,11 +204,15 @@ def _images(pod: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _addresses(pod: Mapping[str, Any]) -> Iterator[str]:
-    """Addresses that a template gives to names, or has names asked of: who may choose them could lead any name anywhere."""
+    """Where a template leads names to, or has them asked of: who may choose that could lead any name anywhere.
+
+    So could a domain to search in: most names have so few dots that they are first asked for within it.
+    """
     for alias in pod.get("hostAliases") or ():
         yield str(alias.get("ip", ""))
-    for server in (pod.get("dnsConfig") or {}).get("nameservers") or ():
-        yield str(server)
+    resolver = pod.get("dnsConfig") or {}
+    for server in (*(resolver.get("nameservers") or ()), *(resolver.get("searches") or ())):
+        yield str(server).rstrip(".")
 
 
 def read(body: Mapping[str, Any]) -> LoadTestPolicySpec | Unreadable:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 from squall.kube.runs import DONE, run_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squall_operator.model import Observed
-    from squall_operator.status import RunStatus
+    from squall_operator.status import Past, RunStatus
 
 RESULTS: Final = ("Passed", "Failed", "Invalid", "Aborted", "Error")
 
@@ -38,6 +40,19 @@ def done(seen: Observed) -> tuple[str, str]:
     """
     run, _, result = seen.annotations.get(DONE, "").partition(" ")
     return (run, result) if result in RESULTS else ("", "")
+
+
+def reports(seen: Observed, history: Sequence[Past]) -> tuple[str, ...]:
+    """The names of the reports that runs of a history have left.
+
+    They follow from the LoadTest and the runs' keys. What else a history names is somebody's own, and whoever has written it there may not have
+    the right to take it away.
+    """
+    return tuple(
+        f"{each.id}-report"
+        for each in history
+        if each.report and each.id == run_id(seen.name, seen.uid, each.key)
+    )
 
 
 def tells_otherwise(seen: Observed, run: RunStatus, result: str) -> bool:

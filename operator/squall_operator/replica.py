@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from squall import __version__
+from squall.logs import events as logged
 from squall_operator import cache
 from squall_operator.acting import Actor
 from squall_operator.admission.webhook import Webhook
@@ -102,7 +103,9 @@ class Replica:
         web = await serve(self._telemetry, address, read=self._read, ready=self._is_ready)
         self._hubs.start(self._reconciler.heard)
         self._patience = time.monotonic() + _HUB_SECONDS
-        self._telemetry.note("started", version=__version__, identity=self._identity, pid=os.getpid())
+        self._telemetry.note(
+            logged.OPERATOR_STARTED, version=__version__, identity=self._identity, pid=os.getpid()
+        )
         try:
             await self._webhook.during(_until_one_ends(self._work(), told.wait()))
         finally:
@@ -148,7 +151,7 @@ class Replica:
                 work.cancel()
                 (ended,) = await asyncio.gather(work, return_exceptions=True)
                 if isinstance(ended, Exception):
-                    self._telemetry.note("work_failed", error=repr(ended))  # it is begun again
+                    self._telemetry.note(logged.WORK_FAILED, error=repr(ended))  # it is begun again
                 self._telemetry.leading(leads=False)
             await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, Form, Level
 from squall_operator.model import Deadlines
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class RunnerDefaults:
         memory: Requested and allowed.
         pull_secrets: Names of image pull secrets in the namespaces of LoadTests.
         host_network: Whether a LoadTest's `template` may ask for the node's network.
+        log_level: The least level of what runners log, where a LoadTest names none.
+        log_format: `json`, `console` or `auto`, as for the operator itself.
     """
 
     image: str
@@ -30,6 +33,8 @@ class RunnerDefaults:
     memory: str = "1Gi"
     pull_secrets: tuple[str, ...] = ()
     host_network: bool = False
+    log_level: Level = DEFAULT_LEVEL
+    log_format: Form = DEFAULT_FORM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

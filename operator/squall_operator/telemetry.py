@@ -11,31 +11,36 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
 from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram, Info
 
 from squall import __version__
 from squall.hub.telemetry import exposed, process_registry
+from squall.logs import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from squall_operator.lasting import Standing
+    from structlog.typing import FilteringBoundLogger
 
+    from squall_operator.lasting import Standing
 
 _SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 
 class Telemetry:
-    """Metrics and logs of one operator process."""
+    """Metrics and logs of one operator process.
 
-    def __init__(self) -> None:
+    Args:
+        lines: Makes lines of its log.
+    """
+
+    def __init__(self, lines: FilteringBoundLogger) -> None:
         self.registry = process_registry()
         Info("squall_operator_build", "What the operator is", registry=self.registry).info(
             {"version": __version__}
         )
-        self._log = structlog.get_logger("squall.operator")
+        self._log = lines
         self._actions = Histogram(
             "squall_operator_action_seconds",
             "How long actions took, by kind",
@@ -122,7 +127,7 @@ class Telemetry:
     def failed(self, place: tuple[str, str], error: Exception) -> None:
         """A round has failed; it is tried again."""
         self._failures.labels(type(error).__name__).inc()
-        self._log.warning("round_failed", namespace=place[0], loadtest=place[1], error=str(error))
+        self._log.warning(events.ROUND_FAILED, namespace=place[0], loadtest=place[1], error=str(error))
 
     def reviewed(self, outcome: str, seconds: float) -> None:
         """The webhook has answered: `allowed` or `refused`, or `error` where it could not judge."""
@@ -131,12 +136,16 @@ class Telemetry:
     def review_failed(self, error: Exception) -> None:
         """The webhook has a defect; what it could not judge is left to its failure policy."""
         self._failures.labels(type(error).__name__).inc()
-        self._log.error("review_failed", exc_info=error)
+        self._log.error(events.REVIEW_FAILED, error=repr(error))
+
+    def certificate(self, level: str, text: str) -> None:
+        """The webhook's certificate was renewed (`info`), or the new one cannot be used (`error`)."""
+        (self._log.error if level == "error" else self._log.info)(events.CERTIFICATE, message=text)
 
     def leading(self, *, leads: bool) -> None:
         """This process has begun to act, or has ceased to."""
         self._leader.set(leads)
-        self._log.info("leader" if leads else "not_leader")
+        self._log.info(events.LEADER if leads else events.NOT_LEADER)
 
     def note(self, event: str, **fields: Any) -> None:
         """Something for the log."""
@@ -144,7 +153,7 @@ class Telemetry:
 
     def waiting(self, problem: str) -> None:
         """Something is missing without which there is nothing to do; it is waited for."""
-        self._log.warning("waiting", problem=problem)
+        self._log.warning(events.WAITING, problem=problem)
 
     def gauge(self, *, waiting: int, standing: Standing, hubs: Mapping[str, bool]) -> None:
         """Take the readings that are asked for."""
@@ -194,30 +203,3 @@ async def serve(
     await runner.setup()
     await web.TCPSite(runner, *address).start()
     return runner
-
-
-def configure_logs(level: str) -> None:
-    """Log as one JSON object a line, on standard error; kopf and asyncio included."""
-    import logging  # noqa: PLC0415 - only here is the standard library's logging of concern
-    import sys  # noqa: PLC0415
-
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-            foreign_pre_chain=shared,
-        )
-    )
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -15,11 +15,12 @@ import secrets
 import time
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from squall.errors import ExitCode, SquallError
 from squall.hub import protocol
 from squall.hub.limits import SECOND, Limits
+from squall.logs import events
 from squall.metrics.retention import Retention
 from squall.spec.received import received
 from squall_runner.blocks import set_up, tear_down
@@ -30,6 +31,7 @@ from squall_runner.tasks import done_before, settle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from squall.logs.log import Log
     from squall_runner.load import Load
     from squall_runner.pushing import ShardPushing
 
@@ -55,6 +57,7 @@ class Agent:
         assignment: What it was given.
         make_load: Makes the load of an assignment, an attempt and hooks.
         clock: Nanoseconds, monotonic.
+        log: This process's own log, if it has one.
 
     Raises:
         ValueError: The manifest is not one.
@@ -66,8 +69,10 @@ class Agent:
         make_load: Callable[[protocol.Assignment, str, Hooks], Load],
         *,
         clock: Callable[[], int] = time.monotonic_ns,
+        log: Log | None = None,
     ) -> None:
         self.assignment = assignment
+        self._log = log
         test = received(assignment.manifest)
         self.limits = Limits.of(test.spec)
         self._output = test.spec.outputs.prometheus if test.spec.outputs else None
@@ -151,12 +156,12 @@ class Agent:
                 self._code = ExitCode.MANIFEST
             reason = getattr(error, "reason", "BadManifest")
             text = f"{error.message}; {error.hint}" if error.hint else error.message
-            self._tell("failed", protocol.Failed(reason, text))
+            self._fail(reason, text)
         except Exception as error:  # noqa: BLE001 - whatever the load does wrong, the hub must hear of it
             self._code = EXIT_CRASH
             where = traceback.extract_tb(error.__traceback__)[-1]
             text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno} of {where.filename})"
-            self._tell("failed", protocol.Failed("RunnerCrashed", text))
+            self._fail("RunnerCrashed", text)
         finally:
             self._finish()
 
@@ -164,6 +169,7 @@ class Agent:
         if not await done_before(self._ended, load.prepare()) or self._stopped:
             return
         self._tell("ready", protocol.Ready())
+        self._say("info", events.RUNNER_READY, shards=list(self.assignment.shards))
         if not await done_before(self._ended, self._start.wait()) or self._stopped:
             return
         assert self._start_ns is not None, "the event is set with it"
@@ -181,6 +187,7 @@ class Agent:
         await self._sleep_until(start_ns)
         now = self._clock()
         self._tell("started", protocol.Started(now))
+        self._say("info", events.RUNNER_STARTED)
         while True:
             slot = max((now - start_ns) // SECOND, self._slot + 1)
             await self._sleep_until(start_ns + (slot + 1) * SECOND)
@@ -209,9 +216,13 @@ class Agent:
             self._measure((now - self._start_ns) // SECOND)
         last = self._load.last_request_ns if self._load is not None else 0
         # A load that ended because nobody was in control has not finished: the hub must miss this runner.
+        if self._log is not None and self._log.problem:
+            self._note(
+                "warning", events.LOG_LOST, message=f"runner {self.assignment.runner}: {self._log.problem}"
+            )
+        self._say("info", events.RUNNER_FINISHED)
         if self._code != EXIT_LOST_CONTROL and ("failed" not in self._facts or self._start_ns is not None):
             self._tell("finished", protocol.Finished(last))
-
         if self._pushing is not None and self._start_ns is not None:
             self._last_push = asyncio.create_task(self._pushing.finish())
 
@@ -250,12 +261,14 @@ class Agent:
         if not self._exit.is_set():
             self._code = code
             self.problem = why if code else ""
-            self._note("error" if code else "info", "RunnerLeaves", message=why)
+            self._note("error" if code else "info", events.RUNNER_LEAVES, message=why)
             self._stopped = self._stopped or "LostControl"
             self._exit.set()
         self._halt(0)
 
     def _stop(self, reason: str, grace_ns: int) -> None:
+        if not self._stopped:
+            self._say("info", events.RUNNER_STOPS, reason=reason)
         self._stopped = self._stopped or reason
         self._halt(grace_ns)
 
@@ -356,15 +369,26 @@ class Agent:
         if self._welcome:
             self._link.send(self._facts[name])
 
+    def _fail(self, reason: str, message: str) -> None:
+        self._tell("failed", protocol.Failed(reason, message))
+        self._say("error", events.RUNNER_FAILED, reason=reason, message=message)
+
+    def _say(self, level: str, event: str, **fields: Any) -> None:
+        """Write to this process's own log, if it has one."""
+        if self._log is not None:
+            self._log.tell(level, event, fields)
+
     def _hooks(self) -> Hooks:
         return Hooks(
+            lines=self._log.lines if self._log is not None else None,
             note=self._note,
             abort=lambda reason, message: self._tell("abort", protocol.Abort(reason, message)),
             probe=lambda ok, message: self._pass_on(protocol.Probe(ok, self._clock(), message)),
         )
 
     def _note(self, level: str, event: str, **fields: Any) -> None:
-        self._pass_on(protocol.Note(level, event, fields, self._clock()))
+        self._say(level, event, **fields)
+        self._pass_on(protocol.Note(cast("protocol.Severity", level), event, fields, self._clock()))
 
     def _pass_on(self, message: protocol.Message) -> None:
         frame = protocol.encode(message)

@@ -131,7 +131,7 @@ class Link:
         trust: dict[str, Any] = {}  # what the machine trusts
         if self._certificates:
             trust["ssl"] = ssl.create_default_context(cafile=self._certificates)
-        return await connect(
+        return await _Connect(
             self._url,
             additional_headers=self._headers,
             compression=None,
@@ -196,3 +196,11 @@ class Link:
                     await self._empty.wait()
             except TimeoutError:
                 return
+
+
+class _Connect(connect):
+    """Follows nobody elsewhere: who answers there has not proved to be the hub, and may not even be asked to."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Take an answer that leads elsewhere for the failure that it is."""
+        return exc

@@ -13,6 +13,8 @@ from squall.errors import SquallError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from structlog.typing import FilteringBoundLogger
+
     from squall.hub import protocol
     from squall.metrics.snapshot import Snapshot
 
@@ -41,11 +43,13 @@ class Hooks:
         note: `note(level, event, **fields)`: something for the run's log.
         abort: `abort(reason, message)`: asks to end the whole run.
         probe: `probe(ok, message)`: the outcome of a connectivity check.
+        lines: Makes lines of this process's own log, if it has one.
     """
 
     note: Callable[..., None]
     abort: Callable[[str, str], None]
     probe: Callable[[bool, str], None]
+    lines: FilteringBoundLogger | None = None
 
 
 class Load(Protocol):

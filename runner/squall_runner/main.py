@@ -26,11 +26,14 @@ import uvloop
 
 from squall.errors import ExitCode
 from squall.hub.protocol import Assignment
+from squall.logs import events
 from squall_runner.agent import EXIT_CRASH, EXIT_OK, EXIT_TERMINATED, Agent
+from squall_runner.ownlog import complain, open_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from squall.logs.log import Log
     from squall_runner.load import Hooks, Load
 
 MAX_ASSIGNMENT = 4 * 1024 * 1024
@@ -55,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EOFError:
         return EXIT_OK
     except (OSError, ValueError, msgspec.DecodeError) as error:
-        print(f"squall-runner: no usable assignment: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        complain(events.NO_ASSIGNMENT, message=str(error))
         return ExitCode.MANIFEST
     return run(assignment, make_load)
 
@@ -83,8 +86,7 @@ def _run_pod(folder: Path) -> int:
     try:
         assignments = pod.read(folder, os.environ)
     except pod.PodError as error:
-        hint = f"; {error.hint}" if error.hint else ""
-        print(f"squall-runner: {error.message}{hint}", file=sys.stderr)  # noqa: T201 - the pod's log
+        complain(events.POD_INCOMPLETE, message=error.message, hint=error.hint)
         return ExitCode.MANIFEST
     if len(assignments) == 1:
         return run(assignments[0], _engine())
@@ -125,16 +127,26 @@ def _first_line(descriptor: int) -> bytes:
 def run(assignment: Assignment, make_load: Callable[[Assignment, str, Hooks], Load]) -> int:
     """Run an agent with the load that `make_load` makes; returns the exit code."""
     try:
-        return uvloop.run(_run(assignment, make_load))
+        log = open_log(assignment)
+    except OSError as error:
+        complain(events.NO_LOG, message=f"{assignment.log} cannot be written: {error.strerror}")
+        return EXIT_CRASH
+    try:
+        return uvloop.run(_run(assignment, make_load, log))
     except ValueError as error:
-        print(f"squall-runner: {error}", file=sys.stderr)  # noqa: T201 - nobody else hears
+        complain(events.MANIFEST_INVALID, message=str(error))
         return ExitCode.MANIFEST
     except KeyboardInterrupt:
         return EXIT_CRASH
+    finally:
+        if log is not None:
+            log.close()
 
 
-async def _run(assignment: Assignment, make_load: Callable[[Assignment, str, Hooks], Load]) -> int:
-    agent = Agent(assignment, make_load)
+async def _run(
+    assignment: Assignment, make_load: Callable[[Assignment, str, Hooks], Load], log: Log | None
+) -> int:
+    agent = Agent(assignment, make_load, log=log)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, agent.terminate)
     if assignment.exit_with_parent:
@@ -144,13 +156,13 @@ async def _run(assignment: Assignment, make_load: Callable[[Assignment, str, Hoo
     else:
         loop.add_signal_handler(signal.SIGINT, agent.terminate)
     code = await agent.run()
-    if agent.problem:
-        print(f"squall-runner: {agent.problem}", file=sys.stderr)  # noqa: T201 - the hub may not hear it
-    await _leave(code)
+    if agent.problem and log is None:
+        complain(events.RUNNER_LEAVES, message=agent.problem)
+    await _leave(code, log)
     return code
 
 
-async def _leave(code: int) -> None:
+async def _leave(code: int, log: Log | None) -> None:
     """End the process here if somebody would keep it: a task of the user's that refuses to end, or a thread of theirs.
 
     The event loop and the interpreter wait for both without a limit, and a runner that stays has a place on a machine.
@@ -164,6 +176,8 @@ async def _leave(code: int) -> None:
     if pending or len(threads) > 1:
         sys.stdout.flush()
         sys.stderr.flush()
+        if log is not None:
+            log.close()
         os._exit(code)
 
 

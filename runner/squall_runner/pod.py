@@ -22,6 +22,9 @@ from squall.errors import SquallError
 from squall.hub import assignment as given
 from squall.hub.protocol import Assignment
 from squall.local.launcher import COMMAND, Launcher
+from squall.logs import events
+from squall.logs.choices import STANDARD_ERROR
+from squall_runner.ownlog import complain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,6 +67,7 @@ def read(folder: Path, environ: Mapping[str, str]) -> tuple[Assignment, ...]:
             for name, content in shared.files.items()
         },
         allowed_hosts=shared.allowed_hosts,
+        log=STANDARD_ERROR,
     )
     planned = template.manifest.get("spec", {}).get("shards", 1)
     if planned != shared.shards:
@@ -113,6 +117,11 @@ def _file(folder: Path, scratch: Path, name: str, content: Content) -> Path:
         place = folder / content.path
         if not place.is_file():
             raise PodError(f'{place}, the file "{name}" of the manifest, is not there')
+        if content.within and not place.resolve().is_relative_to(Path(content.within).resolve()):
+            raise PodError(
+                f'{place}, the file "{name}" of the manifest, leads out of its volume',
+                "name a file of the volume itself, without .. and without links to elsewhere",
+            )
         return place
     if Path(name).name != name:
         raise PodError(f'"{name}" is no name of a file')
@@ -181,7 +190,7 @@ async def carry(assignments: Sequence[Assignment], command: Sequence[str] = COMM
     Raises:
         OSError: A process cannot be started; none is left then.
     """
-    supervisor = _Supervisor(Launcher(sys.stdout.buffer, command), len(assignments))
+    supervisor = _Supervisor(Launcher(sys.stderr.buffer, command), len(assignments))
     return await supervisor.run(assignments)
 
 
@@ -212,7 +221,12 @@ class _Supervisor:
             code = 128 - code
         self._ended[runner] = code
         if code:
-            print(f"squall-runner: runner {runner} ended with code {code}", file=sys.stderr)  # noqa: T201 - the pod's log
+            complain(
+                events.PROCESS_ENDED,
+                message=f"runner {runner} ended with code {code}",
+                runner=runner,
+                code=code,
+            )
         if len(self._ended) == self._left:
             self._done.set()
 

@@ -60,7 +60,7 @@ class Telling:
         """A step begins."""
         self._emit("step", name=site.name, place=site.place, vu=vu.id)
 
-    def exchange(self, site: Site, request: Request, response: Response) -> None:
+    def exchange(self, site: Site, vu: Vu, request: Request, response: Response, *, failed: bool) -> None:  # noqa: ARG002 - as in `Observer`
         """A request has ended."""
         self._emit(
             "exchange",

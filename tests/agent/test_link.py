@@ -99,7 +99,7 @@ async def test_who_has_no_place_any_more_does_not_come_back(code: int, why: str)
 
 
 async def test_other_ends_of_a_connection_are_no_reason_to_leave() -> None:
-    hub = Hub(None, protocol.CLOSE_SLOW)
+    hub = Hub(None, protocol.CLOSE_MALFORMED)
     async with linked(hub, 10), asyncio.timeout(20):
         while hub.connections < 3:
             await asyncio.sleep(0.01)

@@ -98,6 +98,27 @@ def test_what_is_missing_is_named(tmp_path, place):
         read(folder, {"JOB_COMPLETION_INDEX": "0"})
 
 
+def test_a_file_of_a_volume_lies_in_the_volume(tmp_path):
+    """A volume's content is somebody's: neither `..` nor a link leads from it to the run's token or to a secret."""
+    volume = tmp_path / "volumes" / "claim"
+    (volume / "sub").mkdir(parents=True)
+    (volume / "sub" / "users.csv").write_text("a\n1\n")
+    (volume / "inside").symlink_to("sub/users.csv")
+    (volume / "link").symlink_to(tmp_path / "in" / "token")
+    (volume / "up").symlink_to("../..")
+
+    def place_of(path: str) -> str:
+        content = Content(path=f"{volume}/{path}", within=str(volume))
+        folder = lay_out(tmp_path / "in", made(scratch=str(tmp_path / "out"), places={"x": content}))
+        return read(folder, {"JOB_COMPLETION_INDEX": "0"})[0].files["x"]
+
+    for good in ("sub/users.csv", "inside", "sub/../inside"):
+        assert Path(place_of(good)).read_text() == "a\n1\n"
+    for bad in ("../../in/token", "link", "up/in/token"):
+        with pytest.raises(PodError, match="leads out of its volume"):
+            place_of(bad)
+
+
 @pytest.mark.parametrize(
     ("place", "data", "why"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import re
@@ -153,7 +154,16 @@ async def test_pods_carry_a_run_through(tmp_path, hub, target, processes):
         assert all(
             b"X-Name: squall" in each.head and b"X-Secret: hunter2" in each.head for each in target.seen
         )
-        assert [await made.said(index) for index in (0, 1)] == ["", ""]
+        for index in (0, 1):
+            said = await made.said(index)
+            logged = [json.loads(line) for line in said.splitlines()]
+            assert "hunter2" not in said
+            assert {(line["process"], line["loadtest"], line["run"]) for line in logged} == {
+                ("runner", "test", "r1")
+            }
+            seen = [line["event"] for line in logged]
+            carried = processes if index == 0 else 1  # three shards
+            assert sorted(seen) == sorted(["RunnerReady", "RunnerStarted", "RunnerFinished"] * carried)
 
 
 async def test_a_large_file_is_put_together_before_the_load(tmp_path, hub, target):

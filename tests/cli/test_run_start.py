@@ -24,3 +24,10 @@ def test_a_limit_without_a_baseline_is_a_wrong_command_line() -> None:
     result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml", "--max-regression", "p95=10%"])
     assert result.exit_code == 2
     assert "--baseline" in result.output
+
+
+@pytest.mark.parametrize("option", [["--log-level", "debug"], ["--processes", "2"]])
+def test_what_is_for_this_machine_is_refused_with_a_cluster(option: list[str]) -> None:
+    result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml", "--cluster", *option])
+    assert result.exit_code == 2
+    assert "--log-level are for this machine" in result.output

@@ -38,6 +38,16 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     assert result.stderr.endswith("3 problems in 2 files\n")
 
 
+def test_a_hostile_manifest_gives_no_orders_to_the_terminal(tmp_path: Path) -> None:
+    orders = r"\e]0;owned\a\e[2J\x9b2J\u202e"
+    file = write(tmp_path / "a.yaml", manifest(f'"{orders}": 1\nhttp: {{baseUrl: "http://${{{orders}}}"}}'))
+    # As on a terminal: where there is none, click leaves colours away.
+    result = CliRunner().invoke(cli, ["validate", file], color=True, standalone_mode=False)
+    assert result.return_value == 104
+    assert "owned" in result.stderr
+    assert not set("\x1b\x07\x9b\u202e") & set(result.stderr)
+
+
 def test_standard_input() -> None:
     assert "<stdin>: LoadTest shop is valid" in validate("-", text=manifest()).output
     assert "<stdin>:5:11: spec.shards" in validate("-", text=manifest("shards: 0")).stderr

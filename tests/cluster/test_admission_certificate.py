@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+import structlog
 from support.controlplane import ControlPlane
 from support.hooked import CONFIGURATIONS, NAMESPACE, SECRET, configuration, load_test, refusal
 from support.kubeclient import ApiError, Json, KubeClient
@@ -49,7 +50,7 @@ class Replica:
         """As one process of many does it."""
         desk = Desk(self._kube, SETTINGS, time.monotonic)
         certificates = Certificates(self.file, self.file, lambda _, text: self.said.append(text))
-        web = await serve_reviews(desk, Telemetry(), self.address, certificates.context)
+        web = await serve_reviews(desk, Telemetry(structlog.get_logger()), self.address, certificates.context)
         try:
             yield
         finally:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import pytest
+import structlog
 import yaml
 from support import lifecycle
 from support.controlplane import ControlPlane
@@ -327,7 +328,7 @@ async def test_a_state_of_a_schedule(
 
 async def _looked_at(operator: Any, body: Json) -> None:
     """Have the operator look at a schedule once."""
-    seen, telemetry = Cache(), Telemetry()
+    seen, telemetry = Cache(), Telemetry(structlog.get_logger())
     seen.put(SCHEDULES, body)
     events = Events(operator, time.time)
     timetable = Timetable(

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import pytest
+import structlog
 from support.controlplane import ControlPlane
 from support.kubeclient import Json
 from support.kubes import client_of
@@ -82,7 +83,7 @@ async def test_what_goes_in_a_gap_of_the_watch_is_noticed_and_makes_nothing_mean
             kube=kube,
             seen=seen,
             events=Events(kube, late),
-            telemetry=Telemetry(),
+            telemetry=Telemetry(structlog.get_logger()),
             clock=time.monotonic,
             wall=late,
         )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import load_kube_config
 from support.cluster.operated import ENDED, Installation, load_test, manifest, until
@@ -57,7 +58,7 @@ class Looker:
             kube=client,
             seen=self._seen,
             events=Events(client, lambda: self.now),
-            telemetry=Telemetry(),
+            telemetry=Telemetry(structlog.get_logger()),
             clock=time.monotonic,
             wall=lambda: self.now,
         )

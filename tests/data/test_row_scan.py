@@ -161,6 +161,12 @@ def test_check_jsonl(tmp_path: Path, content: bytes, expected: list[tuple[int, s
         assert part in message
 
 
+def test_a_line_that_is_nested_beyond_all_reason_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + b'{"a":' * 100_000 + b"\n")
+    assert [line for line, _ in check_jsonl(path)] == [2]
+
+
 def test_large_quoted_field_is_read() -> None:
     value = "x\n" * 200_000
     assert records(f'a,b\n1,"{value}"\n'.encode())[1] == ["1", value]

@@ -128,7 +128,7 @@ def test_the_schema_has_no_more_than_the_summary() -> None:
 
 def test_the_files_of_the_results_folder() -> None:
     names = {folder.SUMMARY, folder.MANIFEST, folder.LOG, folder.SERIES, "report.md", "junit.xml"}
-    names |= {folder.RUNNER_LOG, f"{local.FILES}/"}
+    names |= {folder.RUNNER_LOG, folder.RUNNERS, f"{local.FILES}/"}
     assert set(_rows(RESULTS, "Results", "file")) == names
     assert folder.SERIES == SERIES_NAME
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hmac
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fakerunner import manifest
 
-from squall.hub import journal, promql
+from squall.hub import journal, promql, tokens
 from squall.hub.clock import ClockOffset
 from squall.hub.journal import Journal
 from squall.hub.limits import Limits
@@ -56,6 +58,30 @@ def test_a_token_is_of_one_run_and_one_key():
     assert bears(f"Bearer {run_token(b'k', 'a')}", run_token(b"k", "a").encode())
     for wrong in (None, "", "Bearer ", "Basic x", run_token(b"k", "a"), "Bearer é"):
         assert not bears(wrong, run_token(b"k", "a").encode())
+
+
+def test_tokens_are_compared_in_constant_time(monkeypatch):
+    """Whatever is wrong with a token, and however much of it is right, one comparison that does not end early decides."""
+    token = run_token(b"k", "a")
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return hmac.compare_digest(one, other)
+
+    monkeypatch.setattr(tokens, "hmac", SimpleNamespace(compare_digest=compare))
+    wrong = [
+        None,
+        "",
+        "Basic x",
+        "Bearer ",
+        f"Bearer {token[:-1]}",
+        f"Bearer {token[:-1]}!",
+        f"Bearer {token}!",
+    ]
+    for header in [*wrong, f"Bearer {token}"]:
+        assert bears(header, token.encode()) is (header == f"Bearer {token}")
+    assert [other for _, other in compared] == [token.encode()] * 8
 
 
 def test_a_journal_survives_being_cut_anywhere(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from squall.hub.ending import CONFIRM_NS, LAST_WORD_NS
 from squall.hub.limits import SECOND
 from squall.hub.members import MAX_ATTEMPTS, Refused
 from squall.hub.model import Stopping
+from squall.hub.run import SLOTS_AT_ONCE
 from squall.metrics.limit import SeriesLimit
 from squall.metrics.names import Kind
 from squall.metrics.series import Counter, Selector
@@ -567,6 +569,21 @@ class TestRestart:
         bench.hello(0, started_ns=started)
         assert bench.state.phase == "running"
         assert bench.state.start_ns == pytest.approx(started, abs=2_000_000)
+
+    def test_an_hour_that_is_overdue_is_judged_in_pieces(self):
+        """All runs of a hub share its loop: one that has much to catch up on lets the others do something in between."""
+        bench = Bench(1)
+        bench.now += 10_000 * SECOND
+        bench.hello(0, started_ns=bench.now - 3600 * SECOND)
+        bench.now += 10 * SECOND
+        judged = [bench.state.judged]
+        while bench.state.due_ns <= bench.now:
+            bench.state.members[0].heard_ns = bench.now
+            bench.state.tick(bench.now)
+            bench.state.take()
+            judged.append(bench.state.judged)
+        assert max(later - before for before, later in pairwise(judged)) <= SLOTS_AT_ONCE
+        assert judged[-1] > 3600
 
     def lose_the_disk(self, bench: Bench, replayed: Any) -> None:
         """Another hub, which was given the run anew, meets a runner that is under way."""

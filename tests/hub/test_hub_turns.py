@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from itertools import count, pairwise
 
-from squall.hub.turns import SECONDS, Turns
+from squall.hub.turns import REST, SECONDS, Rest, Turns
 
 
 class Work:
@@ -50,3 +50,22 @@ async def test_a_slow_piece_ends_its_round_only() -> None:
     async with asyncio.timeout(5):
         await asyncio.gather(*(work.piece(number) for number in range(1, 4)))
     assert work.done == [0, 1, 2, 3]
+
+
+async def test_a_run_whose_pieces_are_long_rests_for_longer_than_they_took() -> None:
+    now = 100.0
+    rest = Rest(lambda: now)
+    rest.took(SECONDS)
+    await asyncio.wait_for(rest.over(), 5)
+    rest.took(1.0)
+    waiting = asyncio.create_task(rest.over())
+    now += REST / 2
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    rest.took(1.0)
+    now += REST
+    await asyncio.sleep(0)
+    assert not waiting.done(), "what was added while it waited counts too"
+    waiting.cancel()
+    now += REST
+    await asyncio.wait_for(rest.over(), 5)

@@ -63,6 +63,31 @@ async def test_one_that_is_longer_is_refused_in_words() -> None:
             await prometheus.ask("up", 1.0)
 
 
+async def test_one_that_is_nested_beyond_all_reason_is_no_answer() -> None:
+    async with answering(b'{"data":' + b"[" * 100_000) as prometheus:
+        with pytest.raises(PrometheusError, match="not JSON"):
+            await prometheus.ask("up", 1.0)
+
+
+async def test_one_that_leads_elsewhere_is_not_followed() -> None:
+    asked: list[str] = []
+
+    async def lead(request: web.Request) -> web.Response:
+        asked.append(f"{request.method} {request.path}")
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", lead)
+    async with TestServer(app) as server:
+        prometheus = Prometheus(str(server.make_url("/")))
+        try:
+            with pytest.raises(PrometheusError, match="status 307: it is somewhere else"):
+                await prometheus.ask("up", 1.0)
+        finally:
+            await prometheus.close()
+    assert asked == ["POST /api/v1/query"]
+
+
 async def test_one_that_is_cut_short_is_no_answer() -> None:
     body = vector(400)
     async with answering(body[:1400], length=len(body)) as prometheus:

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from prometheus_client import generate_latest
 from support.certificates import Authority
 
@@ -69,7 +70,7 @@ async def called(desk: Answers, folder: Path, port: int) -> AsyncIterator[Called
     pair = authority.issue("webhook", name="webhook", hosts=("127.0.0.1",))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair.certificate, pair.key)
-    telemetry = Telemetry()
+    telemetry = Telemetry(structlog.get_logger())
     web = await server.serve_reviews(desk, telemetry, ("127.0.0.1", port), context)  # type: ignore[arg-type]
     trusting = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=str(authority.certificate)))
     try:
@@ -162,7 +163,7 @@ def webhook(folder: Path, port: int) -> Webhook:
         address=("127.0.0.1", port), host="", configuration="squall", namespace="default", files=files
     )
     settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"), webhook=given)
-    return Webhook(None, settings, Telemetry())  # type: ignore[arg-type]
+    return Webhook(None, settings, Telemetry(structlog.get_logger()))  # type: ignore[arg-type]
 
 
 async def test_it_is_served_a_little_longer_than_the_work_lasts(
@@ -214,7 +215,7 @@ async def test_files_that_hold_no_certificate_end_the_work_with_a_reason(
 
 async def test_without_a_webhook_there_is_only_the_work() -> None:
     settings = Settings(hubs=(), hub_key=b"k", runner=RunnerDefaults(image="r"))
-    none = Webhook(None, settings, Telemetry())  # type: ignore[arg-type]
+    none = Webhook(None, settings, Telemetry(structlog.get_logger()))  # type: ignore[arg-type]
     assert none.serves
 
     async def work() -> None:

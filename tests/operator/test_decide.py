@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from squall.errors import SquallError
+from squall.kube.paths import named
 from squall.kube.runs import AGAIN, DONE, run_id, run_key
 from squall.report.model import LiveState, RunnerState, Summary, VerdictSummary
 from squall_operator.conditions import complete
@@ -509,17 +511,43 @@ def test_the_outcome_of_an_earlier_run_with_this_id_is_none_of_this_one() -> Non
 
 
 def test_history_has_a_limit_and_takes_its_reports_along() -> None:
-    past = tuple(Past(id=f"r{n}", key=str(n), result="Passed", report=f"r{n}-report") for n in range(2))
+    names = [run_id("shop", "uid-1", str(n)) for n in range(2)]
+    reports = tuple(f"{name}-report" for name in names)
+    past = tuple(
+        Past(id=name, key=str(n), result="Passed", report=f"{name}-report") for n, name in enumerate(names)
+    )
     seen = running(
         "Running", spec={**SPEC, "historyLimit": 2}, hub=HubView(reachable=True, summary=summary())
     )
     seen = replace(seen, status=msgspec.structs.replace(seen.status, history=past))
     decision = decide(seen, DEADLINES)
-    assert [each.id for each in status_of(decision).history] == [ID, "r0"]
-    assert DropReports(("r1-report",)) in decision.actions
+    assert [each.id for each in status_of(decision).history] == [ID, names[0]]
+    assert DropReports(reports[1:]) in decision.actions
     lowered = replace(running("Finished", pods=Pods(), spec={**SPEC, "historyLimit": 0}))
     lowered = replace(lowered, status=msgspec.structs.replace(lowered.status, history=past))
-    assert DropReports(("r0-report", "r1-report")) in decide(lowered, DEADLINES).actions
+    assert DropReports(reports) in decide(lowered, DEADLINES).actions
+
+
+def test_a_history_that_somebody_has_written_takes_nothing_away() -> None:
+    """The operator may delete ConfigMaps; whoever may write a status must not thereby delete those of others."""
+    own = run_id("shop", "uid-1", "0")
+    past = (
+        Past(id="r0", key="0", result="Passed", report="settings-of-another"),
+        Past(id=run_id("shop", "uid-2", "0"), key="0", result="Passed", report="x-report"),
+        Past(id="../secrets/a", key="0", result="Passed", report="../secrets/a"),
+        Past(id=own, key="0", result="Passed", report="../../kube-system/secrets/a"),
+    )
+    seen = replace(running("Finished", pods=Pods(), spec={**SPEC, "historyLimit": 0}))
+    seen = replace(seen, status=msgspec.structs.replace(seen.status, history=past))
+    dropped = [action for action in decide(seen, DEADLINES).actions if isinstance(action, DropReports)]
+    assert dropped == [DropReports((f"{own}-report",))]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a?b", "a#b", "a%2fb", "a/../../x", "a\n"])
+def test_no_name_leads_to_another_object(name: str) -> None:
+    with pytest.raises(SquallError, match="is no name of an object"):
+        named("configmaps", "default", name)
+    assert named("configmaps", "default", "a.b-c") == "/api/v1/namespaces/default/configmaps/a.b-c"
 
 
 @pytest.mark.parametrize("phase", ["Launching", "Starting", "Running", "Stopping"])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from squall import __version__
@@ -51,7 +52,7 @@ def test_what_is_wrong_is_told_at_once(arguments: list[str], says: str, tmp_path
 
 
 async def test_health_readiness_and_metrics(unused_tcp_port: int) -> None:
-    telemetry, ready = Telemetry(), False
+    telemetry, ready = Telemetry(structlog.get_logger()), False
     phases, oldest = {"Running": 2}, {"Running": 61.5}
 
     def read() -> None:

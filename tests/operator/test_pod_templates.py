@@ -88,6 +88,10 @@ def secured(**context: Any) -> dict[str, Any]:
         (runner(env=[{"name": "PATH", "value": "/evil"}]), "env: PATH"),
         (runner(env=[{"name": "OPENSSL_CONF", "value": "/evil/openssl.cnf"}]), "env: OPENSSL_CONF"),
         (runner(env=[{"name": "JOB_COMPLETION_INDEX", "value": "7"}]), "env: JOB_COMPLETION_INDEX"),
+        *(
+            (runner(env=[{"name": name, "value": "evil.example"}]), f"env: {name}")
+            for name in ("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "RESOLV_HOST_CONF")
+        ),
         (runner(envFrom=[{"configMapRef": {"name": "m"}}]), "containers[0].envFrom"),
         (runner(envFrom=[{"prefix": "LD", "configMapRef": {"name": "m"}}]), "containers[0].envFrom"),
         *(

@@ -86,6 +86,8 @@ def test_a_template_cannot_lead_names_elsewhere_or_bring_other_images() -> None:
     found = facts(runner={"template": TEMPLATE})
     hosts = allowed({"allowedHosts": ["*.test.example"]}, found).violations
     assert [any(address in text for text in hosts) for address in ("10.9.9.9", "10.8.8.8")] == [True, True]
+    searched = facts(runner={"template": {"spec": {"dnsConfig": {"searches": ["evil.example."]}}}})
+    assert "evil.example:" in allowed({"allowedHosts": ["*.test.example"]}, searched).violations[0]
     assert "evil/side" in allowed({"images": ["registry.example/*"]}, found).violations[0]
 
 

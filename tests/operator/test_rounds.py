@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+import structlog
 from support.summaries import summary
 
 from squall.kube.api import KubeError
@@ -115,7 +116,7 @@ class World:
             seen=self.seen,
             hubs=Hubs(settings.hubs, b"k", ""),
             actor=self.server,  # type: ignore[arg-type]
-            telemetry=Telemetry(),
+            telemetry=Telemetry(structlog.get_logger()),
             clock=lambda: self.now,
             wall=lambda: self.now,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import structlog
 
 from squall.kube.api import KubeError
 from squall_operator import cache
@@ -90,7 +91,7 @@ class World:
             kube=self.server,  # type: ignore[arg-type]
             seen=self.seen,
             events=Events(self.server, lambda: self.now),  # type: ignore[arg-type]
-            telemetry=Telemetry(),
+            telemetry=Telemetry(structlog.get_logger()),
             clock=lambda: self.now,
             wall=lambda: self.now,
         )

@@ -7,12 +7,15 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 from support.summaries import histogram, summary, threshold, totals
 
 from squall.metrics.series import Counter, Rate, SeriesKey
 from squall.report import console, junit, markdown
 from squall.report.findings import findings
 from squall.report.model import CapacitySummary, ErrorSummary, GeneratorSummary, LevelResult, VerdictSummary
+from squall.report.terminal import SafeConsole
 
 HOSTILE = "a|b <script>alert(1)</script> [red]x[/red] `code` \x1b[31m\nnew *line*"
 
@@ -77,6 +80,32 @@ def test_data_of_the_target_cannot_break_junit() -> None:
 
 def test_data_of_the_target_is_no_markup_on_the_terminal() -> None:
     assert "[red]x[/red]" in on_terminal(examples={("timeout", "browse", "cart"): HOSTILE})
+
+
+ORDERS = "\x1b[2J\x1b]0;owned\x07\x9b31m\r\x08\u202etxt.exe"
+"""Clears the screen, sets the title, turns red, goes back, and turns round what follows."""
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_data_of_the_target_gives_no_orders_to_the_terminal(is_terminal: bool) -> None:
+    hostile = summary(name=f"shop{ORDERS}", examples={("timeout", "browse", "cart"): ORDERS})
+    buffer = io.StringIO()
+    shown = SafeConsole(file=buffer, width=200, force_terminal=is_terminal, color_system=None)
+    console.show(hostile, shown)
+    text = buffer.getvalue()
+    assert "owned" in text
+    assert not set("\x1b\x07\x9b\r\x08\u202e") & set(text)
+    assert not set("\x1b\x07\x9b\r\x08\u202e") & set(markdown.render(hostile))
+
+
+def test_what_is_renewed_in_place_gives_no_orders_either() -> None:
+    buffer = io.StringIO()
+    shown = SafeConsole(file=buffer, width=80, force_terminal=True, color_system=None)
+    with Live(Text("before"), console=shown, auto_refresh=False) as live:
+        live.update(Text(f"a{ORDERS}b"), refresh=True)
+    text = buffer.getvalue()
+    assert "owned" in text
+    assert [order for order in ("\x1b[2J", "\x1b]", "\x07", "\x9b", "\u202e") if order in text] == []
 
 
 def test_junit_tells_each_threshold_and_check() -> None:

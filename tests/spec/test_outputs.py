@@ -83,3 +83,41 @@ def test_what_is_said_is_what_is_done() -> None:
     assert form.labels == (("area", "b"), ("team", "a"))
     assert settings.buffer_bytes == 2**20
     assert run_labels(test.model, "r1") == (("loadtest", test.name), ("run", "r1"))
+
+
+@pytest.mark.parametrize(
+    ("logs", "path", "message"),
+    [
+        ("{level: »loud}", "level", "loud"),
+        ("{»format: json}", "format", "format"),
+        ("{iterations: {sample: »5}}", "iterations.sample", "5"),
+        ("{iterations: {maxPerSecond: »0}}", "iterations.maxPerSecond", "0"),
+        ("{level: »error, iterations: {}}", "level", "no iteration is ever logged"),
+        ("{level: »warning, iterations: {failures: false}}", "level", "nothing would be logged"),
+        ("{iterations: {sample: »0%, failures: false}}", "iterations.sample", "nothing would be logged"),
+        ("{iterations: {sample: »0, failures: false}}", "iterations.sample", "nothing would be logged"),
+    ],
+)
+def test_a_log_of_nothing_is_refused_as_well(logs: str, path: str, message: str) -> None:
+    text, place = marked(manifest(f"outputs: {{logs: {logs}}}", SCENARIOS))
+    problem = problem_of(text)
+    assert (problem.line, problem.column) == place
+    assert problem.path == f"spec.outputs.logs.{path}"
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        "{}",
+        "{level: error}",
+        "{level: warning, iterations: {}}",
+        "{iterations: {sample: 0%}}",
+        "{iterations: {sample: '${var.share}', failures: false, maxPerSecond: '${var.most}'}}",
+    ],
+)
+def test_a_log_of_something_is_well(logs: str) -> None:
+    declared = "variables: [{name: share, value: 10%}, {name: most, value: 7}]"
+    outputs = load(manifest(f"{declared}\noutputs: {{logs: {logs}}}", SCENARIOS)).model.spec.outputs
+    assert outputs is not None
+    assert outputs.logs is not None

@@ -130,6 +130,8 @@ class FakeRunner:
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                break
             heard = protocol.from_hub(message.data)
             if isinstance(heard, protocol.Ping):
                 await self.send(protocol.Pong(heard.sent_ns, self.clock()))
@@ -138,6 +140,11 @@ class FakeRunner:
             await self._add(heard)
         self.close_code = socket.close_code
         await self._add(None)
+
+    def listen_no_more(self) -> None:
+        """Take nothing from the connection, and keep it open."""
+        assert self._reader is not None
+        self._reader.cancel()
 
     async def _add(self, heard: Any) -> None:
         async with self._news:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from squall.cli.chart import chart_files
-from squall.cli.pages import expressions_page, metrics_page, prometheus_page
+from squall.cli.pages import expressions_page, logs_page, metrics_page, prometheus_page
 from squall.spec import generate
 
 
@@ -22,6 +22,7 @@ def generated_files() -> dict[Path, str]:
         **generate.generated_files(),
         **chart_files(),
         Path("docs", "reference", "expressions.md"): expressions_page(),
+        Path("docs", "reference", "logs.md"): logs_page(),
         Path("docs", "reference", "metrics.md"): metrics_page(),
         Path("docs", "reference", "prometheus.md"): prometheus_page(),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.cluster import Where, on_cluster, where_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from squall.kube.api import Json
@@ -24,7 +25,7 @@ def get(name: str | None, *, everywhere: bool, where: Where) -> None:
     import sys
     import time
 
-    from rich.console import Console
+    from squall.report.terminal import SafeConsole
 
     if everywhere and (name or where.namespace):
         raise click.UsageError("--all-namespaces lists all; leave NAME and --namespace away")
@@ -40,10 +41,10 @@ def get(name: str | None, *, everywhere: bool, where: Where) -> None:
 
     bodies = on_cluster(where, read)
     if not bodies:
-        click.echo("no LoadTests found")
+        say("no LoadTests found")
         return
     from squall.remote.listing import table
 
     # Where nobody looks but a program, a row is a line.
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    Console(width=width).print(table(bodies, time.time(), namespaces=everywhere))
+    SafeConsole(width=width).print(table(bodies, time.time(), namespaces=everywhere))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.cluster import Where, on_cluster, where_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from squall.remote.cluster import Cluster
@@ -16,13 +17,19 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.option("--shard", type=click.IntRange(0), metavar="I", help="Only the pod that carries this shard.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the pods end.")
+@click.option("--raw", is_flag=True, help="Print lines as they were written: JSON, for other programs.")
 @where_options
-def logs(name: str, *, shard: int | None, follow: bool, where: Where) -> None:
-    """Print what the runner pods of the LoadTest NAME print, each line with the pod's index in front."""
+def logs(name: str, *, shard: int | None, follow: bool, raw: bool, where: Where) -> None:
+    """Print what the runner pods of the LoadTest NAME log, in words, each line with the pod's index in front."""
 
     async def show(cluster: Cluster) -> None:
-        from squall.remote.logs import show_logs
+        import sys
+        from functools import partial
 
-        await show_logs(cluster, name, shard=shard, follow=follow, write=click.echo)
+        from squall.logs.reading import as_read
+        from squall.remote.logs import SAME_IN_ALL, show_logs
+
+        words = partial(as_read, colors=sys.stdout.isatty(), without=SAME_IN_ALL)
+        await show_logs(cluster, name, shard=shard, follow=follow, write=say, show=str if raw else words)
 
     on_cluster(where, show)

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from squall import __version__
+from squall.cli.saying import say
 from squall.errors import ExitCode, SquallError
 
 COMMANDS: Final = {
@@ -77,9 +78,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SquallError as error:
         several = "\n" in error.message  # a list of problems, each with its place
-        click.echo(error.message if several else f"error: {error.message}", err=True)
+        say(error.message if several else f"error: {error.message}", err=True)
         if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+            say(f"  {error.hint}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(ExitCode.USER)

@@ -1,4 +1,4 @@
-"""The reference pages that are written from the code: functions of expressions, and metrics.
+"""The reference pages that are written from the code: functions of expressions, metrics, and events of logs.
 
 A function that is missing in a page kept by hand is one that nobody uses. So names, usage, limits and meaning come from the
 catalogues that the product itself works with; only what no catalogue holds, such as what a name means, stands here, and each
@@ -16,6 +16,7 @@ from squall.expr.functions.texts import MAX_MATCH_INPUT
 from squall.expr.limits import MAX_BITS, MAX_TEXT, MAX_WEIGHT
 from squall.expr.regex import MAX_PATTERN
 from squall.expr.source import MAX_DEPTH, MAX_SOURCE
+from squall.logs import events as logged
 from squall.metrics.names import BUILT_IN, Kind, Merge, prometheus_name, prometheus_rate_total
 from squall.report.model import Phase, RunnerPhase
 
@@ -293,6 +294,43 @@ _PROMETHEUS_STATES: Final = (
     "",
     "`squall_remote_write_...` is about the pushing itself, of the hub or, with the label `shard`, of a runner.",
 )
+
+
+def logs_page() -> str:
+    """The page on events of logs, in Markdown."""
+    groups = (
+        ("Iterations and requests", "What `outputs.logs.iterations` asks for.", logged.ITERATIONS),
+        ("Runners", "In the log of a runner pod.", logged.RUNNER),
+        (
+            "Runs",
+            "In `log.jsonl`, or on a cluster in the hub's log; what a runner noted also in its own. Beside these there are lines whose event is the reason of a [verdict](../verdict.md).",
+            logged.RUN,
+        ),
+        ("Hub and operator", "What they log of themselves.", logged.SERVICES),
+        ("Everywhere", "", logged.EVERYWHERE),
+    )
+    lines = [
+        "# Events of logs",
+        "",
+        _GENERATED,
+        "",
+        "Each line is a JSON object. [Logs](../logs.md) tells where they are and what may be chosen. Durations are seconds, sizes bytes.",
+        "",
+        "## Fields of all lines",
+        "",
+        *_table(("field", "meaning"), ((f"`{name}`", meaning) for name, meaning in logged.COMMON.items())),
+        "",
+    ]
+    for title, text, events in groups:
+        lines += [f"## {title}", "", *([text, ""] if text else [])]
+        lines += [*_table(("event", "fields", "meaning"), map(_event, events)), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _event(event: logged.Event) -> tuple[str, ...]:
+    fields = [f"`{field}`" for field in event.fields]
+    fields += [f"`{event.more}...`"] if event.more else []
+    return (f"`{event.name}`", ", ".join(fields), event.meaning)
 
 
 def _tags_of(name: str) -> str:

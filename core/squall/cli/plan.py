@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
+from squall.cli.saying import say
 
 
 @click.command()
@@ -42,10 +43,9 @@ def plan(file: str, *, shards: int | None, as_json: bool, changes: ManifestChang
 
         click.echo(json.dumps(plan_document(test.name, compiled, requests), indent=2))
     else:
-        from rich.console import Console
-
         from squall.cli.plan_view import print_plan
+        from squall.report.terminal import SafeConsole
 
-        print_plan(Console(highlight=False), test.name, compiled, requests)
+        print_plan(SafeConsole(highlight=False), test.name, compiled, requests)
     for warning in test.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)

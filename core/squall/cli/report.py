@@ -31,11 +31,10 @@ def report(source: str, *, form: str, output: Path | None, run_id: str, where: W
     import sys
 
     import msgspec
-    from rich.console import Console
 
     from squall.errors import UsageError
     from squall.report import console, junit, markdown
-    from squall.report.terminal import terminal
+    from squall.report.terminal import SafeConsole, terminal
 
     summary = _summary(source, run_id, where)
     if form == "console":
@@ -43,7 +42,7 @@ def report(source: str, *, form: str, output: Path | None, run_id: str, where: W
             console.show(summary, terminal(sys.stdout))
             return
         buffer = io.StringIO()
-        console.show(summary, Console(file=buffer, width=120))
+        console.show(summary, SafeConsole(file=buffer, width=120))
         text = buffer.getvalue()
     elif form == "markdown":
         text = markdown.render(summary)

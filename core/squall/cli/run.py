@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     metavar="[METRIC:]FIGURE=PERCENT",
     help="With --baseline: fail when a figure got worse by more, such as p95=10%. Repeatable.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Leave out lines of the run's log below it; by default what the manifest or SQUALL_LOG_LEVEL says, else info.",
+)
 @click.option("--cluster", "on_a_cluster", is_flag=True, help="Run it on a Kubernetes cluster instead.")
 @timeout_option("With --cluster: give up waiting after this long; the run goes on.")
 @click.option(
@@ -65,6 +70,7 @@ def run(
     prometheus_url: str,
     baseline: Path | None,
     limits: tuple[str, ...],
+    log_level: str | None,
     changes: ManifestChanges,
 ) -> int:
     """Run the load test in FILE (- for standard input) on all cores of this machine, or with --cluster on a cluster.
@@ -77,9 +83,10 @@ def run(
             "--max-regression needs --baseline: name the folder of the run to compare with"
         )
     if on_a_cluster:
-        if processes or prometheus_url:
+        if processes or prometheus_url or log_level:
             raise click.UsageError(
-                "--processes and --prometheus-url are for this machine; on a cluster the installation decides"
+                "--processes, --prometheus-url and --log-level are for this machine; on a cluster the installation decides, and "
+                "outputs.logs.level of the manifest"
             )
         from squall.cli.run_cluster import Asked, run_there
 
@@ -93,7 +100,9 @@ def run(
     from squall.local.packing import cores
 
     make_room(processes or cores())
-    settings = Settings(file, results, processes or cores(), prometheus_url, baseline, limits, changes)
+    settings = Settings(
+        file, results, processes or cores(), prometheus_url, baseline, limits, changes, log_level or ""
+    )
     return uvloop.run(_beside_waiting_runners(settings))
 
 
@@ -108,6 +117,7 @@ class Settings:
     baseline: Path | None
     limits: tuple[str, ...]
     changes: ManifestChanges
+    log_level: str
 
 
 async def _beside_waiting_runners(settings: Settings) -> int:
@@ -169,6 +179,7 @@ async def _run(settings: Settings, launcher: Launcher) -> int:
         options=options_of(settings.changes),
         prometheus_url=settings.prometheus_url,
         mask=test.secrets.mask,
+        log_level=settings.log_level,
         judge=(lambda after: judged(before, after, limits)) if before is not None else (lambda after: after),
     )
     summary, folder, problems = await run_local(request, launcher, view_for(console))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from squall.cli.saying import say
+
 _PIPED_WIDTH = 10_000
 
 
@@ -24,7 +26,6 @@ def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT00
     import sys
 
     import msgspec
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -32,6 +33,7 @@ def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT00
     from squall.report.console import RESULT_STYLE
     from squall.report.figures import find
     from squall.report.folder import runs as list_runs
+    from squall.report.terminal import SafeConsole
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in ("started", "verdict", "duration", "requests", "failed", "p95", "folder"):
@@ -69,6 +71,6 @@ def runs(results: Path, name: str | None, as_json: bool) -> None:  # noqa: FBT00
         return
     if table.row_count:
         # Where nobody looks but a program, a row is a line and a path is whole.
-        Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
+        SafeConsole(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
     else:
-        click.echo(f"no runs below {results}")
+        say(f"no runs below {results}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
+from squall.cli.saying import say
 
 
 @click.command()
@@ -24,4 +25,4 @@ def show(file: str, *, output: str, changes: ManifestChanges) -> None:
     click.echo(to_json(documents) if output == "json" else to_yaml(documents), nl=False)
     for test in tests:
         for warning in test.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            say(f"warning: {warning}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ def validate(paths: tuple[str, ...], *, output: str, changes: ManifestChanges) -
         if output == "json":
             _print_json(error.problems, ())
         else:
-            click.echo(error.message, err=True)
+            say(error.message, err=True)
         return ExitCode.MANIFEST
     if output == "json":
         _print_json((), resources)
@@ -45,11 +46,11 @@ def validate(paths: tuple[str, ...], *, output: str, changes: ManifestChanges) -
 
 def _print_text(resources: Sequence[Resource]) -> None:
     for resource in resources:
-        click.echo(f"{resource.source}: {resource.kind} {resource.name} is valid")
+        say(f"{resource.source}: {resource.kind} {resource.name} is valid")
         for warning in resource.test.warnings if resource.test else ():
-            click.echo(f"    warning: {warning}")
+            say(f"    warning: {warning}")
     if not resources:
-        click.echo("nothing to validate: no resources of squall.dev found")
+        say("nothing to validate: no resources of squall.dev found")
 
 
 def _print_json(problems: Sequence[Problem], resources: Sequence[Resource]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from squall.cli.cluster import Where, on_cluster, timeout_option, where_options
+from squall.cli.saying import say
 
 if TYPE_CHECKING:
     from squall.remote.cluster import Cluster
@@ -52,7 +53,7 @@ def stop(name: str, *, limit: float | None, where: Where) -> int:
         if status.active:
             await _attended(cluster, name, status.run.key, limit)
         else:
-            click.echo(f"{name} is not running; it is held now and does not start")
+            say(f"{name} is not running; it is held now and does not start")
         return ExitCode.PASSED
 
     return on_cluster(where, halt)

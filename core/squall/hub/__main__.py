@@ -15,15 +15,26 @@ import signal
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from squall.errors import ExitCode, SquallError, UsageError
 from squall.hub import receiver
 from squall.hub.certificates import Certificates
 from squall.hub.hub import Hub
+from squall.logs import events
+from squall.logs.choices import (
+    DEFAULT_FORM,
+    DEFAULT_LEVEL,
+    FORM_VARIABLE,
+    FORMS,
+    LEVEL_VARIABLE,
+    LEVELS,
+    STANDARD_ERROR,
+)
+from squall.logs.log import Log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 
 KEEP_SECONDS: Final = 86400.0
@@ -57,6 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="HOST:PORT",
         help="serve the hub's own metrics there, as /metrics without authentication; port 0 takes a free one",
     )
+    parser.add_argument(
+        "--log-level",
+        type=_one_of(LEVELS),
+        default=os.environ.get(LEVEL_VARIABLE, DEFAULT_LEVEL),
+        metavar="|".join(LEVELS),
+        help=f"leave out lines below it; default: {LEVEL_VARIABLE}, else {DEFAULT_LEVEL}",
+    )
+    parser.add_argument(
+        "--log-format",
+        type=_one_of(FORMS),
+        default=os.environ.get(FORM_VARIABLE, DEFAULT_FORM),
+        metavar="|".join(FORMS),
+        help=f"auto: words for a terminal, else JSON; default: {FORM_VARIABLE}, else {DEFAULT_FORM}",
+    )
     receiver.add_options(parser)
     options = parser.parse_args(arguments)
     key = _key(options.key_file)
@@ -69,12 +94,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     if (options.tls_cert_file is None) != (options.tls_key_file is None):
         parser.error("--tls-cert-file and --tls-key-file belong together: give both, or neither")
+    log = Log(STANDARD_ERROR, "hub", level=options.log_level, form=options.log_format)
+    log.take_over()
     try:
-        certificates = _certificates(options.tls_cert_file, options.tls_key_file)
+        certificates = _certificates(options.tls_cert_file, options.tls_key_file, log)
         hub = Hub(
             key,
             folder=options.state_dir,
-            log=_log,
+            log=log.tell,
             remote_write=receiver.settings_of(options, os.environ),
             keep_seconds=KEEP_SECONDS,
         )
@@ -82,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SquallError as error:
         print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201 - the process's only voice
         return error.exit_code
+    finally:
+        log.close()
     return ExitCode.PASSED
 
 
@@ -98,11 +127,22 @@ def _address(option: str, text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _certificates(certificate: Path | None, key: Path | None) -> Certificates | None:
+def _one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """Takes one of these words, also from the environment, where argparse looks at no `choices`."""
+
+    def check(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(known)}")
+        return text
+
+    return check
+
+
+def _certificates(certificate: Path | None, key: Path | None, log: Log) -> Certificates | None:
     if certificate is None or key is None:
         return None
     return Certificates(
-        certificate, key, lambda level, text: _log("", level, "Certificate", {"message": text})
+        certificate, key, lambda level, text: log.tell(level, events.CERTIFICATE, {"message": text})
     )
 
 
@@ -140,11 +180,6 @@ async def _metrics_of(hub: Hub, address: tuple[str, int] | None) -> AsyncIterato
         yield url
     finally:
         await web.cleanup()
-
-
-def _log(run: str, level: str, event: str, fields: dict[str, Any]) -> None:
-    line = json.dumps({"run": run, "level": level, "event": event, **fields}, default=str)
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a container's log is its standard error
 
 
 if __name__ == "__main__":

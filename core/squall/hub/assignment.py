@@ -42,7 +42,7 @@ _PART_BYTES: Final = 1024 * 1024
 """How much is unpacked at once."""
 
 
-class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where some bytes lie.
 
     Attributes:
@@ -50,11 +50,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         pieces: 0 for a file that lies there as it is. Else it is packed, see `pack`, and cut into that many files `PATH.0`,
             `PATH.1` and so on.
         size: Bytes when unpacked; needed of what is packed.
+        within: The folder that the file has to lie in, links followed: that of a volume of which a manifest names a file. Empty for
+            what the kubelet has put where it belongs.
     """
 
     path: str
     pieces: int = 0
     size: int = 0
+    within: str = ""
 
 
 class PodAssignment(msgspec.Struct, frozen=True, kw_only=True):

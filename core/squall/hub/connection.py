@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from squall.hub import protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
 QUEUE_FRAMES: Final = 1024
@@ -21,10 +23,12 @@ class Connection:
 
     Args:
         socket: A WebSocket that is open.
+        break_off: Ends it at once, whatever is still on its way.
     """
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, break_off: Callable[[], None]) -> None:
         self._socket = socket
+        self._break_off = break_off
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
@@ -34,8 +38,9 @@ class Connection:
         if self._closing is not None:
             return
         if len(self._queue) >= QUEUE_FRAMES:
+            # Who takes nothing takes no farewell either, and waiting for it would let it stay.
             self._queue.clear()
-            self.close(protocol.CLOSE_SLOW, "too many messages are waiting")
+            self._break_off()
             return
         self._queue.append(protocol.encode(message))
         self._wake.set()

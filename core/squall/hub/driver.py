@@ -22,6 +22,7 @@ from squall.hub.live import live_state
 from squall.hub.members import Refused
 from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.prepared import prepare
+from squall.hub.turns import Rest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from squall.report.model import LiveState
     from squall.spec.loadtest import LoadTest
 
-LogLine = Callable[[str, str, str, dict[str, Any]], None]
+LogLine = Callable[[str, str, dict[str, Any]], None]
 """Run, level, event, fields."""
 
 
@@ -68,9 +69,13 @@ class Run:
         self.plan, self.catalogue, self.state = made.plan, made.catalogue, made.state
         self.outcome: outcome.Outcome | None = None
         """Everything about the run, once it has finished."""
+        self.rest = Rest()
+        """Kept by its runners before each thing that they say."""
         self._defect: Exception | None = None
         self._clock = clock
         self._log = log
+        namespace = str(made.test.metadata.get("namespace", ""))
+        self._context = {"loadtest": self.name, "namespace": namespace, "run": spec.run}
         self._keeping = Keeping(folder, Path(spec.folder) if spec.folder else None, self._warn)
         self._connections = Connections()
         self._pushing = self._make_pushing(remote_write, made.test)
@@ -268,8 +273,7 @@ class Run:
             return
         self._defect = error
         text = f"{type(error).__name__}: {error}"
-        if self._log is not None:
-            self._log(self.spec.run, "error", outcome.HUB_DEFECT, {"message": text})
+        self._write_log("error", outcome.HUB_DEFECT, {"message": text})
         self._connections.dismiss(outcome.HUB_DEFECT)
         now, state = self._clock(), self.state
         state.phase, state.ended_ns = "finished", now
@@ -365,12 +369,15 @@ class Run:
             case Record(kind, fields, durable):
                 self._keeping.record(kind, fields, durable=durable)
             case Log(level, event, fields):
-                if self._log is not None:
-                    self._log(self.spec.run, level, event, fields)
+                self._write_log(level, event, fields)
             case Judged(slot):
                 self._keeping.judged(slot, self.state.store.view(slot))
                 if self._pushing is not None and self._pushing.judged(slot):
                     self._keeping.record("pushed", {"slot": slot}, durable=False)
+
+    def _write_log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        if self._log is not None:
+            self._log(level, event, {**self._context, **fields, **self._context})
 
     def _warn(self, event: str, text: str) -> None:
         self.state.note("warning", event, text, self._clock())

@@ -14,6 +14,7 @@ from squall.hub import protocol
 from squall.hub.limits import SECOND
 from squall.hub.model import Judged, Stopping
 from squall.hub.state import NEVER, RunBase
+from squall.hub.timeline import shortened
 
 if TYPE_CHECKING:
     from squall.hub.members import Member
@@ -57,7 +58,7 @@ class RunEnding(RunBase):
             self.stop(Stopping(cause="error", reason="RunnerMalformed", message=text), now_ns)
 
     def _decide_stop(self, why: Stopping, now_ns: int) -> None:
-        self.stopping = why = msgspec.structs.replace(why, at_unix=now_ns)
+        self.stopping = why = msgspec.structs.replace(why, message=shortened(why.message), at_unix=now_ns)
         self.record("stop", {"why": msgspec.to_builtins(why)}, durable=True)
         self.note("info" if why.cause == "user" else "error", why.reason, why.message, now_ns)
 

@@ -34,6 +34,7 @@ from squall.hub.model import RunSpec
 from squall.hub.server import application
 from squall.hub.tally import Tally, totals_of
 from squall.hub.tokens import run_token
+from squall.logs import events
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 SHUTDOWN_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 30.0
+"""Who connects says something whole within this time, or is sent away: nobody holds connections that others need."""
 SWEEP_SECONDS: Final = 1.0
 """How often is looked for runs that are to be forgotten."""
 
@@ -66,7 +69,7 @@ class Hub:
     Args:
         key: The installation's key: who has it may add, stop and read all runs.
         folder: Where runs are kept, to be taken up by another process; None when that is not wanted.
-        log: Called with run, level, event and fields of everything that belongs to a run's log.
+        log: Called with level, event and fields of everything that belongs to a run's log; the run is among the fields.
         clock: Unix time in nanoseconds.
         remote_write: Where the metrics of all runs are pushed, and how; None for nowhere.
         keep_seconds: How long a run that has finished is kept when nobody forgets it; None for ever.
@@ -107,7 +110,12 @@ class Hub:
             UsageError: The address cannot be listened on.
         """
         self._restore()
-        runner = web.AppRunner(application(self), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        runner = web.AppRunner(
+            application(self),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
+        )
         await runner.setup()
         site = web.TCPSite(runner, host, port, ssl_context=certificates.context if certificates else None)
         try:
@@ -229,8 +237,8 @@ class Hub:
                 run.restore(records)
             except (OSError, ValueError, KeyError, TypeError, msgspec.ValidationError, SquallError) as error:
                 if self._log is not None:
-                    fields = {"message": f"{path} cannot be taken up: {error}"}
-                    self._log(path.parent.name, "error", "JournalUnusable", fields)
+                    message = f"{path} cannot be taken up: {error}"
+                    self._log("error", events.JOURNAL_UNUSABLE, {"run": path.parent.name, "message": message})
                 continue
             self.runs[spec.run] = run
             run.open()

@@ -40,6 +40,8 @@ class Member:
         """The last slot that it has delivered, in any attempt."""
         self.attempts: set[str] = set()
         """All that have filled this place, the current one included."""
+        self.notes = 0
+        """Lines that it has written into the log."""
         # Of the attempt:
         self.attempt = ""
         self.ready = False

@@ -9,6 +9,7 @@ from squall.hub.judging import Judge
 from squall.hub.limits import Limits
 from squall.hub.run import RunState
 from squall.metrics.declared import catalogue_of
+from squall.metrics.room import RUN_BYTES, RUNNER_BYTES, Room
 from squall.metrics.slots import SlotStore
 from squall.plan.compile import compile_plan
 from squall.spec.loadtest import LoadTest
@@ -45,7 +46,8 @@ def prepare(spec: RunSpec, now_ns: int) -> Prepared:
     """
     test = LoadTest.model_validate(spec.manifest)
     plan, catalogue, limits = compile_plan(test.spec), catalogue_of(test.spec), Limits.of(test.spec)
-    store = SlotStore(catalogue, keep=limits.keep_slots, anchors=limits.anchors)
+    room = Room(RUN_BYTES + RUNNER_BYTES * len(spec.runners))
+    store = SlotStore(catalogue, keep=limits.keep_slots, anchors=limits.anchors, room=room)
     judge = Judge(test.spec, plan, store)
     state = RunState(spec, manifest=test.spec, limits=limits, store=store, judge=judge, now_ns=now_ns)
     return Prepared(test, plan, catalogue, state)

@@ -38,6 +38,8 @@ class Prometheus:
     async def ask(self, query: str, at_unix: float) -> float | None:
         """The value of an instant query, the largest of a vector; None when the answer holds none.
 
+        An answer that leads elsewhere is an error: whoever gives it could have the hub ask any server that it reaches.
+
         Raises:
             PrometheusError: There is no answer, or it is an error.
         """
@@ -45,7 +47,7 @@ class Prometheus:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
         data = {"query": query, "time": f"{at_unix:.3f}", "timeout": f"{TIMEOUT_SECONDS:g}s"}
         try:
-            async with self._session.post(self._url, data=data) as response:
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
                 return value_of(_decode(await _whole(response.content), response.status))
         except TimeoutError:
             raise PrometheusError(f"no answer within {TIMEOUT_SECONDS:g} s") from None
@@ -88,9 +90,11 @@ async def _whole(content: aiohttp.StreamReader) -> bytes:
 
 
 def _decode(body: bytes, status: int) -> dict[str, Any]:
+    if 300 <= status < 400:
+        raise PrometheusError(f"status {status}: it is somewhere else; give the URL where it is")
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise PrometheusError(f"status {status}, and the answer is not JSON") from None
     if not isinstance(answer, dict) or answer.get("status") != "success":
         text = answer.get("error", "") if isinstance(answer, dict) else ""

@@ -29,7 +29,7 @@ a second `Setup` with the outcome of the first. Pings never end, so a runner tha
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -38,6 +38,15 @@ from squall.metrics.snapshot import Snapshot
 VERSION = 1
 PATH = "/v1/runs/{run}/runner"
 """Where the WebSocket is opened; the token goes into `Authorization: Bearer`."""
+
+Word = Annotated[str, msgspec.Meta(max_length=128, pattern=r"\A[A-Za-z][A-Za-z0-9_.-]*\Z")]
+"""A name for machines. It may become the reason of a condition, or the name of an event."""
+Severity = Literal["debug", "info", "warning", "error"]
+Attempt = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Fields = Annotated[
+    dict[Annotated[str, msgspec.Meta(max_length=128)], str | float | int | bool | None],
+    msgspec.Meta(max_length=64),
+]
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
@@ -60,12 +69,12 @@ class Hello(Message, frozen=True, tag="hello"):
 
     version: int
     runner: int
-    attempt: str
+    attempt: Attempt
     shards: tuple[int, ...]
     now_ns: int
     started_ns: int | None = None
     finished: bool = False
-    stopped: str = ""
+    stopped: Annotated[str, msgspec.Meta(max_length=256)] = ""
 
 
 class Pong(Message, frozen=True, tag="pong"):
@@ -84,7 +93,7 @@ class Ready(Message, frozen=True, tag="ready"):
 class Failed(Message, frozen=True, tag="failed"):
     """The runner cannot take part: its data, its files or the target are not there."""
 
-    reason: str
+    reason: Word
     """A CamelCase word, such as `TargetUnreachable`."""
     message: str
 
@@ -117,9 +126,9 @@ class _Packed(Message, frozen=True, tag="measured"):
 class Note(Message, frozen=True, tag="note"):
     """Something for the run's log."""
 
-    level: str
-    event: str
-    fields: dict[str, Any]
+    level: Severity
+    event: Word
+    fields: Fields
     at_ns: int
 
 
@@ -141,7 +150,7 @@ class Abort(Message, frozen=True, tag="abort"):
             a malformed row; `deadline`: it has reached `safety.maxDuration` by its own clock.
     """
 
-    reason: str
+    reason: Word
     message: str
     cause: Literal["scenario", "deadline"] = "scenario"
 
@@ -270,8 +279,6 @@ CLOSE_MALFORMED = 4001
 """WebSocket close code: a message could not be understood; coming back is fine."""
 CLOSE_REPLACED = 4002
 """WebSocket close code: the same runner has opened another connection. Who has not opened it itself is not wanted any more."""
-CLOSE_SLOW = 4003
-"""WebSocket close code: the runner takes what it is sent too slowly; coming back is fine."""
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FROM_RUNNER: Final[msgspec.msgpack.Decoder[FromRunner]] = msgspec.msgpack.Decoder(FromRunner)
@@ -294,7 +301,10 @@ def from_runner(frame: bytes) -> FromRunner:
     Raises:
         msgspec.DecodeError: It is none.
     """
-    return _FROM_RUNNER.decode(frame)
+    try:
+        return _FROM_RUNNER.decode(frame)
+    except RecursionError:
+        raise msgspec.DecodeError("it is nested too deeply") from None
 
 
 def from_hub(frame: bytes) -> FromHub:
@@ -324,6 +334,8 @@ class Assignment(msgspec.Struct, frozen=True):
             machine trusts.
         allowed_hosts: For each policy that says where load may go, its patterns (`squall.spec.hosts`); connections have to
             keep all of them. Empty when there is none.
+        log: Where the process's own log goes, beside what the hub is told: a file, `-` for standard error, empty for nowhere.
+        log_level: The least level of its lines, where the command line names one; else manifest and environment decide.
     """
 
     run: str
@@ -338,3 +350,5 @@ class Assignment(msgspec.Struct, frozen=True):
     exit_with_parent: bool = False
     hub_ca: str = ""
     allowed_hosts: tuple[tuple[str, ...], ...] = ()
+    log: str = ""
+    log_level: str = ""

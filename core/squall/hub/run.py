@@ -18,10 +18,11 @@ import msgspec
 from squall.hub import protocol
 from squall.hub.ending import CONFIRM_NS
 from squall.hub.limits import SECOND
-from squall.hub.members import PINGS, TooManyAttempts, exit_text
+from squall.hub.members import PINGS, Refused, TooManyAttempts, exit_text
 from squall.hub.model import Log, Stopping
 from squall.hub.starting import RunStarting
 from squall.hub.state import NEVER
+from squall.hub.timeline import shortened
 
 if TYPE_CHECKING:
     from squall.hub.members import Member
@@ -32,6 +33,14 @@ AHEAD_SLOTS: Final = 2
 CLOCK_SLACK_NS: Final = 50_000_000
 """A runner's slot may end this much before the hub's, as clocks are known to half a round trip only."""
 EXIT_MANIFEST: Final = 104
+MAX_NOTES: Final = 10_000
+"""Lines of one runner in the log of its run."""
+MAX_PAST_NS: Final = 25 * 3600 * SECOND
+"""A run of which this hub has no record has begun within this time: each second of it is judged one by one, on a runner's word alone."""
+AHEAD_NS: Final = 10 * SECOND
+"""Nor does it begin later than this."""
+SLOTS_AT_ONCE: Final = 200
+"""After an outage many slots are due; other runs get their turn in between."""
 
 
 class RunState(RunStarting):
@@ -75,6 +84,10 @@ class RunState(RunStarting):
                 self._crowded.add(hello.runner)
                 self.note("warning", "TooManyAttempts", str(error), now_ns)
             raise
+        if self.start_ns is None and hello.started_ns is not None:
+            ago_ns = hello.now_ns - hello.started_ns
+            if not -AHEAD_NS <= ago_ns <= MAX_PAST_NS:
+                raise Refused(f"it says that the load began {ago_ns / SECOND:.0f} s ago, which cannot be")
 
     def hello(self, hello: protocol.Hello, now_ns: int) -> None:
         """A runner has connected.
@@ -255,7 +268,13 @@ class RunState(RunStarting):
             self.stop(why, now_ns)
 
     def _noted(self, member: Member, note: protocol.Note) -> None:
-        self._actions.append(Log(note.level, note.event, {**note.fields, "runner": member.index}))
+        member.notes += 1
+        if member.notes <= MAX_NOTES:
+            fields = {name: shortened(v) if isinstance(v, str) else v for name, v in note.fields.items()}
+            self._actions.append(Log(note.level, note.event, {**fields, "runner": member.index}))
+        elif member.notes == MAX_NOTES + 1:
+            text = f"runner {member.index} has written {MAX_NOTES:,} lines into the log, and gets no more"
+            self.note("warning", "LogFull", text, self.ready_ns or self.launched_ns)
         is_example = self.timeline.example(note.fields)
         if note.level in ("warning", "error") and not is_example:
             text = str(note.fields.get("message", note.event))
@@ -305,8 +324,11 @@ class RunState(RunStarting):
 
     def _advance(self, now_ns: int) -> None:
         """Judge the slots that are complete or overdue; end the load when nobody has any left."""
+        until = self.judged + SLOTS_AT_ONCE
         while self.phase in ("running", "stopping") and self.members.any_live():
             slot = self.judged + 1
+            if slot > until:
+                return  # they are overdue, so `due_ns` has the next tick come at once
             complete = self._is_complete(slot, now_ns)
             if not complete and now_ns < self._watermark_ns(slot):
                 return

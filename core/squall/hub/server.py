@@ -17,6 +17,7 @@ are JSON: `{"error": ...}`.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -205,7 +206,7 @@ class _Api:
             self._turned_away("no_hello")
             await _close(socket, protocol.CLOSE_MALFORMED, f"no hello: {error}")
             return socket
-        connection = Connection(socket)
+        connection = Connection(socket, lambda: _break_off(request))
         try:
             run.attach(hello, connection)
         except Refused as error:
@@ -222,8 +223,11 @@ class _Api:
         sender = asyncio.create_task(connection.run())
         try:
             async for message in socket:
+                await run.rest.over()
                 await self._turns.mine()
+                began = time.thread_time()  # not what others have had of the processor meanwhile
                 problem = self._take(run, runner, connection, message)
+                run.rest.took(time.thread_time() - began)
                 if problem:
                     self._turned_away("too_large" if _is_too_large(message) else "malformed")
                     run.refuse(runner, connection, problem)
@@ -270,6 +274,11 @@ async def _hello(socket: web.WebSocketResponse) -> protocol.Hello:
 def _is_too_large(message: WSMessage) -> bool:
     error = message.data
     return isinstance(error, WebSocketError) and error.code == WSCloseCode.MESSAGE_TOO_BIG
+
+
+def _break_off(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _close(socket: web.WebSocketResponse, code: int, reason: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from squall.hub import protocol
 from squall.hub.ending import RunEnding
 from squall.hub.limits import SECOND
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 START_LEAD_NS: Final = 100_000_000
 """From the decision to start until the start, besides two round trips: enough for every runner to be told before."""
+
+MAX_SETUP_BYTES: Final = 256 * 1024
+"""What setup may extract: each runner gets all of it, a thousand of them at the same moment."""
 
 
 class RunStarting(RunEnding):
@@ -45,6 +50,11 @@ class RunStarting(RunEnding):
             return
         if error:
             self.stop(Stopping(cause="error", reason="SetupFailed", message=f"setup failed: {error}"), now_ns)
+            return
+        size = len(msgspec.msgpack.encode(values))
+        if size > MAX_SETUP_BYTES:
+            text = f"setup has extracted {size:,} bytes, and each runner gets at most {MAX_SETUP_BYTES:,}: extract only what is used later"
+            self.stop(Stopping(cause="error", reason="SetupFailed", message=text), now_ns)
             return
         self.setup_values = values
         self.record("setupDone", {"values": values}, durable=True)

@@ -11,7 +11,7 @@ from squall.hub import protocol
 from squall.hub.limits import SECOND
 from squall.hub.members import Members
 from squall.hub.model import Action, Log, Record, RunSpec, Send, Stopping
-from squall.hub.timeline import Timeline
+from squall.hub.timeline import Timeline, shortened
 
 if TYPE_CHECKING:
     from squall.hub.judging import Judge
@@ -110,7 +110,7 @@ class RunBase:
     def note(self, level: str, event: str, text: str, at_ns: int) -> None:
         """Something that belongs to the timeline and the log."""
         self.timeline.add(self.seconds(at_ns), level, event, text)
-        self._actions.append(Log(level, event, {"message": text}))
+        self._actions.append(Log(level, event, {"message": shortened(text)}))
 
     def record(self, kind: str, fields: dict[str, object], *, durable: bool = False) -> None:
         """Something that a hub which takes over must know."""

@@ -18,8 +18,16 @@ MAX_EXAMPLES: Final = 200
 MAX_TEXT: Final = 500
 """Longest message kept, in characters: examples come from targets, who may answer anything."""
 
+MAX_MESSAGE: Final = 4000
+"""Longest message of a verdict or a line of the log: a manifest that a runner cannot use has all its problems in one."""
+
 ExampleKey = tuple[str, str, str]
 """Error class, scenario, step."""
+
+
+def shortened(text: str, longest: int = MAX_MESSAGE) -> str:
+    """A text that is visibly cut where it is longer."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 class Timeline:
@@ -36,7 +44,7 @@ class Timeline:
         if len(self.events) >= MAX_EVENTS:
             self.dropped += 1
             return
-        text = message[:MAX_TEXT]
+        text = shortened(message, MAX_TEXT)
         self.events.append(Event(at_seconds=round(at_seconds, 3), level=level, event=event, message=text))
 
     @property
@@ -53,7 +61,7 @@ class Timeline:
         if kind is None:
             return False
         if kind not in self.examples and len(self.examples) < MAX_EXAMPLES:
-            self.examples[kind] = str(fields.get("message", ""))[:MAX_TEXT]
+            self.examples[kind] = shortened(str(fields.get("message", "")), MAX_TEXT)
         return True
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from squall.errors import SquallError
 from squall.spec.base import API_VERSION
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9.:-]*[a-z0-9])?", re.IGNORECASE)
+"""No slash, and no name that is all dots: what a name may be is the API server's to say."""
 
 GROUPS: Final = {
     "configmaps": "api/v1",
@@ -32,5 +37,11 @@ def collection(plural: str, namespace: str = "") -> str:
 
 
 def named(plural: str, namespace: str, name: str, subresource: str = "") -> str:
-    """The path of an object, or of a part of it such as its status."""
+    """The path of an object, or of a part of it such as its status.
+
+    Raises:
+        SquallError: The name is none: it would lead to another object, whatever the rights of whoever has written it.
+    """
+    if not _NAME.fullmatch(name):
+        raise SquallError(f"{name!r} is no name of an object")
     return f"{collection(plural, namespace)}/{name}" + (f"/{subresource}" if subresource else "")

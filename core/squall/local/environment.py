@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from squall.logs.choices import VARIABLES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -17,7 +19,7 @@ _NAMES: Final = frozenset(
     {
         "HOME", "HOSTALIASES", "LANG", "LANGUAGE", "LOCALDOMAIN", "LOGNAME", "PATH", "RES_OPTIONS", "SHELL",
         "SSLKEYLOGFILE", "SSL_CERT_DIR", "SSL_CERT_FILE", "SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "TZ", "TZDIR", "USER",
-        "VIRTUAL_ENV",
+        "VIRTUAL_ENV", *VARIABLES,
     }
 )  # fmt: skip
 _PREFIXES: Final = ("COVERAGE_", "DYLD_", "LC_", "LD_", "MALLOC_", "OPENSSL_", "PYTHON", "XDG_")

@@ -7,6 +7,7 @@ sends no load. Whatever happens afterwards, runners are ended before this return
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,9 +20,10 @@ from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
 from squall.local.interrupts import Interrupts
-from squall.local.log import RunLog
 from squall.local.packing import pack
-from squall.report.folder import LOG, ResultsFolder
+from squall.logs.choices import LEVEL_VARIABLE, level_of
+from squall.logs.log import Log
+from squall.report.folder import LOG, RUNNERS, ResultsFolder
 from squall.spec.loadtest import LoadTest
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from squall.report.live import View
     from squall.report.model import Summary
     from squall.spec.files import LocalFile
+    from squall.spec.loadtest import Outputs
 
 HOST = "127.0.0.1"
 FILES = "files"
@@ -55,6 +58,7 @@ class LocalRun:
         options: What the command line changed, for the report.
         prometheus_url: Where thresholds with `query` are asked; empty when nowhere.
         mask: Replaces secrets in a text.
+        log_level: Of what is logged, where the command line names one.
         judge: Has the last word on the summary, such as a comparison with a baseline.
     """
 
@@ -69,6 +73,7 @@ class LocalRun:
     options: dict[str, Any] = field(default_factory=dict)
     prometheus_url: str = ""
     mask: Callable[[str], str] = str
+    log_level: str = ""
     judge: Callable[[Summary], Summary] = lambda summary: summary
 
 
@@ -94,15 +99,16 @@ async def run_local(
         interrupts = stack.enter_context(Interrupts())
         folder = ResultsFolder.create(request.results, request.name, run_id, datetime.now(UTC))
         problems = folder.write_manifest(request.manifest)
-        log = stack.enter_context(contextlib.closing(RunLog(folder.path / LOG, request.mask)))
-        launched = _Launched(run_id, folder, launcher)
+        outputs = LoadTest.model_validate(request.manifest).spec.outputs
+        log = stack.enter_context(contextlib.closing(_log(request, outputs, folder)))
+        launched = _Launched(run_id, folder, launcher, outputs)
         summary = request.judge(
             await _carry_out(request, launched, log=log, view=view, interrupts=interrupts)
         )
         problems += folder.write(summary)
         problems += folder.write_runner_log(request.mask(launcher.printed()))
-    if log.failed:
-        problems.append(log.failed)
+    if log.problem:
+        problems.append(log.problem)
     return summary, folder, problems
 
 
@@ -113,13 +119,34 @@ class _Launched:
     run: str
     folder: ResultsFolder
     launcher: Launcher
+    outputs: Outputs | None
+
+
+def _log(request: LocalRun, outputs: Outputs | None, folder: ResultsFolder) -> Log:
+    """The run's log.
+
+    Raises:
+        UsageError: It cannot be made.
+    """
+    level = outputs.logs.level if outputs and outputs.logs else None
+    try:
+        return Log(
+            folder.path / LOG,
+            "hub",
+            level=level_of(request.log_level, level, os.environ.get(LEVEL_VARIABLE)),
+            mask=request.mask,
+        )
+    except OSError as error:
+        raise UsageError(f"{folder.path / LOG} cannot be written: {error.strerror}") from error
 
 
 async def _carry_out(
-    request: LocalRun, launched: _Launched, *, log: RunLog, view: View, interrupts: Interrupts
+    request: LocalRun, launched: _Launched, *, log: Log, view: View, interrupts: Interrupts
 ) -> Summary:
     places = _laid_out(request.files, launched.folder)
-    hub = Hub(secrets.token_bytes(32), log=log, remote_write=_remote_write(request, places))
+    hub = Hub(
+        secrets.token_bytes(32), log=log.tell, remote_write=_remote_write(request, launched.outputs, places)
+    )
     runners = pack(request.shards, request.processes)
     try:
         url = await hub.start(HOST, 0)
@@ -144,6 +171,8 @@ async def _carry_out(
             secrets=dict(request.secrets),
             files=places,
             exit_with_parent=True,
+            log=_runners_log(launched),
+            log_level=request.log_level,
         )
         assignments = [
             msgspec.structs.replace(template, runner=index, shards=shards)
@@ -158,20 +187,27 @@ async def _carry_out(
     return run.outcome.summary
 
 
-def _remote_write(request: LocalRun, places: Mapping[str, str]) -> RemoteWrite | None:
+def _runners_log(launched: _Launched) -> str:
+    """The file that all runners write iterations to, if the manifest asks for it."""
+    outputs = launched.outputs
+    if outputs is None or outputs.logs is None or outputs.logs.iterations is None:
+        return ""
+    return str(launched.folder.path.resolve() / RUNNERS)
+
+
+def _remote_write(
+    request: LocalRun, outputs: Outputs | None, places: Mapping[str, str]
+) -> RemoteWrite | None:
     """Where the hub pushes metrics, if the manifest says so.
 
     Raises:
         UsageError: Files for TLS cannot be used.
     """
-    if "outputs" not in request.manifest["spec"]:
+    if outputs is None or outputs.prometheus is None:
         return None
     from squall.export.manifest import settings_of  # noqa: PLC0415 - what it needs is loaded by those who push
     from squall.export.sending import tls_context  # noqa: PLC0415
 
-    outputs = LoadTest.model_validate(request.manifest).spec.outputs
-    if outputs is None or outputs.prometheus is None:
-        return None
     settings = settings_of(outputs.prometheus, secrets=request.secrets, files=places)
     tls_context(settings.receiver)  # what is wrong with it should be known before there is load
     return settings

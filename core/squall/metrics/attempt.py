@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from squall.metrics.names import Kind, Metric
+from squall.metrics.room import BUCKET_BYTES, DEFINITION_BYTES
 from squall.metrics.series import Aggregate, Counter, Gauge, Rate
 from squall.metrics.snapshot import unpack
 
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from squall.metrics.histogram import Histogram
-    from squall.metrics.snapshot import CounterWire, GaugeWire, RateWire, Snapshot, TrendWire
+    from squall.metrics.room import Room
+    from squall.metrics.snapshot import CounterWire, GaugeWire, RateWire, SeriesDef, Snapshot, TrendWire
 
 S = TypeVar("S")
 
 GAUGE_SLOTS: Final = 4096
 """How many of the latest slots a gauge's repetition is noticed in."""
 _ALL_SLOTS: Final = (1 << GAUGE_SLOTS) - 1
+MAX_DEFINED: Final = 50_000
+"""Series of one attempt; a runner that keeps to its own cap has fewer."""
 
 
 @dataclass(slots=True)
@@ -47,9 +51,14 @@ _Grown: TypeAlias = Callable[[_Source[S], Any, int], Aggregate | None]
 
 
 class Attempt(Generic[S]):
-    """What one attempt has delivered; `S` is the caller's notion of a series."""
+    """What one attempt has delivered; `S` is the caller's notion of a series.
 
-    def __init__(self) -> None:
+    Args:
+        room: Where what is kept of it is counted.
+    """
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
         self._sources: dict[int, _Source[S] | None] = {}
         self.slot = -1
         """The last slot it has delivered."""
@@ -57,6 +66,16 @@ class Attempt(Generic[S]):
     def knows(self, number: int) -> bool:
         """Whether this number of a series was defined (or refused)."""
         return number in self._sources
+
+    def admit(self, definition: SeriesDef) -> None:
+        """Make room for a definition, before anything else is made of it.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if len(self._sources) >= MAX_DEFINED:
+            raise ValueError(f"it defines more than {MAX_DEFINED} series")
+        self._room.take(DEFINITION_BYTES + sum(len(name) + len(value) for name, value in definition.tags))
 
     def define(self, number: int, series: S, metric: Metric) -> None:
         """From now on this number means this series."""
@@ -91,7 +110,10 @@ class Attempt(Generic[S]):
                     continue
                 if source.metric.kind is not kind:
                     raise ValueError(f"{source.metric.name} is a {source.metric.kind}, not a {kind}")
+                before = source.trend
                 value = grown(source, wire, snapshot.slot)
+                if source.trend is not before:
+                    self._room.take(_size(source.trend) - _size(before))
                 if value is not None:
                     put(source.series, value)
         self.slot = max(self.slot, snapshot.slot)
@@ -128,6 +150,10 @@ def _grown_trend(source: _Source[S], wire: tuple[int, TrendWire], slot: int) -> 
     grown = trend.minus(source.trend) if source.trend else trend.trimmed()
     source.slot, source.trend = slot, trend
     return grown
+
+
+def _size(trend: Histogram | None) -> int:
+    return BUCKET_BYTES * trend.counts.size if trend else 0
 
 
 def _gauge(source: _Source[S], wire: GaugeWire, _slot: int) -> Gauge:

@@ -24,6 +24,7 @@ from squall.metrics.attempt import Attempt
 from squall.metrics.histogram import Histogram
 from squall.metrics.limit import SeriesLimit
 from squall.metrics.names import BUILT_IN, Catalogue, Kind, Metric
+from squall.metrics.room import BUCKET_BYTES, ENTRY_BYTES, Room
 from squall.metrics.series import (
     Aggregate,
     Counter,
@@ -78,6 +79,7 @@ class SlotStore:
         keep: How many of the latest slots stay known one by one: the longest window, plus how late a slot may be judged.
         anchors: Last slots after which totals are wanted (`total(..., after=...)`), known from the start.
         max_series: How many series with tags of the manifest are kept as they are.
+        room: How much may be kept in all.
 
     Attributes:
         limit: Knows which tags were dropped beyond that.
@@ -90,7 +92,9 @@ class SlotStore:
         keep: int = 60,
         anchors: Iterable[int] = (),
         max_series: int = MAX_SERIES,
+        room: Room | None = None,
     ) -> None:
+        self._room = room or Room()
         self._catalogue = catalogue
         self._keep = keep
         self._anchors = tuple(sorted({anchor for anchor in anchors if anchor >= 0}))
@@ -119,13 +123,15 @@ class SlotStore:
             should be asked to replay what it keeps. 0 when all is well.
 
         Raises:
-            ValueError: It is malformed, or counts less than the attempt had counted before. What it brought before the
-                malformed value has been taken in.
+            ValueError: It is malformed, counts less than the attempt had counted before, or there is no room for it. What it
+                brought before the malformed value has been taken in.
         """
         if snapshot.slot < 0:
             raise ValueError(f"slots count from 0, not {snapshot.slot}")
         key = (snapshot.runner, snapshot.attempt)
-        attempt = self._attempts.setdefault(key, Attempt())
+        attempt = self._attempts.get(key)
+        if attempt is None:
+            attempt = self._attempts[key] = Attempt(self._room)
         for definition in snapshot.defs:
             if not attempt.knows(definition.id):
                 self._define(attempt, definition)
@@ -134,6 +140,7 @@ class SlotStore:
         return attempt.take(snapshot, partial(put, snapshot.slot))
 
     def _define(self, attempt: Attempt[_Series], definition: SeriesDef) -> None:
+        attempt.admit(definition)
         metric = self._catalogue.get(definition.metric)
         if metric is None or metric.kind is not definition.kind:
             self.refused += 1
@@ -157,16 +164,17 @@ class SlotStore:
         self.latest = slot
         for old in sorted(known for known in self._slots if known <= slot - self._keep):
             for series, aggregate in self._slots.pop(old).items():
+                self._room.take(-_kept_bytes(aggregate))
                 if isinstance(aggregate, Gauge):
                     self._remember(series, old, aggregate)
         for old in [known for known in self._rollups if known <= slot - self._keep]:
             del self._rollups[old]
         last = slot - FRESH_SLOTS
         for aging in [known for known in self._slots if self._packed < known <= last]:
-            self._slots[aging] = {
-                series: pack(kept) if isinstance(kept, Histogram) else kept
-                for series, kept in self._slots[aging].items()
-            }
+            for series, kept in self._slots[aging].items():
+                if isinstance(kept, Histogram):
+                    self._slots[aging][series] = packed = pack(kept)
+                    self._room.take(_kept_bytes(packed) - _kept_bytes(kept))
         self._packed = max(self._packed, last)
 
     def _remember(self, series: _Series, slot: int, gauge: Gauge) -> None:
@@ -184,21 +192,30 @@ class SlotStore:
             return
         values = self._slots.setdefault(slot, {})
         known = values.get(series)
+        before = _kept_bytes(known)
         # The first is kept as it is: nobody else has it, and of most there is one.
-        values[series] = value if known is None else _into(_unpacked(known), value)
+        values[series] = kept = value if known is None else _into(_unpacked(known), value)
+        self._room.take(_kept_bytes(kept) - before)
         self._rollups[slot].clear()
 
     def _put_folded(self, attempt: _AttemptKey, slot: int, series: _Series, value: Aggregate) -> None:
         if isinstance(value, Gauge):
+            self._room.take(ENTRY_BYTES * (attempt not in series.folded))
             series.folded[attempt] = value
         else:
             self._put_total(slot, series, value)
 
     def _put_total(self, slot: int, series: _Series, value: _Additive) -> None:
-        series.total = _into(series.total, value)
+        series.total = self._grown(series.total, value)
         for anchor in self._anchors:
             if slot <= anchor:
-                series.before[anchor] = _into(series.before.get(anchor), value)
+                series.before[anchor] = self._grown(series.before.get(anchor), value)
+
+    def _grown(self, known: _Additive | None, value: _Additive) -> _Additive:
+        before = _kept_bytes(known)
+        total = _into(known, value)
+        self._room.take(_kept_bytes(total) - before)
+        return total
 
     # -- reading --------------------------------------------------------------------------------------------
 
@@ -361,6 +378,17 @@ class SlotStore:
 def _unpacked(kept: _Kept) -> Aggregate:
     """An aggregate; a histogram that was packed is a new one."""
     return unpack(kept) if isinstance(kept, TrendWire) else kept
+
+
+def _kept_bytes(kept: _Kept | None) -> int:
+    """What a value takes, roughly; nothing when there is none."""
+    if kept is None:
+        return 0
+    if isinstance(kept, Histogram):
+        return ENTRY_BYTES + BUCKET_BYTES * kept.counts.size
+    if isinstance(kept, TrendWire):
+        return ENTRY_BYTES + len(kept.counts) + len(kept.places)
+    return ENTRY_BYTES
 
 
 _A = TypeVar("_A", bound=Aggregate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import zlib
 from base64 import b64decode
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from squall.errors import SquallError, UsageError
 from squall.kube.api import Kube, KubeError
 from squall.kube.paths import collection, named
 from squall.remote.seen import status_of
-from squall.report.model import SCHEMA, Summary
+from squall.report.model import MAX_SUMMARY, SCHEMA, Summary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -80,8 +79,8 @@ class Cluster:
         body = await self.kube.get(named("configmaps", self.namespace, report))
         try:
             packed = b64decode((body.get("binaryData") or {})[REPORT_KEY])
-            summary = msgspec.json.decode(gzip.decompress(packed), type=Summary)
-        except (KeyError, ValueError, OSError, EOFError, zlib.error) as error:
+            summary = msgspec.json.decode(_unpacked(packed), type=Summary)
+        except (KeyError, ValueError, RecursionError, zlib.error) as error:
             raise UsageError(f"ConfigMap {report} holds no report: {error}") from error
         if summary.schema != SCHEMA:
             raise UsageError(
@@ -163,3 +162,19 @@ async def connected(namespace: str = "", context: str = "") -> AsyncIterator[Clu
         yield Cluster(kube, namespace or usual)
     finally:
         await kube.close()
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """What was compressed by gzip; whoever may write ConfigMaps can have written this one.
+
+    Raises:
+        ValueError: It is larger than any summary, or was cut short.
+        zlib.error: It is not gzip's.
+    """
+    reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    data = reader.decompress(packed, MAX_SUMMARY + 1)
+    if len(data) > MAX_SUMMARY:
+        raise ValueError(f"it unfolds to more than {MAX_SUMMARY >> 20} MiB")
+    if not reader.eof:
+        raise ValueError("it was cut short")
+    return data

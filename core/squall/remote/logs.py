@@ -18,13 +18,21 @@ if TYPE_CHECKING:
     from squall.remote.cluster import Cluster
 
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
+SAME_IN_ALL: Final = ("process", "loadtest", "namespace", "run")
+"""What all runners of a run log in each of their lines."""
 _STARTING: Final = 400
 """What the server answers of a container that has not begun."""
 _RETRY_SECONDS: Final = 1.0
 
 
 async def show_logs(
-    cluster: Cluster, name: str, *, shard: int | None, follow: bool, write: Callable[[str], None]
+    cluster: Cluster,
+    name: str,
+    *,
+    shard: int | None,
+    follow: bool,
+    write: Callable[[str], None],
+    show: Callable[[str], str] = str,
 ) -> None:
     """Write the logs of the runner pods of a LoadTest's current or last run, several with their index in front.
 
@@ -34,6 +42,7 @@ async def show_logs(
         shard: Only of the pod that carries it.
         follow: Whether to go on until the pods end.
         write: Takes a line.
+        show: Makes of a line what is shown of it.
 
     Raises:
         UsageError: There is no such run, shard or pod.
@@ -57,7 +66,9 @@ async def show_logs(
         )
     found.sort(key=lambda pod: (len(_index(pod)), _index(pod)))
     readers = [
-        _read(cluster, pod, follow=follow, write=write, prefix=f"[{_index(pod)}] " if len(found) > 1 else "")
+        _read(
+            cluster, pod, follow=follow, write=_prefixed(write, pod) if len(found) > 1 else write, show=show
+        )
         for pod in found
     ]
     if follow:
@@ -68,23 +79,28 @@ async def show_logs(
 
 
 async def _read(
-    cluster: Cluster, pod: Json, *, follow: bool, write: Callable[[str], None], prefix: str
+    cluster: Cluster, pod: Json, *, follow: bool, write: Callable[[str], None], show: Callable[[str], str]
 ) -> None:
     path = named("pods", cluster.namespace, pod["metadata"]["name"], "log")
     query = f"?container=runner&follow={str(follow).lower()}"
     while True:
         try:
             async for line in cluster.kube.lines(path + query):
-                write(prefix + line.decode(errors="replace"))
+                write(show(line.decode(errors="replace")))
         except KubeError as error:
             if error.status != _STARTING:
                 raise
             if not follow:
-                write(f"{prefix}({error.message})")
+                write(f"({error.message})")
                 return
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             return
+
+
+def _prefixed(write: Callable[[str], None], pod: Json) -> Callable[[str], None]:
+    """Writes lines with the pod's index in front."""
+    return lambda line: write(f"[{_index(pod)}] {line}")
 
 
 def _index(pod: Json) -> str:

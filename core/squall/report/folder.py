@@ -5,6 +5,7 @@
     junit.xml         the verdict for pipelines
     manifest.yaml     the effective manifest, as run
     log.jsonl         what happened, a JSON object a line
+    runners.jsonl     the runners' own log, with the iterations and requests that `outputs.logs` asks for
     series.jsonl.gz   a row per second and series
     runners.log       what runner processes printed, if anything: a defect, or a python step's own output
 
@@ -23,7 +24,7 @@ import yaml
 
 from squall.errors import SquallError, UsageError
 from squall.report import junit, markdown
-from squall.report.model import SCHEMA, Summary
+from squall.report.model import MAX_SUMMARY, SCHEMA, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 SUMMARY = "summary.json"
 SERIES = "series.jsonl.gz"
 LOG = "log.jsonl"
+RUNNERS = "runners.jsonl"
 PROBE_BYTES = 16 * 1024
 """A disk that does not even take so much before a run would take none of its results."""
 MANIFEST = "manifest.yaml"
@@ -129,14 +131,18 @@ def read_summary(path: Path) -> Summary:
     if path.is_dir():
         path /= SUMMARY
     try:
-        summary = msgspec.json.decode(path.read_bytes(), type=Summary)
+        with path.open("rb") as file:
+            data = file.read(MAX_SUMMARY + 1)
+        if len(data) > MAX_SUMMARY:
+            raise UsageError(f"{path} is no summary of a run: it has more than {MAX_SUMMARY >> 20} MiB")
+        summary = msgspec.json.decode(data, type=Summary)
     except FileNotFoundError:
         raise UsageError(
             f"{path} does not exist", "give a results folder; `squall runs` lists them"
         ) from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise UsageError(f"{path} is no summary of a run: {error}") from error
     if summary.schema != SCHEMA:
         raise UsageError(f"{path} has schema {summary.schema!r}; this version reads {SCHEMA!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squall.metrics import format as fmt
+from squall.printable import printable
 from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
@@ -39,14 +40,14 @@ def render(summary: Summary) -> str:
 
 def text(value: object) -> str:
     """Data of the target or the manifest, so that it cannot become markup or break a table."""
-    plain = " ".join(str(value).split())
+    plain = printable(" ".join(str(value).split()))
     for mark in ("\\", "`", "*", "_", "[", "]", "<", ">", "|", "#", "!"):
         plain = plain.replace(mark, "\\" + mark)
     return plain
 
 
 def _code(value: str) -> str:
-    plain = " ".join(value.split()).replace("|", "\\|").replace("`", "'")
+    plain = printable(" ".join(value.split())).replace("|", "\\|").replace("`", "'")
     return f"`{plain}`"
 
 

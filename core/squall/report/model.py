@@ -8,11 +8,13 @@ names; times are seconds since the start of the load unless a name says otherwis
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 SCHEMA = "squall.dev/summary/v1"
+MAX_SUMMARY: Final = 64 << 20
+"""Bytes of a summary as JSON that are read; the largest that a hub makes have some."""
 
 Phase = Literal["connecting", "setup", "running", "stopping", "teardown", "finished"]
 RunnerPhase = Literal["connecting", "ready", "running", "finished", "lost"]

@@ -1,4 +1,4 @@
-"""A terminal that may go away.
+"""A terminal that may go away, and that must not be told what to do by what is shown.
 
 Somebody closes the window, or pipes the output into `head`: the run, its verdict and its results folder must not
 suffer. So all output of a run goes through a stream that, once nobody reads it any more, swallows the rest.
@@ -8,9 +8,26 @@ from __future__ import annotations
 
 import io
 import os
-from typing import IO, TextIO, cast
+from typing import IO, TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
+from rich.segment import Segment
+
+from squall.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import ConsoleOptions, RenderableType
+
+
+class SafeConsole(Console):
+    """A console on which whatever is printed, also what is renewed in place, is text and no order to the terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich's, without what terminals obey; what rich itself tells the terminal stays."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class LastingStream(io.TextIOBase):
@@ -63,4 +80,6 @@ class LastingStream(io.TextIOBase):
 def terminal(stream: TextIO) -> Console:
     """A console that never fails because its reader has gone."""
     lasting = LastingStream(stream)
-    return Console(file=cast("IO[str]", lasting), width=None if lasting.isatty() else 110, highlight=False)
+    return SafeConsole(
+        file=cast("IO[str]", lasting), width=None if lasting.isatty() else 110, highlight=False
+    )

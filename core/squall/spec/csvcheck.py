@@ -60,7 +60,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     """
     try:
         value = msgspec.json.decode(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")  # noqa: TRY004 - wrong content of a file, not a wrong type of argument

@@ -350,10 +350,33 @@ class PrometheusOutput(Model):
     """What may wait for a receiver that is away, in the hub and in each runner; of more, the oldest is dropped."""
 
 
+class LoggedIterations(Model):
+    """Iterations that runners write to their log as a whole: `flow_start`, each `request`, `flow_complete`."""
+
+    sample: Percent = "1%"
+    """The share of the iterations. Which ones they are follows from the run's id, the VU and its iteration."""
+    failures: bool = True
+    """Each request and each iteration that fails besides, whether the sample holds it or not."""
+    requests: bool = True
+    """Requests too; without them only how iterations begin and end."""
+    max_per_second: PositiveInt = 100
+    """The most lines a second of the whole run, of which each shard has its share. Of more, their number is logged."""
+
+
+class LogsOutput(Model):
+    """What is logged of this test, and how much of it."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = None
+    """Lines below it are left out; by default the installation's or the environment's word, else `info`."""
+    iterations: LoggedIterations | None = None
+    """Without it, runners log no single iteration or request."""
+
+
 class Outputs(Model):
-    """Where metrics go beside the report."""
+    """Where metrics and logs go beside the report."""
 
     prometheus: PrometheusOutput | None = None
+    logs: LogsOutput | None = None
 
 
 class Variant(Model):

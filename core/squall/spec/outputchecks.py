@@ -1,11 +1,12 @@
-"""What `outputs` can get wrong: an address that is none, files that are not there, labels that mean something else already."""
+"""What `outputs` can get wrong: an address that is none, files that are not there, labels that mean something else already, a log of nothing."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from squall.spec.tree import MapNode, find, text_at
+from squall.spec.quantities import fraction
+from squall.spec.tree import Leaf, MapNode, find, text_at
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -50,6 +51,40 @@ def check_outputs(checks: Checks) -> None:
         message = "classic histograms have no schema"
         hint = "leave histogramSchema out, or write histograms: native"
         checks.report((*output, "histogramSchema"), message, hint, key=True)
+    _check_logs(checks, ("spec", "outputs", "logs"))
+
+
+def _check_logs(checks: Checks, path: Path) -> None:
+    """Find what would log nothing although it was asked for."""
+    iterations: Path = (*path, "iterations")
+    if find(checks.root, *iterations) is None:
+        return
+    level, sample = text_at(checks.root, *path, "level"), _written(checks, (*iterations, "sample"))
+    if level == "error":
+        message = "with this level no iteration is ever logged"
+        checks.report((*path, "level"), message, "write level: warning for failures alone, or level: info")
+    if _written(checks, (*iterations, "failures")) is not False:
+        return
+    if sample is not None and _share(sample) == 0:
+        message = "no iteration is in the sample, and failures are left out: nothing would be logged"
+        checks.report((*iterations, "sample"), message, "write for example 1%, or leave out failures: false")
+    if level == "warning":
+        message = "what is logged at this level is failures, and they are left out: nothing would be logged"
+        checks.report((*path, "level"), message, "write level: info, or leave out failures: false")
+
+
+def _written(checks: Checks, path: Path) -> object:
+    """The scalar at a path, of whatever kind."""
+    leaf = find(checks.root, *path)
+    return leaf.value if isinstance(leaf, Leaf) else None
+
+
+def _share(written: object) -> float:
+    """A share as a number; what is none, or a variable, counts as some."""
+    try:
+        return fraction(str(written))
+    except ValueError:
+        return 1.0
 
 
 def _check_url(checks: Checks, path: Path) -> None:

@@ -518,10 +518,27 @@ class PrometheusOutput(Struct, frozen=True, kw_only=True):
     buffer: int | str = "8MiB"
 
 
+class LoggedIterations(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.loadtest.LoggedIterations`."""
+
+    sample: int | str = "1%"
+    failures: bool = True
+    requests: bool = True
+    max_per_second: int | str = 100
+
+
+class LogsOutput(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.loadtest.LogsOutput`."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = None
+    iterations: LoggedIterations | None = None
+
+
 class Outputs(Struct, frozen=True, kw_only=True):
     """See `squall.spec.loadtest.Outputs`."""
 
     prometheus: PrometheusOutput | None = None
+    logs: LogsOutput | None = None
 
 
 class Variant(Struct, frozen=True, kw_only=True):

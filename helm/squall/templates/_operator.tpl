@@ -9,6 +9,9 @@ SQUALL_RUNNER_MEMORY: {{ .Values.runner.memory | quote }}
 {{- with .Values.runner.pullSecrets }}
 SQUALL_RUNNER_PULL_SECRET: {{ join " " . | quote }}
 {{- end }}
+{{- with .Values.runner.logLevel }}
+SQUALL_RUNNER_LOG_LEVEL: {{ . }}
+{{- end }}
 {{- with .Values.operator }}
 SQUALL_ALLOW_HOST_NETWORK: {{ .allowHostNetwork | quote }}
 {{- with .prometheusUrl }}
@@ -17,6 +20,7 @@ SQUALL_PROMETHEUS_URL: {{ . | quote }}
 SQUALL_START_DEADLINE: {{ .startDeadline | quote }}
 SQUALL_SCHEDULE_DEADLINE: {{ .scheduleDeadline | quote }}
 SQUALL_LOG_LEVEL: {{ .logLevel }}
+SQUALL_LOG_FORMAT: {{ .logFormat }}
 {{- end }}
 {{- end }}
 

@@ -100,10 +100,7 @@ class Webhook:
             await asyncio.gather(keeping, return_exceptions=True)
 
     async def _serve(self, desk: Desk, given: WebhookSettings, files: tuple[Path, Path]) -> None:
-        certificates = Certificates(
-            *files,
-            lambda severity, text: self._telemetry.note("certificate", severity=severity, message=text),
-        )
+        certificates = Certificates(*files, self._telemetry.certificate)
         web = await serve_reviews(desk, self._telemetry, given.address, certificates.context)
         self._listens = True
         try:

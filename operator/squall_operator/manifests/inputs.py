@@ -170,9 +170,8 @@ class _Parts:
             if reference is not None:
                 return self._referred(kind, reference, file.name)
         assert file.volume_claim is not None, "a file on a cluster comes from somewhere on the cluster"
-        return Content(
-            path=f"{self._claim(file.volume_claim.claim_name)}/{file.volume_claim.path.lstrip('/')}"
-        )
+        place = self._claim(file.volume_claim.claim_name)
+        return Content(path=f"{place}/{file.volume_claim.path.lstrip('/')}", within=place)
 
     def _referred(self, kind: str, reference: FileRef, name: str) -> Content:
         """What somebody else has put into an object, or in pieces into several."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.logs.choices import FORM_VARIABLE, LEVEL_VARIABLE
 from squall.spec.quantities import seconds
 from squall_operator.manifests.inputs import FOLDER
 from squall_operator.manifests.owned import RUN
@@ -124,6 +125,10 @@ def _pod_template(
         "name": RUNNER,
         "image": (own.image if own else None) or defaults.image,
         "args": ["--pod", FOLDER],
+        "env": [
+            {"name": LEVEL_VARIABLE, "value": defaults.log_level},
+            {"name": FORM_VARIABLE, "value": defaults.log_format},
+        ],
         "resources": (own.resources if own else None) or {"requests": amounts, "limits": amounts},
         "securityContext": dict(_RESTRICTED),
         "volumeMounts": list(inputs.mounts),

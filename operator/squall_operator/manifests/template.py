@@ -65,9 +65,15 @@ CONTAINER: Final = frozenset(
 OWN_CONTAINER: Final = frozenset({"env", "name", "volumeMounts"})
 """What may be added to the runner itself; its image and resources have fields of their own. No `envFrom`: nobody sees here which names it
 brings."""
-_STEERING: Final = ("GLIBC_", "LD_", "OPENSSL_", "PYTHON", "SQUALL_")
+_STEERING: Final = ("GLIBC_", "LD_", "OPENSSL_", "PYTHON", "RESOLV_", "SQUALL_")
 """What the names begin with of variables that tell loader, libraries or interpreter which code to load, or how."""
-_STEERING_NAMES: Final = frozenset({"GCONV_PATH", "HOME", "JOB_COMPLETION_INDEX", "LOCPATH", "PATH"})
+_STEERING_NAMES: Final = frozenset(
+    {
+        *("GCONV_PATH", "HOME", "JOB_COMPLETION_INDEX", "LOCPATH", "PATH"),
+        # These have names mean other hosts than those that a policy allows.
+        *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"),
+    }
+)
 _SYSTEM: Final = frozenset(
     {
         "",
@@ -240,7 +246,7 @@ def _steering(place: str, runner: Mapping[str, Any]) -> Iterator[str]:
     for variable in runner.get("env") or []:
         name = variable.get("name") or ""
         if name.startswith(_STEERING) or name in _STEERING_NAMES:
-            yield f"{place}env: {name} may not be set, it changes which code the runner runs or what it reads"
+            yield f"{place}env: {name} may not be set, it changes which code the runner runs, what it reads, or where names lead"
     for mount in runner.get("volumeMounts") or []:
         path = mount.get("mountPath") or ""
         # Whatever way a path is written, and relative to the root as the kubelet takes it.

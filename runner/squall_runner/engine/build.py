@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from squall_runner.data import Rows
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.engine.traffic import Traffic
     from squall_runner.load import Hooks
     from squall_runner.recording import Recorder
     from squall_runner.resilience.failover import Failover
@@ -202,6 +203,7 @@ class Builder:
         clock: Seconds, monotonic.
         tokens: The OAuth2 tokens that requests show.
         observer: Who watches every step, if anybody.
+        traffic: Logs iterations and requests, if the manifest asks for it.
     """
 
     def __init__(
@@ -215,6 +217,7 @@ class Builder:
         clock: Callable[[], float],
         tokens: Tokens,
         observer: Observer | None = None,
+        traffic: Traffic | None = None,
     ) -> None:
         self._manifest = manifest
         self._recorder = recorder
@@ -224,6 +227,7 @@ class Builder:
         self._clock = clock
         self._tokens = tokens
         self._observer = observer
+        self._traffic = traffic
         self.resilience = Resilience(
             manifest.spec.http,
             shards=manifest.plan.shards,
@@ -364,6 +368,7 @@ class Builder:
             resilience=self.resilience,
             failover=self._failover,
             observer=self._observer or observer,
+            traffic=self._traffic if measured else None,
             measured=measured,
             pauses=self._observer is None,
         )

@@ -29,6 +29,7 @@ from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
 from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable, make_connectivity
 from squall_runner.engine.scenario import ScenarioLoad, Shared
+from squall_runner.engine.traffic import Traffic
 from squall_runner.executors import Executor, make_executor
 from squall_runner.executors.base import OutOfData
 from squall_runner.http import HttpClient
@@ -77,6 +78,7 @@ class Engine:
         self._observer = observer
         self._secrets = Secrets(assignment.secrets)
         self._tokens: Tokens | None = None
+        self._traffic: Traffic | None = None
         self._aborted = False
         self._tags_cut = False
         self._recorder = Recorder(assignment.runner, attempt)
@@ -123,6 +125,7 @@ class Engine:
             mask=self._secrets.mask,
         )
         mask = self.mask
+        self._traffic = self._make_traffic()
         self._examples = Examples(self._hooks.note, mask)
         self._once_examples = Examples(self._hooks.note, mask)
         builder = Builder(
@@ -134,6 +137,7 @@ class Engine:
             clock=self._clock,
             tokens=self._tokens,
             observer=self._observer,
+            traffic=self._traffic,
         )
         self._resilience = builder.resilience
         builder.open_data()
@@ -151,6 +155,25 @@ class Engine:
         gc.collect()
         gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
         self._observation.start()
+
+    def _make_traffic(self) -> Traffic | None:
+        """What logs iterations, where the manifest asks for it and this process has a log."""
+        outputs = self._manifest.spec.outputs
+        if (
+            outputs is None
+            or outputs.logs is None
+            or outputs.logs.iterations is None
+            or self._hooks.lines is None
+        ):
+            return None
+        assignment = self._assignment
+        return Traffic(
+            outputs.logs.iterations,
+            self._hooks.lines,
+            run=assignment.run,
+            shards=self._manifest.plan.shards,
+            own=assignment.shards,
+        )
 
     def _abort(self, reason: str, message: str) -> None:
         """Ask to end the run, once: thousands of VUs may meet the same failure before the answer comes."""
@@ -174,6 +197,7 @@ class Engine:
             reset=manifest.spec.http.reset_between_iterations,
             abort=self._abort,
             note=self._hooks.note,
+            traffic=self._traffic,
         )
         self._shared = shared
         feeders = {shard: builder.feeders(shard) for shard in self._assignment.shards}
@@ -366,6 +390,8 @@ class Engine:
             self._resilience.account()
         if self._observation is not None:
             self._observation.read()
+        if self._traffic is not None:
+            self._traffic.account()
         if not self._tags_cut and (warning := self._recorder.limit.warning()):
             self._tags_cut = True
             self._hooks.note("warning", "TagsDropped", message=warning)

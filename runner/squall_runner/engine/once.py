@@ -41,14 +41,14 @@ class RequestLog:
     def step(self, site: Site, vu: Vu) -> None:
         """A step begins; its requests will tell."""
 
-    def exchange(self, site: Site, request: Request, response: Response) -> None:
+    def exchange(self, site: Site, vu: Vu, request: Request, response: Response, *, failed: bool) -> None:  # noqa: ARG002 - as in `Observer`
         """A request has ended."""
         self._note(
             "info",
             f"{site.ctx.scenario}_request",
             step=site.name,
             method=request.method,
-            url=self._mask(request.url)[:500],
+            url=self._mask(site.url(request))[:500],
             status=response.status,
             error=response.error,
             duration=round(response.total, 6),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from squall_runner.data import Feeder
     from squall_runner.engine.control import Control, Timeline
     from squall_runner.engine.examples import Examples
+    from squall_runner.engine.traffic import Traffic
     from squall_runner.http import Network
     from squall_runner.recording import CounterSeries, Recorder, Tags, TrendSeries
     from squall_runner.steps.program import Program
@@ -43,6 +44,7 @@ class Shared:
         reset: Whether every iteration begins with fresh connections.
         abort: Asks to end the run: reason and message.
         note: Writes to the run's log, see `Hooks.note`.
+        traffic: Logs iterations and requests, if the manifest asks for it.
     """
 
     run: str
@@ -58,6 +60,7 @@ class Shared:
     reset: bool
     abort: Callable[[str, str], None]
     note: Callable[..., None]
+    traffic: Traffic | None = None
 
 
 class _Meters:
@@ -168,7 +171,7 @@ class ScenarioLoad:
         """A VU is no longer active."""
         self._active.set(self._active.value - 1)
 
-    async def iterate(
+    async def iterate(  # noqa: PLR0912 - each call of its own would be one for each iteration
         self, vu: Vu, due: float | None = None, another: Callable[[float], bool] | None = None
     ) -> bool | None:
         """One iteration, or several one after the other; whatever happens in them is counted, not raised.
@@ -186,7 +189,7 @@ class ScenarioLoad:
             asyncio.CancelledError: The task was cancelled by somebody who did not halt the VU before.
         """
         shared, steps, feeders = self.shared, self._steps, self._feeders
-        clock, control, step = shared.clock, shared.control, steps[0]
+        clock, control, step, traffic = shared.clock, shared.control, steps[0], shared.traffic
         started = clock()
         while True:
             vu.ready = started if due is None else due
@@ -195,6 +198,8 @@ class ScenarioLoad:
             if feeders:
                 env["data"] = self._rows(vu)
             vu.iteration += 1
+            if traffic is not None:
+                traffic.begin(vu, self.plan.name, self.stage)
             waited = vu.yields
             meters = self._meters.get(self.stage) or self._meters_of(self.stage)
             meters.started.value += 1
@@ -215,6 +220,8 @@ class ScenarioLoad:
                 meters.duration.add(ended - started)
             else:
                 self._count(meters, failed, ended - started)
+            if traffic is not None and (failed or vu.flow is not None):
+                traffic.end(vu, self.plan.name, self.stage, failed=failed, duration=ended - started)
             if shared.reset:
                 vu.client.reset()
             if another is None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from random import Random
 
+    from squall_runner.engine.traffic import Flow
     from squall_runner.http import HttpClient
 
 
@@ -41,10 +42,11 @@ class Vu:
         in_flight: Requests that are being waited for (on the root).
         yields: Grows whenever it has really waited for something (on the root).
         task: The task that runs it (on the root).
+        flow: What is kept of the current iteration for the log, if that is wanted (on the root).
     """
 
     __slots__ = (
-        "base", "client", "env", "halted", "id", "in_flight", "iteration", "ready", "rng", "root", "scenario", "shard",
+        "base", "client", "env", "flow", "halted", "id", "in_flight", "iteration", "ready", "rng", "root", "scenario", "shard",
         "task", "yields",
     )  # fmt: skip
 
@@ -72,6 +74,7 @@ class Vu:
         self.in_flight = 0
         self.yields = 0
         self.task: asyncio.Task[Any] | None = None
+        self.flow: Flow | None = None
 
     def fork(self) -> Vu:
         """A branch: shares everything, but goes its own way in time."""

@@ -37,6 +37,7 @@ def _check_all(checks: Mapping[str, Expression], site: Site) -> Check:
     evaluations = tuple((name, expression.evaluate) for name, expression in checks.items())
     found: dict[str, tuple[tuple[Evaluate, RateSeries, str], ...]] = {}
     measured, own, examples = site.ctx.measured, bool(site.own), site.ctx.examples
+    traffic = site.ctx.traffic
 
     def find(vu: Vu, stage: str) -> tuple[tuple[Evaluate, RateSeries, str], ...]:
         nowhere = RateSeries("checks", ())
@@ -59,6 +60,8 @@ def _check_all(checks: Mapping[str, Expression], site: Site) -> Check:
             rate.total += 1
             if held:
                 rate.hits += 1
+            elif traffic is not None:
+                traffic.check_failed(vu)
 
     return check
 

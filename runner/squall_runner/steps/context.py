@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias
 from squall.expr import compile_template
 from squall_runner.recording import make_tags
 from squall_runner.steps.failure import EndIteration
+from squall_runner.steps.shown import origin_only, without_values
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from squall_runner.auth import Tokens
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.engine.traffic import Traffic
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import RateSeries, Recorder, RequestSeries, Tags, TrendSeries
@@ -45,8 +47,8 @@ class Observer(Protocol):
     def step(self, site: Site, vu: Vu) -> None:
         """A step begins."""
 
-    def exchange(self, site: Site, request: Request, response: Response) -> None:
-        """A request has ended."""
+    def exchange(self, site: Site, vu: Vu, request: Request, response: Response, *, failed: bool) -> None:
+        """A request has ended; `failed` by what its step expects."""
 
     def check(
         self, site: Site, name: str, source: str, *, held: bool, seen: Mapping[str, Any], why: str
@@ -90,6 +92,7 @@ class Context:
         failover: Knows which base URLs can be reached; None when all have their share whatever happens.
         turns: Whose turn it is among the base URLs.
         observer: Who watches every step, if anybody.
+        traffic: Logs iterations and their requests, if the manifest asks for it.
         measured: Whether requests are part of the load's metrics (setup's are not).
         pauses: Whether think steps take their time.
     """
@@ -111,8 +114,16 @@ class Context:
     failover: Failover | None
     turns: Iterator[int] = field(default_factory=count)
     observer: Observer | None = None
+    traffic: Traffic | None = None
     measured: bool = True
     pauses: bool = True
+
+    @property
+    def exchanged(self) -> Callable[..., None] | None:
+        """Who is told of each request that has ended, as `Observer.exchange`; None when nobody wants to know."""
+        if self.observer is not None:
+            return self.observer.exchange
+        return self.traffic.exchange if self.traffic is not None else None
 
     def constant(self, template: Template) -> str | None:
         """The text of a template that is the same for all VUs and iterations; None when it is not."""
@@ -171,6 +182,7 @@ class Site:
             the steps around it make of this.
         tags: The scenario's and the step's own tags, as far as they are constant.
         own: Tags whose values depend on the iteration.
+        url: What may be shown of a request's URL, see `squall_runner.steps.shown`.
     """
 
     ctx: Context
@@ -179,6 +191,7 @@ class Site:
     on_error: OnError
     tags: Tags = ()
     own: tuple[tuple[str, Template], ...] = ()
+    url: Callable[[Request], str] = origin_only
     _requests: dict[tuple[str, ...], RequestSeries] = field(default_factory=dict)
     _trends: dict[tuple[str, str], TrendSeries] = field(default_factory=dict)
     _checks: dict[tuple[str, str], RateSeries] = field(default_factory=dict)
@@ -256,6 +269,9 @@ class Site:
         ctx = self.ctx
         if ctx.observer is not None:
             ctx.observer.failure(self, error, message, hint)
+        if ctx.traffic is not None:
+            ctx.traffic.step_failed(vu, self.name, error)
+        message, hint = without_values(message, vu.env), without_values(hint, vu.env)
         if ctx.measured:
             tags = self.tagged(vu.env, stage=vu.scenario.stage, error=error)
             ctx.recorder.counter("step_failures", tags).value += 1

@@ -18,7 +18,8 @@ from squall_runner.steps.extract import MISSING, ExtractionError, compile_extrac
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, Halted
 from squall_runner.steps.record import compile_record
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of
+from squall_runner.steps.sending import STALE, UNAUTHORIZED, compile_guard, count_retry, error_of, failure_of
+from squall_runner.steps.shown import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -142,7 +143,7 @@ class Meter:
         return series
 
     def _find(self, vu: Vu, stage: str, response: Response) -> RequestSeries:
-        error, _ = error_of(response, self._expected)
+        error = error_of(response, self._expected)
         status = str(response.status) if response.status else ""
         series = self.site.requests(vu, stage, response.request.method, status, error, failed=bool(error))
         if not response.error and not self.site.own:
@@ -244,7 +245,7 @@ class Outcome:
             check(vu, response, stage)
         error = message = ""
         if failed:
-            error, message = error_of(response, self.expected)
+            error, message = failure_of(self.site, response, self.expected)
         elif self.extractors:
             error, message = self._extract(vu, response)
         if self.record is not None:
@@ -279,6 +280,7 @@ def compile_http(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     assert step.http is not None, "the step is of this kind"
     options = compile_options(step.http, ctx)
     build, constant = compile_request(step.http, scope, ctx)
+    site.url = shown_url(step.http, scope, ctx)
     outcome = Outcome.of(step, site, scope, options.expected)
     names = frozenset(step.extract or ())
     meter = Meter(site, options.expected)
@@ -325,7 +327,7 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
     """
     site = meter.site
     ctx = site.ctx
-    control, clock, observer, measured = ctx.control, ctx.clock, ctx.observer, ctx.measured
+    control, clock, exchanged, measured = ctx.control, ctx.clock, ctx.exchanged, ctx.measured
     standstill = control.standstill
     record, expected = meter.record, options.expected
     timeout, redirects = options.timeout, options.max_redirects
@@ -370,12 +372,12 @@ def _compile_plain(  # noqa: PLR0915, PLR0917 - one coroutine, see below; called
         intended = vu.ready
         vu.ready = response.end
         root.yields += 1
-        if observer is not None:
-            observer.exchange(site, request, response)
         if measured:
             failed = record(vu, stage, response, intended).failed
         else:
             failed = bool(response.error) or response.status not in expected
+        if exchanged is not None:
+            exchanged(site, vu, request, response, failed=failed)
         if failed:
             if response.status == UNAUTHORIZED:
                 ctx.tokens.answered(response)

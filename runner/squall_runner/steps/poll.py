@@ -19,7 +19,8 @@ from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Outcome, compile_options
 from squall_runner.steps.request import compile_request
-from squall_runner.steps.sending import STALE, Guard, count_retry, error_of, exchange
+from squall_runner.steps.sending import STALE, Guard, count_retry, error_of, exchange, failure_of
+from squall_runner.steps.shown import shown_url
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class _Job:
 
     def _verdict(self, vu: Vu, response: Response) -> tuple[str, str]:
         """The class of the job's failure and a sentence, empty when it is done, or `_PENDING`."""
-        error, message = error_of(response, self.expected)
+        error, message = failure_of(self.site, response, self.expected)
         if error:
             return (_PENDING, "") if _asks_to_wait(response) else (error, message)
         if self.fail_when is not None and self.fail_when(vu.env, response):
@@ -145,7 +146,7 @@ class _Polls:
             lambda: self._count(vu, stage, request.method, status="", error=CANCELLED),
             keep_body=True,
         )
-        error, _ = error_of(response, self.options.expected)
+        error = error_of(response, self.options.expected)
         if self.site.ctx.measured:
             self._count(
                 vu,
@@ -179,6 +180,7 @@ def compile_poll(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Co
     assert poll is not None, "the step is of this kind"
     options = compile_options(poll.http, compiler.ctx)
     build, _ = compile_request(poll.http, scope, compiler.ctx)
+    site.url = shown_url(poll.http, scope, compiler.ctx)
     response_scope = scope.with_response()
     job = _Job(
         site=site,

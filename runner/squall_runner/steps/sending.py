@@ -21,6 +21,7 @@ from squall_runner.resilience.backoff import asked_pause
 from squall_runner.resilience.breaker import REJECTED
 from squall_runner.resilience.targets import watched
 from squall_runner.steps.failure import CIRCUIT_OPEN, RATE_LIMITED, Halted
+from squall_runner.steps.shown import without_values
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
@@ -123,8 +124,9 @@ async def exchange(  # noqa: PLR0917 - called from here and from `steps.poll`
             response.error_message += (
                 f"; {waited:.3g} s of its {timeout + waited:.3g} s had gone by in the queue of its rate limit"
             )
-    if ctx.observer is not None:
-        ctx.observer.exchange(site, request, response)
+    if (exchanged := ctx.exchanged) is not None:
+        bad = bool(response.error) or response.status not in options.expected
+        exchanged(site, vu, request, response, failed=bad)
     if response.status == UNAUTHORIZED and UNAUTHORIZED not in options.expected:
         ctx.tokens.answered(response)
     return response
@@ -184,16 +186,25 @@ def compile_guard(
     )
 
 
-def error_of(response: Response, expected: frozenset[int]) -> tuple[str, str]:
-    """The class of a response's failure and a sentence about it; empty when it is none."""
+def error_of(response: Response, expected: frozenset[int]) -> str:
+    """The class of a response's failure; empty when it is none."""
     if response.error:
-        return response.error, response.error_message
+        return response.error
     if response.status in expected:
-        return "", ""
-    kind = "http_5xx" if response.status >= 500 else "http_4xx"
+        return ""
+    return "http_5xx" if response.status >= 500 else "http_4xx"
+
+
+def failure_of(site: Site, response: Response, expected: frozenset[int]) -> tuple[str, str]:
+    """The class of a response's failure and a sentence about it, as it may be shown; empty when it is none."""
+    error = error_of(response, expected)
+    if not error or response.error:
+        return error, response.error_message
+    request = _first(response).request
+    moved = " after redirects" if response.redirects else ""
     return (
-        kind,
-        f"{response.request.method} {response.request.url} was answered with {response.status} {response.reason}",
+        error,
+        f"{request.method} {site.url(request)} was answered with {response.status} {response.reason}{moved}",
     )
 
 
@@ -209,12 +220,12 @@ def count_retry(site: Site, vu: Vu, stage: str, response: Response, cause: str) 
     _count(site, "http_retries", vu, stage, response, cause)
 
 
-def _keep_example(site: Site, response: Response) -> None:
+def _keep_example(site: Site, vu: Vu, response: Response) -> None:
     """Keep an example of a failure that a further try may mend: no step will tell of it then."""
     ctx = site.ctx
-    error, message = error_of(response, frozenset())
+    error, message = failure_of(site, response, frozenset())
     if ctx.measured:
-        ctx.examples.keep(error, ctx.scenario, site.name, message)
+        ctx.examples.keep(error, ctx.scenario, site.name, without_values(message, vu.env))
 
 
 def _count(site: Site, metric: str, vu: Vu, stage: str, response: Response, cause: str) -> None:  # noqa: PLR0917
@@ -292,7 +303,7 @@ class Guard:
             await self._pause(vu, pause)
             vu.ready = intended
             count_retry(self.site, vu, stage, response, cause)
-            _keep_example(self.site, response)
+            _keep_example(self.site, vu, response)
             response, bad = await self._once(vu, request, stage, end)
         return response, bad
 
@@ -364,8 +375,8 @@ class Guard:
         ctx = self.site.ctx
         now = ctx.clock()
         response = failed(request, now, now, RequestError(error, message))
-        if ctx.observer is not None:
-            ctx.observer.exchange(self.site, request, response)
+        if (exchanged := ctx.exchanged) is not None:
+            exchanged(self.site, vu, request, response, failed=True)
         if ctx.measured:
             self.unsent(vu, stage, response)
         vu.ready = now + _UNSENT_SECONDS
