@@ -1,4 +1,5 @@
-# Squall's two images: `--target operator` (the operator, and the hub by `python -m squall.hub`) and `--target runner`.
+# Squall's images: `--target operator` (the operator, and the hub by `python -m squall.hub`), `--target runner`, and `--target runner-evm`, which
+# has besides what EVM steps need.
 #
 # Whatever changes seldom comes first: the base, then the locked dependencies, then a small layer of Squall's own code. The code is one
 # wheel, built once, the same in both images. Everything is compiled here, so nothing needs to be written where the images run:
@@ -25,20 +26,27 @@ COPY pyproject.toml uv.lock ./
 RUN export="uv export --quiet --frozen --no-emit-project --no-header" && \
     ${export} --no-dev --extra operator --output-file operator.txt && \
     ${export} --no-dev --extra runner --output-file runner.txt && \
+    ${export} --no-dev --extra runner --extra evm --output-file runner-evm.txt && \
     ${export} --only-group build --output-file build.txt
 
 # An empty environment, that also finds what lies in /opt/squall-code.
 FROM tools AS environment
 RUN uv venv --quiet --python python3 /opt/squall && \
     echo /opt/squall-code > "$(/opt/squall/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/squall.pth"
+# What packages bring for those who develop with them: tests, types, headers, and lists of files that are not all there any more.
+ENV TRIM="find /opt/squall/lib -depth ( -type d -name tests -o -name *.pyi -o -name *.pxd -o -name *.pyx -o -name *.h -o -name *.a -o -name RECORD ) -exec rm -rf {} +"
 
 FROM environment AS operator-dependencies
 COPY --from=locked /source/operator.txt ./
-RUN uv pip install --quiet --require-hashes --requirement operator.txt
+RUN set -f && uv pip install --quiet --require-hashes --requirement operator.txt && ${TRIM}
 
 FROM environment AS runner-dependencies
 COPY --from=locked /source/runner.txt ./
-RUN uv pip install --quiet --require-hashes --requirement runner.txt
+RUN set -f && uv pip install --quiet --require-hashes --requirement runner.txt && ${TRIM}
+
+FROM environment AS runner-evm-dependencies
+COPY --from=locked /source/runner-evm.txt ./
+RUN set -f && uv pip install --quiet --require-hashes --requirement runner-evm.txt && ${TRIM}
 
 FROM environment AS code
 COPY --from=locked /source/build.txt ./
@@ -63,6 +71,7 @@ FROM base AS operator
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG SOURCE=
+ARG BASE_IMAGE
 COPY --from=operator-dependencies /opt/squall /opt/squall
 COPY --from=code /opt/squall-code /opt/squall-code
 ENTRYPOINT ["squall-operator"]
@@ -71,12 +80,14 @@ LABEL org.opencontainers.image.title="squall-operator" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
 
 FROM base AS runner
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG SOURCE=
+ARG BASE_IMAGE
 COPY --from=runner-dependencies /opt/squall /opt/squall
 COPY --from=code /opt/squall-code /opt/squall-code
 ENTRYPOINT ["squall-runner"]
@@ -85,4 +96,21 @@ LABEL org.opencontainers.image.title="squall-runner" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"
+
+FROM base AS runner-evm
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+ARG SOURCE=
+ARG BASE_IMAGE
+COPY --from=runner-evm-dependencies /opt/squall /opt/squall
+COPY --from=code /opt/squall-code /opt/squall-code
+ENTRYPOINT ["squall-runner"]
+LABEL org.opencontainers.image.title="squall-runner-evm" \
+      org.opencontainers.image.description="Drives the load of Squall's load tests, EVM steps included" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE_IMAGE}"

@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-cluster lint audit format generate fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-logs clean
+.PHONY: help setup demo test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,8 +60,15 @@ format: setup ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 generate: setup ## Write the CRDs, the editor schema, the reference and the dashboards from the code
-	@$(BIN)/python -m squall.cli.generate
 	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards
+	@$(BIN)/python -m squall.cli.generate
+
+sbom: setup ## Write what is in the images into build/sbom, as CycloneDX
+	@mkdir -p build/sbom
+	@for extras in operator runner "runner evm"; do \
+		$(UV) export --quiet --frozen --no-dev --format cyclonedx1.5 $$(printf -- '--extra %s ' $$extras) \
+			--output-file build/sbom/squall-$${extras/ /-}.cdx.json > /dev/null || exit 1; \
+	done
 
 cluster: setup ## Run a real Kubernetes cluster with one node until Ctrl-C (as root, on Debian)
 	@$(BIN)/python tests/cluster/run.py
@@ -92,6 +99,9 @@ bench-logs: setup ## Measure what logging iterations costs a runner; writes buil
 
 bench-observability: setup ## Measure what pushing metrics costs, and whether it is true; writes build/bench/observability.json
 	@$(BIN)/python bench/observability.py
+
+bench-delivery: setup ## Measure images, installing, and what operator and hub take when idle (as root, on Debian); writes build/bench/delivery.json
+	@$(BIN)/python bench/delivery.py $(addprefix --only ,$(ONLY))
 
 clean: ## Remove what was built here; the cache of built tools stays
 	@rm -rf build dist $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -32,6 +32,7 @@ PACKAGES = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "coredns": "github.com/coredns/coredns@v1.12.4",
     "kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.7.0",
+    "helm": "helm.sh/helm/v4/cmd/helm@v4.3.2",
 }
 """Programs and their Go packages; those of go.mod without a version, the others with one, as `go install` takes them."""
 CONTROL_PLANE = ("kube-apiserver", "etcd")

@@ -38,7 +38,7 @@ def generated_files() -> dict[Path, str]:
     files = {Path("core", "squall", "spec", "structs.py"): structs_source()}
     for kind in KINDS:
         stem = kind.lower()
-        files[Path("crds", f"{API_GROUP}_{RESOURCES[kind].plural}.yaml")] = _YAML_HEADER + _yaml(crd(kind))
+        files[Path("crds", f"{API_GROUP}_{RESOURCES[kind].plural}.yaml")] = _YAML_HEADER + as_yaml(crd(kind))
         files[Path("docs", "schema", f"{stem}.schema.json")] = (
             json.dumps(json_schema(kind), indent=2, ensure_ascii=False) + "\n"
         )
@@ -79,7 +79,8 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _yaml(value: dict[str, Any]) -> str:
+def as_yaml(value: dict[str, Any] | list[Any]) -> str:
+    """A generated object or list as people read it."""
     # The innermost objects in one line each: a third smaller, and easier to read.
     return yaml.dump(
         value, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True, default_flow_style=None

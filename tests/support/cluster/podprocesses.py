@@ -6,13 +6,18 @@ from pathlib import Path
 from support.kubeclient import Json
 
 
-def runner_pids(pod: Json) -> list[int]:
-    """The processes of a pod that run `squall-runner`, as this machine sees them."""
+def pod_pids(pod: Json, program: str) -> list[int]:
+    """The processes of a pod whose command line has this word, as this machine sees them."""
     uid = pod["metadata"]["uid"]
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (folder / "cmdline").read_bytes()
-            if b"squall-runner" in words and uid in (folder / "cgroup").read_text().replace("_", "-"):
+            if program.encode() in words and uid in (folder / "cgroup").read_text().replace("_", "-"):
                 found.append(int(folder.name))
     return found
+
+
+def runner_pids(pod: Json) -> list[int]:
+    """The processes of a pod that run `squall-runner`."""
+    return pod_pids(pod, "squall-runner")

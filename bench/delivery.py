@@ -1,0 +1,38 @@
+"""What is delivered, and what it takes: `make bench-delivery`.
+
+    images  what the images add to their base, compressed as a registry keeps them
+    node    on a real node: from `helm install` to a ready operator, what operator and hub take when nothing runs, and how soon a runner is ready
+
+Writes `build/bench/delivery.json`: a list of {name, value, unit, goal, holds}. `--only` measures some of the parts and keeps what was
+measured of the others before. Both parts need root and Debian, as the images that the tests build do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+sys.path.append(
+    str(Path(__file__).parent.parent / "tests")
+)  # images and clusters are the tests' business as well
+
+from harness.results import keep, kept, show
+
+PARTS = ("images", "node")
+NAME = "delivery"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part, and others given likewise")
+    chosen = parser.parse_args().only or PARTS
+    known = {number.name: number for number in kept(NAME)} if len(chosen) < len(PARTS) else {}
+    measured = [number for part in chosen for number in import_module(f"delivery_{part}").measure()]
+    show(measured)
+    return keep(NAME, list((known | {number.name: number for number in measured}).values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
