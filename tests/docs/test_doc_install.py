@@ -32,7 +32,7 @@ def test_no_role_is_left_out_of_the_table() -> None:
         each["metadata"]["name"]
         for path in DEPLOY.glob("*/*.yaml")
         for each in objects(path)
-        if each["kind"] in ("Role", "ClusterRole")
+        if each.get("kind") in ("Role", "ClusterRole")
     }
     assert roles == {"squall-operator", "squall-leader", "squall-policies", "squall-view", "squall-edit"}
 
