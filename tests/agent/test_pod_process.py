@@ -30,7 +30,7 @@ from squall.hub.server import application
 from squall.hub.tokens import run_token
 
 SECONDS = 40
-CALM = {"saturation": {"loopLag": "2s"}}
+CALM = {"saturation": {"tolerated": "100%"}}
 """What a busy machine does to the verdict is not the matter here."""
 
 
@@ -148,9 +148,10 @@ async def test_pods_carry_a_run_through(tmp_path, hub, target, processes):
     async with pods_of(tmp_path, target, duration="2s", safety=CALM) as made:
         await add_run(hub, made, processes=processes)
         await made.start(hub.url, processes=processes)
-        assert (await summary(hub))["verdict"]["result"] == "Passed"
+        outcome = await summary(hub)
+        assert outcome["verdict"]["result"] == "Passed"
         assert await made.codes() == [0, 0]
-        assert len(target.seen) == 80
+        assert len(target.seen) == 80, outcome
         assert all(
             b"X-Name: squall" in each.head and b"X-Secret: hunter2" in each.head for each in target.seen
         )
@@ -275,7 +276,7 @@ def add_to(hub: Hub, made: Pods) -> None:
 async def test_a_hub_is_believed_that_the_given_certificates_vouch_for(tmp_path, target):
     async with (
         hub_with_tls(tmp_path) as (hub, url, certificate),
-        pods_of(tmp_path, target, "1s", shards=2) as made,
+        pods_of(tmp_path, target, "1s", shards=2, safety=CALM) as made,
     ):
         add_to(hub, made)
         await made.start(url, processes=1, hub_ca=str(certificate))

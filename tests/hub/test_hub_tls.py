@@ -209,19 +209,19 @@ def test_files_that_cannot_be_used_are_told_before_anything_is_served(
     mounted: Mounted,
     authority: Authority,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("SQUALL_HUB_KEY", "key")
     other = authority.issue("other", name="hub")
     mounted.show(mounted.certificate.read_bytes(), other.key.read_bytes())
     assert main(options(mounted)) == 2
-    assert "key values mismatch" in capsys.readouterr().err
+    assert "key values mismatch" in capfd.readouterr().err
     mounted.show(b"nonsense", b"nonsense")
     assert main(options(mounted)) == 2
-    assert "one of them is not what it should be" in capsys.readouterr().err
+    assert "one of them is not what it should be" in capfd.readouterr().err
     mounted.key.unlink()
     assert main(options(mounted)) == 2
-    told = capsys.readouterr()
+    told = capfd.readouterr()
     assert "No such file" in told.err
     assert f"{mounted.key}'" in told.err
     assert told.out == ""
