@@ -23,10 +23,12 @@ WORKDIR /source
 # Of the project's file and the lock only what is to be installed, with hashes: whatever else changes there installs nothing anew.
 FROM tools AS locked
 COPY pyproject.toml uv.lock ./
+# What draws on terminals. Runners have none, and structlog loads all of it where it is there, which takes as long as a runner's start.
+ENV UNSEEN="--no-emit-package rich --no-emit-package pygments --no-emit-package markdown-it-py --no-emit-package mdurl"
 RUN export="uv export --quiet --frozen --no-emit-project --no-header" && \
     ${export} --no-dev --extra operator --output-file operator.txt && \
-    ${export} --no-dev --extra runner --output-file runner.txt && \
-    ${export} --no-dev --extra runner --extra evm --output-file runner-evm.txt && \
+    ${export} --no-dev --extra runner ${UNSEEN} --output-file runner.txt && \
+    ${export} --no-dev --extra runner --extra evm ${UNSEEN} --output-file runner-evm.txt && \
     ${export} --only-group build --output-file build.txt
 
 # An empty environment, that also finds what lies in /opt/squall-code.

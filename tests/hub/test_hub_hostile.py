@@ -221,7 +221,7 @@ async def test_what_a_runner_says_is_cut_before_it_is_kept(served):
 
 async def test_a_log_takes_so_many_lines_of_a_runner(tmp_path):
     lines: list[tuple[str, str]] = []
-    hub = Hub(KEY, log=lambda run, level, event, fields: lines.append((run, event)))
+    hub = Hub(KEY, log=lambda level, event, fields: lines.append((fields["run"], event)))
     url = await hub.start("127.0.0.1", 0)
     run = hub.add_run(RunSpec(run="r1", manifest=manifest(), runners=((0,),)))
     runner = FakeRunner(url, "r1", hub.token("r1"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 from support.processes import free_ports
@@ -164,7 +165,9 @@ async def operator(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Kube, "connect", connect)
     monkeypatch.setattr(replica, "_HUB_SECONDS", 0.0)
     settings = Settings(hubs=(HUB,), hub_key=b"k", runner=RunnerDefaults(image="i"))
-    work = asyncio.create_task(main._run(settings, "default", ("127.0.0.1", free_ports(1)[0])))
+    work = asyncio.create_task(
+        main._run(settings, "default", ("127.0.0.1", free_ports(1)[0]), structlog.get_logger())
+    )
     try:
         yield
         assert not work.done(), work

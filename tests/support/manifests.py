@@ -1,4 +1,4 @@
-"""The manifests that must be right: the examples, and some that use every key there is."""
+"""The manifests that must be right: those that people copy, and some that use every key there is."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ Json = dict[str, Any]
 
 
 def good_manifests() -> dict[str, Json]:
-    """Every manifest below `examples/` and `tests/manifests/`, by its path (and place, when a file holds several)."""
+    """Every manifest that people copy, and those below `tests/manifests/`, by its path (and place, when a file holds several)."""
     found: dict[str, Json] = {}
-    for folder in ("examples", "tests/manifests"):
+    for folder in ("examples", "deploy/pipelines", "tests/manifests"):
         for path in sorted((ROOT / folder).rglob("*.yaml")):
             documents = [
                 each for each in yaml.safe_load_all(path.read_text(encoding="utf-8")) if _is_ours(each)

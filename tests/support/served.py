@@ -1,5 +1,6 @@
 """What operator and hub serve as metrics, as families: what rules may look at, and what the documentation tells of."""
 
+import structlog
 from prometheus_client import Metric
 
 from squall.export.model import Receiver, RemoteWrite
@@ -19,7 +20,7 @@ ENDINGS = {
 def families() -> dict[str, list[Metric]]:
     """The families of each, without those of any process."""
     hub = Hub(b"k", remote_write=RemoteWrite(receiver=Receiver(url="http://127.0.0.1:1/write")))
-    registries = {"operator": Telemetry().registry, "hub": registry_of(hub)}
+    registries = {"operator": Telemetry(structlog.get_logger()).registry, "hub": registry_of(hub)}
     return {
         part: [each for each in registry.collect() if each.name.startswith("squall_")]
         for part, registry in registries.items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import Final
 
 import click
@@ -70,9 +71,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point of the `squall` command."""
+    """Entry point of the `squall` command, and of `kubectl-squall`, which kubectl finds as its plugin `kubectl squall`."""
+    plugin = Path(sys.argv[0]).stem == "kubectl-squall"
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(prog_name="kubectl squall" if plugin else "squall", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -140,6 +140,7 @@ RUN: Final = (
     Event("StepsDidNotStop", "a user's function has ignored that the run has ended"),
     Event("RunnerBack", "a runner has connected again"),
     Event("TooManyAttempts", "a runner was begun again more often than can be counted"),
+    Event("LogFull", "a runner has written as many lines into the log of its run as it may"),
     Event("TeardownSkipped", "teardown did not run"),
     Event("TeardownDeadline", "teardown took too long"),
     Event("TeardownFailed", "a step of teardown failed"),
