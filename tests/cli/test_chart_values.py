@@ -29,7 +29,7 @@ list: []
 def valid(kind: str, value: Any) -> bool:
     """Whether the schema of a key of this type takes a value."""
     made = schema(read(f"# -- ({kind}) It.\nkey: null\n"), {"Named": {"const": "named"}})
-    return jsonschema.Draft202012Validator(made).is_valid({"key": value})
+    return jsonschema.Draft7Validator(made).is_valid({"key": value})
 
 
 def test_keys_are_read_with_what_stands_above_them() -> None:
@@ -100,6 +100,6 @@ def test_the_charts_defaults_are_what_its_keys_may_be() -> None:
     import yaml
 
     made = json.loads(chart_files()[CHART / "values.schema.json"])
-    jsonschema.Draft202012Validator.check_schema(made)
+    jsonschema.Draft7Validator.check_schema(made)
     values = yaml.safe_load((ROOT / CHART / "values.yaml").read_text(encoding="utf-8"))
-    assert [error.message for error in jsonschema.Draft202012Validator(made).iter_errors(values)] == []
+    assert [error.message for error in jsonschema.Draft7Validator(made).iter_errors(values)] == []

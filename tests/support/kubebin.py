@@ -97,7 +97,7 @@ def _build_missing(names: list[str], folder: Path, say: Say) -> None:
 
 
 def _build(go: str, name: str, folder: Path, title: str, say: Say) -> None:
-    say(f"{title}: building, once per machine (all together: about 15 minutes on two cores)")
+    say(f"{title}: building, once per machine (all together: about 20 minutes on two cores)")
     work = folder / f".{name}.{os.getpid()}"
     log = folder / f"{name}.log"
     if "@" in PACKAGES[name]:

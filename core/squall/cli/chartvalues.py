@@ -133,7 +133,8 @@ def schema(values: tuple[Value, ...], definitions: Mapping[str, Any]) -> dict[st
     root = _mapping(values, definitions)
     # What Helm itself gives to a chart that another one depends on.
     root["properties"] |= {"global": {"type": "object"}, "enabled": {"type": "boolean"}}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, "$defs": dict(definitions)}
+    # The draft that every Helm 3 understands.
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **root, "definitions": dict(definitions)}
 
 
 def _mapping(values: tuple[Value, ...], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _node(kind: str, path: tuple[str, ...], definitions: Mapping[str, Any]) -> d
     if kind.startswith('"'):
         return {"enum": [json.loads(each) for each in kind.split(" | ")]}
     if kind in definitions:
-        return {"$ref": f"#/$defs/{kind}"}
+        return {"$ref": f"#/definitions/{kind}"}
     name, _, rest = kind.partition(" ")
     known = _TYPES.get(name.removesuffix(","))
     if known is None:
