@@ -143,6 +143,6 @@ def test_operator_and_hub_are_scraped_and_nothing_alerts(monitored: Monitored, r
         lambda: f"{prometheus.query('squall_operator_leader')}",
     )
     assert prometheus.query("squall_hub_slots_judged_total")[0]["value"][1] != "0"
-    assert float(prometheus.query("squall_hub_remote_write_samples_sent_total")[0]["value"][1]) > 1000
+    assert prometheus.query("squall_hub_remote_write_samples_sent_total > 0")
     assert prometheus.query("squall_hub_slots_incomplete_total")
     assert not prometheus.query('ALERTS{alertstate="firing"}'), ran.run
