@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs clean
+.PHONY: help setup demo demo-cluster test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ setup: $(VENV)/.ready ## Install everything into .venv
 
 demo: setup ## Start the bundled target and run a real load test against it
 	@$(BIN)/python examples/demo.py
+
+demo-cluster: setup ## Show it all on a real Kubernetes: images, chart, a sharded run that a threshold ends (as root, on Debian)
+	@$(BIN)/python tests/cluster/demo.py
 
 test: setup lint ## Run all quality gates and all tests but the cluster's long matrix
 	@$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not matrix"

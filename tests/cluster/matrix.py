@@ -48,8 +48,13 @@ def shared_by(cluster: Cluster) -> int:
     return side_by_side(**given, **{LOAD_IMAGE: shlex.join(load)})
 
 
+def shown() -> int:
+    """Run what people are shown; returns its exit code."""
+    return subprocess.run([sys.executable, str(Path(__file__).with_name("demo.py"))], check=False).returncode
+
+
 def main() -> int:
-    """Run all of them."""
+    """Run all of them, then what people are shown."""
     if is_given() or left_out("node") or os.geteuid() != 0:
         return side_by_side()
     try:
@@ -60,7 +65,7 @@ def main() -> int:
     except (MachineError, KubeBinariesError, LongWorkError, ProcessError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return run_tests("matrix and alone") or first
+    return run_tests("matrix and alone") or shown() or first
 
 
 if __name__ == "__main__":
