@@ -63,7 +63,9 @@ class Demo:
             self._cluster.node.runtime.load(image_archive(target))
         self._install()
         self._prepare()
-        code = self._squall("run", "--cluster", str(self._manifest()), "--namespace", TEAM)
+        artwork = f"artwork.png={EXAMPLE / 'files' / 'artwork.png'}"
+        self._write_manifest()
+        code = self._squall("run", "--cluster", "loadtest.yaml", "--namespace", TEAM, "--file", artwork)
         gone = self._wait_until_gone()
         self.kubectl("get", "jobs,pods,loadtests", "--namespace", TEAM)
         if code != ExitCode.THRESHOLDS or not gone:
@@ -104,13 +106,11 @@ class Demo:
         files = [f"--from-file={path}" for path in sorted(PLATFORM.glob("*.py"))]
         self.kubectl("create", "configmap", "nft-platform-target", "--namespace", TEAM, *files)
 
-    def _manifest(self) -> Path:
+    def _write_manifest(self) -> None:
         """The example as it is, on four shards, with the platform in each pod."""
         path = EXAMPLE / "loadtest.yaml"
         test = yaml.safe_load(path.read_text(encoding="utf-8"))
         spec = test["spec"]
-        for each in spec["files"]:
-            each["path"] = str(EXAMPLE / each["path"])
         platform = {
             "name": "platform",
             "image": IMAGES["runner"],
@@ -131,9 +131,8 @@ class Demo:
             "resources": {"requests": {"cpu": "100m", "memory": "100Mi"}, "limits": {"memory": "256Mi"}},
             "template": {"spec": {"initContainers": [platform], "volumes": [volume]}},
         }
-        mine = self._folder / "loadtest.yaml"
-        mine.write_text(yaml.safe_dump(test, sort_keys=False), encoding="utf-8")
-        return mine
+        text = yaml.safe_dump(test, sort_keys=False)
+        (self._folder / "loadtest.yaml").write_text(text, encoding="utf-8")
 
     def _wait_until_gone(self) -> bool:
         """Whether the run's Job and pods go within their time."""
