@@ -68,8 +68,9 @@ generate: setup ## Write the CRDs, the editor schema, the reference and the dash
 
 sbom: setup ## Write what is in the images into build/sbom, as CycloneDX
 	@mkdir -p build/sbom
-	@for extras in operator runner "runner evm"; do \
+	@unseen=$$(sed -n 's/^ENV UNSEEN="\(.*\)"/\1/p' Dockerfile); for extras in operator runner "runner evm"; do \
 		$(UV) export --quiet --frozen --no-dev --format cyclonedx1.5 $$(printf -- '--extra %s ' $$extras) \
+			$$([ "$$extras" = operator ] || echo $$unseen) \
 			--output-file build/sbom/squall-$${extras/ /-}.cdx.json > /dev/null || exit 1; \
 	done
 

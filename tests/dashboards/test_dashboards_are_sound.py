@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import pytest
+import structlog
 from support.documentation import section, tables
 from support.grafana import DASHBOARDS, Json, dashboard, panels
 
@@ -146,7 +147,7 @@ def test_every_series_is_one_that_there_is() -> None:
     hub = telemetry.registry_of(
         Hub(b"k", remote_write=RemoteWrite(receiver=Receiver(url="http://127.0.0.1:9")))
     )
-    for metric in (*Telemetry().registry.collect(), *hub.collect()):
+    for metric in (*Telemetry(structlog.get_logger()).registry.collect(), *hub.collect()):
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
         # The operator's histograms are classic; panels ask for native ones as well.
         known |= {name + end for end in (("", "_bucket", "_count") if metric.type == "histogram" else ("",))}

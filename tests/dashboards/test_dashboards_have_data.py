@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, start_http_server
 from support.agents import environment
 from support.countingtarget import CountingTarget, counting_target
@@ -155,7 +156,7 @@ class Operator(CollectorRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        self._telemetry = Telemetry()
+        self._telemetry = Telemetry(structlog.get_logger())
         self._telemetry.leading(leads=True)
         self._telemetry.failed(("team", "shop"), RuntimeError("x"))
         phases = {"Running": 2, "Queued": 1}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 import yaml
 from prometheus_client import generate_latest
 from support import served
@@ -81,7 +82,7 @@ def test_they_fire_when_they_should_and_only_then(folder: str, tmp_path: Path) -
 
 @pytest.mark.prometheus
 def test_promtool_accepts_what_the_operator_serves() -> None:
-    telemetry = Telemetry()
+    telemetry = Telemetry(structlog.get_logger())
     telemetry.called("GET", 200, 0.1)
     telemetry.failed(("default", "shop"), RuntimeError("x"))
     telemetry.leading(leads=True)

@@ -93,6 +93,8 @@ def test_what_is_in_an_image_is_told_by_the_rules(lists: dict[str, dict[str, Any
 def test_what_is_told_is_what_is_installed(lists: dict[str, dict[str, Any]], target: str) -> None:
     """By the same lock and the same words as the Dockerfile has."""
     (options,) = re.findall(rf"\$\{{export\}} (.*) --output-file {target}\.txt", DOCKERFILE)
+    (unseen,) = re.findall(r'^ENV UNSEEN="(.*)"', DOCKERFILE, re.MULTILINE)
+    options = options.replace("${UNSEEN}", unseen)
     command = [
         "build/uv/bin/uv",
         "export",
