@@ -286,7 +286,7 @@ def _is_ready(cluster: Cluster, name: str) -> bool:
 
 
 def _log(cluster: Cluster, name: str) -> str:
-    return str(cluster.plane.client.get(f"{CORE}/pods/{name}/log?container=main")["text"])
+    return cluster.plane.client.text(f"{CORE}/pods/{name}/log?container=main")
 
 
 def _told(cluster: Cluster, selector: str) -> str:

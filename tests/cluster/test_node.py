@@ -209,7 +209,7 @@ def _phase(cluster: Cluster, name: str) -> str:
 
 
 def _log(cluster: Cluster, name: str) -> str:
-    return str(cluster.plane.client.get(f"{PODS}/{name}/log")["text"])
+    return cluster.plane.client.text(f"{PODS}/{name}/log")
 
 
 def _wait(holds: Callable[[], bool]) -> None:

@@ -72,7 +72,7 @@ def test_no_secret_is_seen_on_the_cluster(squall: Installation) -> None:
     seen["jobs"] = json.dumps(squall.kube.get(jobs)).encode()
     token = squall.kube.get(squall.core("secrets", run))
     seen["the run's own Secret"] = b"".join(b64decode(value) for value in token["data"].values())
-    seen["log of the pod"] = str(squall.kube.get(log)["text"]).encode()
+    seen["log of the pod"] = squall.kube.text(log).encode()
     status = squall.wait("canary", *ENDED)
     seen["LoadTest"] = json.dumps(squall.kube.get(squall.path("canary"))).encode()
     report = squall.kube.get(squall.core("configmaps", status["history"][0]["report"]))

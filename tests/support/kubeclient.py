@@ -83,7 +83,27 @@ class KubeClient:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> Json:
-        """Send one request and return the decoded answer; an answer that is no JSON comes back as `{"text": ...}`."""
+        """Send one request and return the decoded answer; an answer that is no object of JSON comes back as `{"text": ...}`."""
+        content = self._answer(method, path, body, content_type=content_type, accept=accept)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        return answer if isinstance(answer, dict) else {"text": content.decode(errors="replace")}
+
+    def text(self, path: str) -> str:
+        """What lies at a path as it is, such as a log, whose lines may well be JSON."""
+        return self._answer("GET", path, accept="*/*").decode(errors="replace")
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+    ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept} | ({"Content-Type": content_type} if data else {})
         for _ in range(BUSY_RETRIES):
@@ -93,7 +113,7 @@ class KubeClient:
             said = response.headers.get_all("Warning", [])
             self.warnings = [json.loads(each.split(" ", 2)[2]) for each in said]
             if response.status < HTTPStatus.BAD_REQUEST:
-                return _decoded(content)
+                return content
             refused = ApiError(response.status, _message(content))
             wait = response.headers.get("Retry-After")
             # As every client of Kubernetes does: "busy, ask again", for instance while a new CRD's storage comes up.
@@ -132,13 +152,8 @@ class KubeClient:
 
 
 def _message(content: bytes) -> str:
-    answer = _decoded(content)
-    return str(answer.get("message") or answer)
-
-
-def _decoded(content: bytes) -> Json:
     try:
         answer = json.loads(content)
     except ValueError:
-        return {"text": content.decode(errors="replace")}
-    return answer if isinstance(answer, dict) else {"text": content.decode(errors="replace")}
+        return content.decode(errors="replace")
+    return str(answer.get("message") or answer) if isinstance(answer, dict) else str(answer)
