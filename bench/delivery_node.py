@@ -25,7 +25,7 @@ from support.cluster.built import IMAGES, image_archive, prepare_images
 from support.cluster.charted import Charted
 from support.cluster.cluster import prepare_cluster, running_cluster
 from support.cluster.installed import HUB
-from support.cluster.operated import ENDED, RUN, scenario
+from support.cluster.operated import ENDED, RUN, scenario, until
 from support.cluster.podprocesses import pod_pids
 
 if TYPE_CHECKING:
@@ -105,11 +105,14 @@ def _ready(release: Charted, folder: Path, name: str) -> float:
     path = f"/var/lib/squall/runs/{run}/journal.jsonl"
     journal.write_text(release.kubectl("exec", HUB, "-n", NAMESPACE, "--", "cat", path), encoding="utf-8")
     query = f"labelSelector={RUN}%3D{run}"
-    (pod,) = release.kube.get(f"/api/v1/namespaces/{TEAM}/pods?{query}")["items"]
-    (started,) = (
-        each["state"]["running"]["startedAt"]
-        for each in pod["status"]["containerStatuses"]
-        if each["name"] == "runner"
-    )
+
+    def began() -> list[str]:
+        """When the container began, as soon as the pod's status says so, which may be after the runner has."""
+        (pod,) = release.kube.get(f"/api/v1/namespaces/{TEAM}/pods?{query}")["items"]
+        states = (each["state"] for each in pod["status"]["containerStatuses"] if each["name"] == "runner")
+        return [state["running"]["startedAt"] for state in states if "running" in state]
+
+    until(lambda: bool(began()), 8, release.told)
+    (started,) = began()
     release.wait_for(name, TEAM, *ENDED)
     return RunJournal(journal).look().ready - datetime.fromisoformat(started).timestamp()
