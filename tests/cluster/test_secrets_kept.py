@@ -8,9 +8,9 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 
 import pytest
-from support.cluster.operated import ENDED, Installation, manifest, scenario
+from support.cluster.operated import ENDED, Installation, manifest, scenario, until
 from support.cluster.podprocesses import runner_pids
-from support.kubeclient import Json
+from support.kubeclient import ApiError, Json
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300)]
 
@@ -46,6 +46,14 @@ def unfolded(body: Json) -> bytes:
     return b"\n".join(texts)
 
 
+def logged(squall: Installation, log: str) -> bool:
+    """Whether the API server gives a log: it does once the pod's status knows of the container, which may be after the load began."""
+    try:
+        return bool(squall.kube.text(log))
+    except ApiError:
+        return False
+
+
 def test_no_secret_is_seen_on_the_cluster(squall: Installation) -> None:
     vault = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vault"}}
     squall.kube.apply(
@@ -72,6 +80,7 @@ def test_no_secret_is_seen_on_the_cluster(squall: Installation) -> None:
     seen["jobs"] = json.dumps(squall.kube.get(jobs)).encode()
     token = squall.kube.get(squall.core("secrets", run))
     seen["the run's own Secret"] = b"".join(b64decode(value) for value in token["data"].values())
+    until(lambda: logged(squall, log), 8, lambda: f"{squall.pods(run)[0]['status']}")
     seen["log of the pod"] = squall.kube.text(log).encode()
     status = squall.wait("canary", *ENDED)
     seen["LoadTest"] = json.dumps(squall.kube.get(squall.path("canary"))).encode()
