@@ -9,30 +9,14 @@ measured of the others before. Both parts need root and Debian, as the images th
 
 from __future__ import annotations
 
-import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
 sys.path.append(
     str(Path(__file__).parent.parent / "tests")
 )  # images and clusters are the tests' business as well
 
-from harness.results import keep, kept, show
-
-PARTS = ("images", "node")
-NAME = "delivery"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--only", choices=PARTS, action="append", help="this part, and others given likewise")
-    chosen = parser.parse_args().only or PARTS
-    known = {number.name: number for number in kept(NAME)} if len(chosen) < len(PARTS) else {}
-    measured = [number for part in chosen for number in import_module(f"delivery_{part}").measure()]
-    show(measured)
-    return keep(NAME, list((known | {number.name: number for number in measured}).values()))
-
+from harness.parts import measure_parts
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure_parts("delivery", ("images", "node")))

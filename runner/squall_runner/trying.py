@@ -16,6 +16,7 @@ import msgspec
 import uvloop
 
 from squall.errors import ExitCode, SquallError
+from squall.logs.masking import in_each_text
 from squall.spec.secrets import Secrets
 from squall_runner.engine import Engine
 from squall_runner.http import Headers, encode_target
@@ -175,17 +176,6 @@ def masker(secrets: Mapping[str, str]) -> Callable[[Any], Any]:
         forms |= {f"{name}/{number}": form for number, form in enumerate(written)}
     mask = Secrets(forms).mask
     return lambda value: in_each_text(value, mask)
-
-
-def in_each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same value, with every text in it changed; keys stay."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: in_each_text(item, change) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [in_each_text(item, change) for item in value]
-    return value
 
 
 def main() -> int:

@@ -18,9 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
-from support.cluster.built import IMAGES, image_archive, prepare_images
+from support.cluster.built import IMAGES, chart_images, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.machine import MachineError
+from support.cluster.operated import LISTENS
 from support.helm import CHART, Helm
 from support.kubebin import KubeBinariesError, binaries
 from support.longwork import LongWorkError
@@ -35,7 +36,6 @@ TEAM = "load-tests"
 ERRORS = "0.6"
 """Share of the platform's answers that are failures. The example ends a run when half of them are."""
 GONE_SECONDS = 60.0
-LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080)).close()"
 
 
 class Demo:
@@ -86,12 +86,8 @@ class Demo:
 
     def _install(self) -> None:
         """The chart, with images that the node has, and a hub without a volume: this cluster has no storage."""
-        images = {}
-        for name, image in IMAGES.items():
-            repository, _, tag = image.rpartition(":")
-            images[name] = {"repository": repository, "tag": tag}
         values = self._folder / "values.yaml"
-        chosen = {"images": {**images, "pullPolicy": "Never"}, "hub": {"persistence": {"enabled": False}}}
+        chosen = {"images": chart_images(), "hub": {"persistence": {"enabled": False}}}
         values.write_text(yaml.safe_dump(chosen), encoding="utf-8")
         arguments = ("install", "squall", str(CHART), "--namespace", "squall-system", "--create-namespace")
         say(f"$ {shlex.join(['helm', *arguments, '--values', 'values.yaml', '--wait'])}")

@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from support.cluster.built import IMAGES, image_archive
 from support.cluster.cluster import Cluster
+from support.cluster.operated import LISTENS
 from support.kubeclient import Json
 from support.podfolder import contents
 
@@ -53,7 +54,6 @@ class Handler(BaseHTTPRequestHandler):
         pass
 ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 """
-LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,9 @@ class KubeClient:
         accept: str = "application/json",
     ) -> Json:
         """Send one request and return the decoded answer; an answer that is no object of JSON comes back as `{"text": ...}`."""
-        content = self._answer(method, path, body, content_type=content_type, accept=accept)
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if data else {})
+        content = self._answer(method, path, data, headers)
         try:
             answer = json.loads(content)
         except ValueError:
@@ -93,19 +95,9 @@ class KubeClient:
 
     def text(self, path: str) -> str:
         """What lies at a path as it is, such as a log, whose lines may well be JSON."""
-        return self._answer("GET", path, accept="*/*").decode(errors="replace")
+        return self._answer("GET", path, None, {"Accept": "*/*"}).decode(errors="replace")
 
-    def _answer(
-        self,
-        method: str,
-        path: str,
-        body: Json | None = None,
-        *,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-    ) -> bytes:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Accept": accept} | ({"Content-Type": content_type} if data else {})
+    def _answer(self, method: str, path: str, data: bytes | None, headers: dict[str, str]) -> bytes:
         for _ in range(BUSY_RETRIES):
             response = self._send(method, path, data, headers)
             content = response.read()

@@ -19,6 +19,7 @@ import structlog
 
 from squall.logs.choices import DEFAULT_FORM, DEFAULT_LEVEL, STANDARD_ERROR, Form, Level, level_of
 from squall.logs.events import LINES_LOST
+from squall.logs.masking import in_each_text
 from squall.logs.reading import readable
 from squall.logs.writer import CLOSE_SECONDS, LineWriter
 
@@ -129,17 +130,6 @@ class Log:
                 mask(value) if kind is str else value if kind in _PLAIN else in_each_text(value, mask)
             )
         return self._written(shown).encode(errors="backslashreplace") + b"\n"
-
-
-def in_each_text(value: Any, change: Callable[[str], str]) -> Any:
-    """The same value, with every text in it changed; keys stay."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: in_each_text(item, change) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [in_each_text(item, change) for item in value]
-    return value
 
 
 def _now() -> str:

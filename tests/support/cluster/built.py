@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from support.cluster.baseimage import base_archive
 from support.cluster.machine import MachineError, require_node_tools
@@ -32,6 +33,15 @@ MOST_LAYERS = 400
 """Where builds have left more, all are forgotten: the next one takes minutes, and the disk is free again."""
 _CERTIFICATES = Path("/etc/ssl/certs")
 _PIP_CONFIG = Path("/etc/pip.conf")
+
+
+def chart_images() -> dict[str, Any]:
+    """The chart's `images` for them, on nodes that have them already."""
+    found: dict[str, Any] = {"pullPolicy": "Never"}
+    for name, image in IMAGES.items():
+        repository, _, tag = image.rpartition(":")
+        found[name] = {"repository": repository, "tag": tag}
+    return found
 
 
 def prepare_images() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 from support.cluster.access import Access
-from support.cluster.built import IMAGES
+from support.cluster.built import chart_images
 from support.cluster.installed import Installed
 from support.helm import CHART, RELEASE, Helm
 
@@ -30,11 +30,7 @@ class Charted(Installed):
     def _write(self, base: Path, components: Sequence[Path]) -> None:
         """What a user writes beside the repository: images that the nodes have already."""
         del base, components
-        images = {}
-        for name, image in IMAGES.items():
-            repository, _, tag = image.rpartition(":")
-            images[name] = {"repository": repository, "tag": tag}
-        values = {"images": {**images, "pullPolicy": "Never"}, "runner": {"memory": "256Mi"}, **self._values}
+        values = {"images": chart_images(), "runner": {"memory": "256Mi"}, **self._values}
         (self.overlay / "values.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
 
     def apply(self, *options: str) -> None:

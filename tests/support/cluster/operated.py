@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 """
-_LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
+LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
 
 
 class Installation:
@@ -261,7 +261,7 @@ def manifest(name: str, *, template: Json | None = None, target: Target | None =
         "restartPolicy": "Always",
         "command": ["python3", "-c", TARGET],
         "startupProbe": {
-            "exec": {"command": ["python3", "-c", _LISTENS]},
+            "exec": {"command": ["python3", "-c", LISTENS]},
             "periodSeconds": 1,
             "failureThreshold": 60,
         },
