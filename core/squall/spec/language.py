@@ -15,6 +15,10 @@ STEP_KINDS = (
     "set",
     "check",
     "python",
+    "evm",
+    "encrypt",
+    "decrypt",
+    "generate",
 )
 """What a step can be, each a key of its own."""
 

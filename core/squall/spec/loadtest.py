@@ -24,6 +24,7 @@ from squall.spec.base import (
     one_of,
     together,
 )
+from squall.spec.evm import Evm
 from squall.spec.http import BasicAuth, HttpDefaults, Tls
 from squall.spec.scenarios import Scenario
 from squall.spec.steps import StepBlock
@@ -400,6 +401,7 @@ class LoadTestSpec(Model):
     files: Annotated[list[File], Field(max_length=100)] = []
     data: Annotated[list[Data], Field(max_length=50)] = []
     http: HttpDefaults = HttpDefaults()
+    evm: Evm | None = None
     setup: StepBlock | None = None
     """Runs once per run, before the load; what it extracts reaches every shard."""
     scenarios: Annotated[list[Scenario], Field(min_length=1, max_length=50)]

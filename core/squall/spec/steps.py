@@ -24,6 +24,7 @@ from squall.spec.base import (
     Text,
     one_of,
 )
+from squall.spec.evmsteps import Decrypt, Encrypt, EvmStep, Generate
 from squall.spec.http import Backoff, Http, JsonValue
 from squall.spec.language import MAX_TIMES, STEP_KINDS
 
@@ -271,6 +272,10 @@ class Step(Model):
     check: Checks | None = None
     """Checks that need no response."""
     python: Python | None = None
+    evm: EvmStep | None = None
+    encrypt: Encrypt | None = None
+    decrypt: Decrypt | None = None
+    generate: Generate | None = None
 
     checks: Checks | None = None
     """Conditions on the response by name: counted, and the iteration goes on when one fails."""

@@ -183,6 +183,126 @@ class HttpDefaults(Struct, frozen=True, kw_only=True):
     circuit_breaker: CircuitBreaker | None = None
 
 
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Endpoint`."""
+
+    name: str
+    url: str
+    web_socket: str | None = None
+    headers: dict[str, str] | None = None
+    rate: int | str | None = None
+
+
+class Batching(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Batching`."""
+
+    max: int = 50
+    wait: str = "2ms"
+
+
+class RpcRetry(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.RpcRetry`."""
+
+    max_retries: int = 3
+    initial: str = "100ms"
+    backoff: Backoff = Backoff(factor="2", jitter="50%", max="10s")
+    budget: int | str = "20%"
+
+
+class Rpc(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Rpc`."""
+
+    timeout: str = "10s"
+    batch: Batching | None = None
+    retry: RpcRetry = RpcRetry()
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    max_head_lag: int | str = 5
+
+
+class Contract(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Contract`."""
+
+    name: str
+    address: str | None = None
+    abi: str | None = None
+    signatures: list[str] | None = None
+
+
+class Wallets(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Wallets`."""
+
+    seed: str | None = None
+    keys: str | None = None
+    count: int | str = 1000
+    per: Literal["vu", "iteration"] = "vu"
+    order: Literal["sequential", "random", "fewestPending"] = "sequential"
+    when_exhausted: Literal["recycle", "stop", "fail"] = "recycle"
+    max_in_flight: int | str = 16
+
+
+class Funding(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Funding`."""
+
+    keys: list[str]
+    amount: str = "0.1"
+    refill_below: str | None = None
+    ahead: int | str = 200
+    batch: int = 100
+    max_pending: int = 8
+    multicall: str = "0xcA11bde05977b3631167028862bE2a173976CA11"
+    deploy_multicall: bool = False
+    wait: str = "30s"
+    sweep: bool = True
+    sweep_timeout: str = "5m"
+
+
+class Gas(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Gas`."""
+
+    policy: Literal["fixed", "precomputed", "estimateOnce", "estimate"] = "estimateOnce"
+    limit: int | str | None = None
+    limits: dict[str, int | str] | None = None
+    margin: int | str = "20%"
+    retries: int = 2
+
+
+class Fees(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Fees`."""
+
+    type: Literal["eip1559", "legacy"] = "eip1559"
+    max_fee: str | None = None
+    priority_fee: str | None = None
+    headroom: str = "2"
+    limit: str | None = None
+    replace_after: str | None = None
+    bump: int | str = "15%"
+    max_replacements: int = 3
+
+
+class NodeWording(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.NodeWording`."""
+
+    contains: str
+    means: Literal["alreadyKnown", "nonceTooLow", "nonceTooHigh", "underpriced", "replacementUnderpriced", "insufficientFunds", "poolFull", "rateLimited"]
+
+
+class Evm(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evm.Evm`."""
+
+    chain_id: int | str | None = None
+    endpoints: list[Endpoint]
+    rpc: Rpc = Rpc()
+    contracts: list[Contract] = []
+    wallets: Wallets | None = None
+    funding: Funding | None = None
+    gas: Gas = Gas()
+    fees: Fees = Fees()
+    pre_sign: int | str = 0
+    poll_interval: str = "500ms"
+    confirmations: int | str = 0
+    wordings: list[NodeWording] = []
+
+
 class Part(Struct, frozen=True, kw_only=True):
     """See `squall.spec.http.Part`."""
 
@@ -289,6 +409,144 @@ class Python(Struct, frozen=True, kw_only=True):
     timeout: str = "30s"
 
 
+class EvmCall(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmCall`."""
+
+    contract: str | None = None
+    to: str | None = None
+    function: str
+    args: Any = None
+    block: str = "latest"
+    result: str | None = None
+
+
+class EvmTransaction(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmTransaction`."""
+
+    contract: str | None = None
+    to: str | None = None
+    function: str | None = None
+    args: Any = None
+    data: str | None = None
+    value: str = "0"
+    gas: Gas | None = None
+    fees: Fees | None = None
+    wait: Literal["accepted", "included", "confirmed"] = "included"
+    allow_revert: bool = False
+    timeout: str = "2m"
+    result: str | None = None
+
+
+class EvmDeploy(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmDeploy`."""
+
+    contract: str
+    bytecode: str | None = None
+    args: Any = None
+    value: str = "0"
+    gas: Gas | None = None
+    fees: Fees | None = None
+    timeout: str = "2m"
+    result: str | None = None
+
+
+class EvmWaitReceipt(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmWaitReceipt`."""
+
+    hash: str
+    confirmations: int | str | None = None
+    allow_revert: bool = False
+    timeout: str = "2m"
+    result: str | None = None
+
+
+class EvmWaitEvent(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmWaitEvent`."""
+
+    contract: str | None = None
+    address: str | None = None
+    event: str
+    where: dict[str, Any] | None = None
+    condition: str | None = None
+    from_block: str | None = None
+    extract: dict[str, str] | None = None
+    timeout: str = "2m"
+    result: str | None = None
+
+
+class EvmBalance(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmBalance`."""
+
+    of: str | None = None
+    result: str
+
+
+class EvmRpc(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmRpc`."""
+
+    method: str
+    params: list[Any] = []
+    result: str | None = None
+
+
+class EvmSign(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmSign`."""
+
+    message: str | None = None
+    typed_data: Any = None
+    result: str
+
+
+class EvmPace(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmPace`."""
+
+    gas_per_second: int | str | None = None
+    mempool_blocks: int | str | None = None
+    gas: int | str | None = None
+
+
+class EvmStep(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.EvmStep`."""
+
+    call: EvmCall | None = None
+    transaction: EvmTransaction | None = None
+    deploy: EvmDeploy | None = None
+    wait_receipt: EvmWaitReceipt | None = None
+    wait_event: EvmWaitEvent | None = None
+    balance: EvmBalance | None = None
+    rpc: EvmRpc | None = None
+    sign: EvmSign | None = None
+    pace: EvmPace | None = None
+
+
+class Encrypt(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.Encrypt`."""
+
+    data: str
+    message: str | None = None
+    password: str | None = None
+    public_key: str | None = None
+    encoding: Literal["bytes", "base64", "hex"] = "bytes"
+    result: str
+
+
+class Decrypt(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.Decrypt`."""
+
+    data: str
+    message: str | None = None
+    password: str | None = None
+    encoding: Literal["bytes", "text"] = "text"
+    result: str
+
+
+class Generate(Struct, frozen=True, kw_only=True):
+    """See `squall.spec.evmsteps.Generate`."""
+
+    size: int | str
+    result: str
+
+
 class Extractor(Struct, frozen=True, kw_only=True):
     """See `squall.spec.steps.Extractor`."""
 
@@ -325,6 +583,10 @@ class Step(Struct, frozen=True, kw_only=True):
     set: dict[str, Any] | None = None
     check: dict[str, str] | None = None
     python: Python | None = None
+    evm: EvmStep | None = None
+    encrypt: Encrypt | None = None
+    decrypt: Decrypt | None = None
+    generate: Generate | None = None
     checks: dict[str, str] | None = None
     extract: dict[str, Extractor] | None = None
     record: Record | None = None
@@ -555,6 +817,7 @@ class LoadTestSpec(Struct, frozen=True, kw_only=True):
     files: list[File] = []
     data: list[Data] = []
     http: HttpDefaults = HttpDefaults()
+    evm: Evm | None = None
     setup: StepBlock | None = None
     scenarios: list[Scenario]
     teardown: StepBlock | None = None
