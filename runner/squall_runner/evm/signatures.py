@@ -210,7 +210,11 @@ class _Reader:
         self._tokens.reverse()
 
     def declaration(self) -> Declaration:
-        kind = self._next() if self._peek() in _KINDS else "function"
+        kind = (
+            self._next()
+            if self._peek() in _KINDS and (self._after() or self._peek() == "constructor")
+            else "function"
+        )
         name = "" if kind == "constructor" else self._name("a name")
         inputs = self._parameters()
         words: list[str] = []
@@ -264,6 +268,10 @@ class _Reader:
 
     def _peek(self) -> str:
         return self._tokens[-1] if self._tokens else ""
+
+    def _after(self) -> bool:
+        """Whether a name follows what comes next, so that the latter is no name itself."""
+        return len(self._tokens) > 1 and self._tokens[-2] != "("
 
     def _next(self) -> str:
         return self._tokens.pop() if self._tokens else ""
