@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import eth_abi
@@ -393,7 +394,5 @@ def test_a_wrong_abi_is_refused(source: Any, said: str) -> None:
 
 @given(st.text(max_size=40) | st.text("f(uint8[]) ,tuple", max_size=30))
 def test_any_text_is_a_signature_or_refused(text: str) -> None:
-    try:
-        Function.parse(text)
-    except AbiError as error:
-        assert error.hint
+    with suppress(AbiError):
+        assert Function.parse(text).signature
