@@ -8,6 +8,7 @@ function or event is asked for: while a run is prepared, not when it starts, nor
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,7 @@ class Abi:
         self._declarations = tuple(declarations)
         self.bytecode = bytecode
         self._errors: dict[bytes, Function] | None = None
+        self._events: dict[str, list[Event]] | None = None
 
     @classmethod
     def parse(cls, source: str | Sequence[Any] | Mapping[str, Any]) -> Abi:
@@ -214,6 +216,19 @@ class Abi:
         return (
             f"{error.name}({', '.join(f'{name}={json.dumps(value)}' for name, value in arguments.items())})"
         )
+
+    def log(self, topics: Sequence[str], data: str | bytes) -> tuple[str, dict[str, Any]] | None:
+        """Name and values of the event that a log tells of; None where the interface does not know it."""
+        if self._events is None:
+            self._events = {}
+            for declaration in self._declarations:
+                if declaration.kind == "event" and not declaration.anonymous:
+                    event = Event(declaration)
+                    self._events.setdefault(event.topic, []).append(event)
+        for event in self._events.get(topics[0].lower(), ()) if topics else ():
+            with suppress(AbiError):  # the same signature may index other values
+                return event.name, event.decode(topics, data)
+        return None
 
     def _find(self, kind: str, name: str) -> Declaration:
         known = [declaration for declaration in self._declarations if declaration.kind == kind]

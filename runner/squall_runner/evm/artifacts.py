@@ -28,7 +28,9 @@ def read(source: str | Sequence[Any] | Mapping[str, Any]) -> tuple[Sequence[Any]
         source = _parsed(source)
     if isinstance(source, Mapping):
         return _entries_of(source), _code_of(source)
-    return source, None
+    if isinstance(source, (list, tuple)):
+        return source, None
+    raise AbiError(f"the ABI is {source!r:.80}", _HINT)
 
 
 def parse_bytecode(text: str) -> bytes:

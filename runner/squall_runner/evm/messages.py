@@ -44,6 +44,7 @@ def typed_data_digest(
     Raises:
         AbiError: Types or values are wrong; the message names which.
     """
+    typeddata.check(domain, types)
     separator = typeddata.domain_hash(domain, types)
     struct = typeddata.struct_hash(primary_type or typeddata.primary_of(types), types, message)
     return keccak256(b"\x19\x01" + separator + struct)
@@ -66,13 +67,18 @@ def recover(digest: bytes, signature: str | bytes) -> str:
         WrongKeyError: It is no signature over this digest.
     """
     try:
-        data = from_hex(signature) if isinstance(signature, str) else signature
-        parity = data[64] - _V_OFFSET if data[64:65] >= b"\x1b" else data[64]
-        if len(data) != 65 or parity not in (0, 1):
-            raise ValueError("it has another form")
-        return checksummed(recovered_address(digest, data[:64] + bytes([parity])))
-    except (ValueError, IndexError):
+        return checksummed(recovered_address(digest, _compact(signature)))
+    except ValueError:
         raise WrongKeyError(
             "a signature is none of an account over this message",
             "write r, s and v with 65 bytes, v being 27 or 28",
         ) from None
+
+
+def _compact(signature: str | bytes) -> bytes:
+    """As `Key.sign_compact` writes it; raises ValueError where it is no signature."""
+    data = from_hex(signature) if isinstance(signature, str) else signature
+    parity = {0: 0, 1: 1, _V_OFFSET: 0, _V_OFFSET + 1: 1}.get(data[64] if len(data) == 65 else -1)
+    if parity is None:
+        raise ValueError("a signature has 65 bytes, the last of which is 0, 1, 27 or 28")
+    return data[:64] + bytes([parity])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from squall.printable import printable
 from squall_runner.evm.hexes import to_hex
 
 PANICS: Final = {
@@ -25,6 +26,7 @@ PANICS: Final = {
 """Meaning of the codes of `Panic(uint256)`."""
 
 _SHOWN: Final = 36
+_LONGEST: Final = 256
 _ERROR: Final = bytes.fromhex("08c379a0")
 _PANIC: Final = bytes.fromhex("4e487b71")
 
@@ -41,6 +43,7 @@ def standard_text(data: bytes) -> str:
         return f"panic 0x{code:02x}: {PANICS.get(code, 'of an unknown code')}"
     if data[:4] == _ERROR and len(data) >= 68:
         size = int.from_bytes(data[36:68], "big")
-        return data[68:][:size].decode(errors="replace") or "it reverted with an empty reason"
+        reason = data[68:][: min(size, _LONGEST)].decode(errors="replace")
+        return printable(reason) or "it reverted with an empty reason"
     shown = to_hex(data[:_SHOWN]) + ("..." if len(data) > _SHOWN else "")
     return f"it reverted with {shown}, which no error of the ABI explains"

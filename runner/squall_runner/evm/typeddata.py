@@ -6,7 +6,6 @@ their elements, structs as the hash of their type and their members. Format: htt
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -24,8 +23,33 @@ _DOMAIN_MEMBERS: Final = {
     "verifyingContract": "address",
     "salt": "bytes32",
 }
-_ARRAY = re.compile(r"(.+)\[([0-9]*)\]")
-_DEEPEST: Final = 32
+
+
+def check(domain: Any, types: Any) -> None:
+    """Check the form of what a manifest or a caller gives; raises AbiError when it is another one."""
+    if not isinstance(domain, Mapping):
+        raise AbiError(
+            f"the domain is {domain!r:.80}", "write a mapping, with any of " + ", ".join(_DOMAIN_MEMBERS)
+        )
+    if not isinstance(types, Mapping) or not types:
+        raise AbiError(
+            f"the types are {types!r:.80}",
+            "write a mapping from the name of each struct to the list of its members",
+        )
+    for name, members in types.items():
+        if not isinstance(members, (list, tuple)) or not all(map(_is_member, members)):
+            raise AbiError(
+                f"the type {name!r} is {members!r:.80}",
+                "write a list of objects, each with `name` and `type`",
+            )
+
+
+def _is_member(member: Any) -> bool:
+    return (
+        isinstance(member, Mapping)
+        and isinstance(member.get("name"), str)
+        and isinstance(member.get("type"), str)
+    )
 
 
 def domain_hash(domain: Mapping[str, Any], types: Types) -> bytes:
@@ -82,7 +106,7 @@ def struct_hash(name: str, types: Types, values: Any, path: str = "") -> bytes:
     """
     if name not in types:
         raise AbiError(f"the type {name!r} is not among the types", "they are " + ", ".join(types))
-    return keccak256(_struct(name, types, values, path or name, 0))
+    return keccak256(_struct(name, types, values, path or name))
 
 
 def _refer(name: str, types: Types, found: set[str]) -> None:
@@ -98,11 +122,7 @@ def _bare(kind: str) -> str:
     return kind.partition("[")[0]
 
 
-def _struct(name: str, types: Types, values: Any, path: str, depth: int) -> bytes:
-    if depth > _DEEPEST:
-        raise AbiError(
-            f"{path} is nested more than {_DEEPEST} structs deep", "give data without references to itself"
-        )
+def _struct(name: str, types: Types, values: Any, path: str) -> bytes:
     if not isinstance(values, Mapping):
         raise AbiError(f"{path} ({name}) is {values!r:.80}", "write a mapping by the names of its members")
     members = types[name]
@@ -112,18 +132,16 @@ def _struct(name: str, types: Types, values: Any, path: str, depth: int) -> byte
     if wrong:
         raise AbiError(f"{path} ({name}) {' and '.join(wrong)}", "its members are " + ", ".join(names))
     return keccak256(type_text(name, types).encode()) + b"".join(
-        _word(member["type"], types, values[member["name"]], f"{path}.{member['name']}", depth)
-        for member in members
+        _word(member["type"], types, values[member["name"]], f"{path}.{member['name']}") for member in members
     )
 
 
-def _word(kind: str, types: Types, value: Any, path: str, depth: int) -> bytes:
+def _word(kind: str, types: Types, value: Any, path: str) -> bytes:
     """A value as 32 bytes."""
-    array = _ARRAY.fullmatch(kind)
-    if array:
-        return keccak256(_elements(array.group(1), array.group(2), types, value, path, depth))
+    if kind.endswith("]"):
+        return keccak256(_elements(kind, types, value, path))
     if kind in types:
-        return keccak256(_struct(kind, types, value, path, depth + 1))
+        return keccak256(_struct(kind, types, value, path))
     base = elementary(kind, path)
     plain = convert(base, value, path)
     if base in ("string", "bytes"):
@@ -135,11 +153,13 @@ def _word(kind: str, types: Types, value: Any, path: str, depth: int) -> bytes:
     return int(plain).to_bytes(32, "big", signed=base.startswith("int"))
 
 
-def _elements(kind: str, size: str, types: Types, value: Any, path: str, depth: int) -> bytes:
+def _elements(kind: str, types: Types, value: Any, path: str) -> bytes:
+    element, _, rest = kind.rpartition("[")
+    size = rest[:-1]
+    if size and not size.isdecimal():
+        raise AbiError(f"{path} has the type {kind!r:.80}", "arrays are written as Person[] or Person[4]")
     if not isinstance(value, (list, tuple)) or (size and len(value) != int(size)):
         raise AbiError(
-            f"{path} ({kind}[{size}]) is {value!r:.80}", f"write a list{f' of {size} values' if size else ''}"
+            f"{path} ({kind}) is {value!r:.80}", f"write a list{f' of {size} values' if size else ''}"
         )
-    return b"".join(
-        _word(kind, types, one, f"{path}[{position}]", depth) for position, one in enumerate(value)
-    )
+    return b"".join(_word(element, types, one, f"{path}[{position}]") for position, one in enumerate(value))
