@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from squall.plan.share import Share
 from squall.plan.wallets import wallets_of
 from squall.spec.amounts import amount_wei
+from squall.spec.quantities import whole
 
 if TYPE_CHECKING:
     from squall.plan.model import TestPlan
@@ -59,9 +61,19 @@ def filling(wallets: int, amount: int, batch: int, *, rounds: int = 1) -> Need:
     """
     transactions = -(-wallets // batch)
     each = TRANSFER_GAS if batch == 1 else FILL_GAS
-    # Batches go out before they are full when users wait for them; a quarter more gas is far above what that costs.
-    gas = (transactions * (0 if batch == 1 else BATCH_GAS) + wallets * each) * rounds * 5 // 4
+    # Batches go out before they are full when users wait for them.
+    gas = (transactions * (0 if batch == 1 else BATCH_GAS) + wallets * each) * rounds * 3 // 2
     return Need(wallets, wallets * amount * rounds, transactions * rounds, gas)
+
+
+def ahead_of(funding: Funding | structs.Funding, shard: int, shards: int) -> int:
+    """How many wallets a shard keeps filled ahead of their use."""
+    return max(1, Share(shard, shards).of(whole(funding.ahead)))
+
+
+def batch_of(funding: Funding | structs.Funding, shards: int) -> int:
+    """How many wallets of a shard share a transaction, as a rule: filling begins again when half of those ahead are used."""
+    return max(1, min(funding.batch, ahead_of(funding, shards - 1, shards) // 2))
 
 
 def rounds_of(funding: Funding | structs.Funding) -> int:
@@ -127,14 +139,15 @@ def funding_cost(spec: LoadTestSpec | structs.LoadTestSpec, plan: TestPlan) -> F
     funding = evm.funding
     amount, rounds = amount_wei(funding.amount), rounds_of(funding)
     each = [wallets_of(spec, plan, shard) for shard in range(plan.shards)]
-    needs = [filling(number, amount, funding.batch, rounds=rounds) for number in each if number]
+    batch = batch_of(funding, plan.shards)
+    needs = [filling(number, amount, batch, rounds=rounds) for number in each if number]
     return FundingCost(
         wallets=sum(each),
         amount=amount,
         rounds=rounds,
         shards=len(needs),
         transactions=sum(need.transactions for need in needs) + len(needs),
-        gas=sum(need.gas for need in needs) + len(needs) * TRANSFER_GAS,
+        gas=sum(need.gas for need in needs) + filling(len(needs), 0, 1).gas,
         sweep_gas=(sum(each) + len(needs)) * TRANSFER_GAS,
         fee=known_fee(evm.fees),
     )

@@ -111,7 +111,7 @@ class Filler:
         look: Balances,
         *,
         target: Callable[[int], Target],
-        upcoming: Callable[[], Iterable[int]],
+        upcoming: Callable[[], Sequence[int]],
         rules: Rules,
         block_gas: Callable[[], int],
         clock: Callable[[], float],
@@ -125,6 +125,7 @@ class Filler:
         self._target = target
         self._upcoming = upcoming
         self._rules = rules
+        self._contract = rules.contract if rules.batch > 1 else None
         self._block_gas = block_gas
         self._clock = clock
         self._note = note
@@ -232,13 +233,19 @@ class Filler:
             return []
         most = min(free * self._batch_size(), multicall.BALANCES_PER_CALL - 1)
         chosen: dict[int, None] = {}
-        sources = [self._waiting] if self._dry else [self._waiting, self._used, self._upcoming()]
+        sources = [self._waiting] if self._dry else [self._waiting, self._used, self._ahead()]
         for number in (number for source in sources for number in source):
             if number not in self._busy and number not in self.full:
                 chosen[number] = None
                 if len(chosen) == most:
                     break
         return list(chosen)
+
+    def _ahead(self) -> Sequence[int]:
+        """Who comes next; nobody while the first half of them has enough, so that batches are not of one each."""
+        upcoming = self._upcoming()
+        first = upcoming[: len(upcoming) // 2 + 1]
+        return upcoming if any(n not in self.full and n not in self._busy for n in first) else ()
 
     def _found(
         self, numbers: Sequence[int], targets: Sequence[Target], found: Sequence[int]
@@ -276,19 +283,18 @@ class Filler:
         return AGAIN_SECONDS if short else None
 
     def _batch_size(self) -> int:
-        if self._rules.contract is None:
+        if self._contract is None:
             return 1
-        room = min(self._block_gas() // SHARE_OF_BLOCK, MAX_GAS) - BATCH_GAS
-        return max(1, min(self._rules.batch, room // FILL_GAS))
+        return batch_size(self._rules.batch, self._block_gas())
 
     def _gas(self, wallets: int) -> int:
         """The most gas of a batch."""
-        if self._rules.contract is None:
+        if self._contract is None:
             return TRANSFER_GAS
         return BATCH_GAS + FILL_GAS * wallets
 
     def _cost(self, batch: Sequence[tuple[int, bytes, int]], price: int) -> int:
-        return sum(value for _, _, value in batch) + self._gas(len(batch)) * price * 5 // 4
+        return sum(value for _, _, value in batch) + self._gas(len(batch)) * price * 3 // 2
 
     def _begin(self, batch: Sequence[tuple[int, bytes, int]], cost: int) -> None:
         self._busy.update(number for number, _, _ in batch)
@@ -306,7 +312,7 @@ class Filler:
 
     async def _fill(self, batch: Sequence[tuple[int, bytes, int]]) -> None:
         given = sum(value for _, _, value in batch)
-        contract = self._rules.contract
+        contract = self._contract
         if contract is None:
             call = Call(batch[0][1], value=given)
         else:
@@ -379,6 +385,12 @@ class Filler:
 
     def _name(self, number: int) -> str:
         return f"the account {checksummed(self._target(number).address)}"
+
+
+def batch_size(most: int, block_gas: int) -> int:
+    """How many are filled by one transaction: at most so many, and fewer where a block has too little gas."""
+    room = min(block_gas // SHARE_OF_BLOCK, MAX_GAS) - BATCH_GAS
+    return max(1, min(most, room // FILL_GAS))
 
 
 def _heard(waiter: asyncio.Future[None]) -> None:

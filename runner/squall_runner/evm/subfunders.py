@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from squall.plan.funding import TRANSFER_GAS, filling
+from squall.plan.funding import filling
 from squall.spec.amounts import native_text
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from squall_runner.evm.balances import Balances
     from squall_runner.evm.tree import Tree
@@ -76,25 +76,27 @@ class Bill:
 
     Attributes:
         funder: Its place among the manifest's.
-        parts: For each shard that lacks something: its number, and how much.
+        parts: For each account that lacks something: the number of its shard or wallet, and how much.
         extra: What else it pays, in wei.
         price: Wei per gas, at most.
+        batch: How many parts share a transaction.
     """
 
     funder: int
     parts: tuple[tuple[int, int], ...]
     extra: int
     price: int
+    batch: int
 
     @property
     def total(self) -> int:
         """All of it, with the gas, in wei."""
         lent = sum(value for _, value in self.parts)
-        return lent + self.extra + len(self.parts) * TRANSFER_GAS * self.price * 5 // 4
+        return lent + self.extra + filling(len(self.parts), 0, self.batch).gas * self.price
 
 
-def bills(tree: Tree, lacking: Sequence[int], price: int, extra: int = 0) -> list[Bill]:
-    """What each funder has to pay; `extra` wei are the first one's."""
+def bills(tree: Tree, lacking: Sequence[int], *, price: int, batch: int, extra: int = 0) -> list[Bill]:
+    """What each funder has to pay; `extra` wei are the first one's. For the others see `Bill`."""
     number = len(tree.funders)
     return [
         Bill(
@@ -102,9 +104,19 @@ def bills(tree: Tree, lacking: Sequence[int], price: int, extra: int = 0) -> lis
             tuple((shard, value) for shard, value in enumerate(lacking) if value and shard % number == funder),
             extra if funder == 0 else 0,
             price,
+            batch,
         )
         for funder in range(number)
     ]
+
+
+def bills_ahead(tree: Tree, lacking: Mapping[int, int], *, price: int, batch: int) -> list[Bill]:
+    """What each funder has to pay to fill wallets itself; `lacking` says by their numbers how much."""
+    number = len(tree.funders)
+    parts: list[list[tuple[int, int]]] = [[] for _ in range(number)]
+    for index, value in lacking.items():
+        parts[index % tree.shards % number].append((index, value))
+    return [Bill(funder, tuple(own), 0, price, batch) for funder, own in enumerate(parts)]
 
 
 def refuse_if_short(tree: Tree, due: Sequence[Bill], found: Sequence[int], what: str) -> None:

@@ -30,6 +30,9 @@ AT_ONCE: Final = 32
 _LOOKED_AT: Final = 500
 _BLOCKS: Final = 4
 """For so many blocks a transfer is waited for before it is sent anew, at the price of then."""
+_LOOK_SECONDS: Final = 2.0
+_WAIT_SECONDS: Final = 90.0
+"""The same in time, where there are no blocks."""
 _ROUNDS_IN_VAIN: Final = 5
 _SHOWN: Final = 10
 
@@ -106,6 +109,7 @@ class Sweeper:
         chain_id: The chain's.
         price: Wei per gas that get a transfer into one of the next blocks.
         next_block: Waits for a block, however long that takes.
+        clock: Seconds, monotonic.
         legacy: Whether transactions are of the kind before EIP-1559.
         progress: Told how many accounts are done, of how many.
 
@@ -121,6 +125,7 @@ class Sweeper:
         chain_id: int,
         price: Callable[[], Awaitable[int]],
         next_block: Callable[[], Awaitable[object]],
+        clock: Callable[[], float],
         legacy: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> None:
@@ -130,6 +135,7 @@ class Sweeper:
         self._chain_id = chain_id
         self._price = price
         self._next_block = next_block
+        self._clock = clock
         self._legacy = legacy
         self._progress = progress
         self._gas: dict[bytes, int] = {}
@@ -182,13 +188,20 @@ class Sweeper:
         if not self._open:
             return
         await several(self._send, list(self._open), at_once=AT_ONCE)
-        for _ in range(_BLOCKS):
-            if not any(source.sent for source in self._open):
-                break
-            await self._next_block()
+        blocks, until = 0, self._clock() + _WAIT_SECONDS
+        while blocks < _BLOCKS and self._clock() < until and any(source.sent for source in self._open):
+            blocks += await self._another_block()
             await self._read([source for source in self._open if source.sent])
             self._settle(all_settled=False)
-        await asyncio.sleep(0)
+
+    async def _another_block(self) -> bool:
+        """Wait for a block; not long, since the last one may have had what is waited for."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._next_block()
+        except TimeoutError:
+            return False
+        return True
 
     async def _estimate(self) -> None:
         """The gas of a transfer to each receiver: one may be an account with code, and chains count differently."""

@@ -78,11 +78,11 @@ def read_tree(manifest: Manifest) -> Tree | None:
     evm = manifest.spec.evm
     if evm is None or evm.wallets is None:
         return None
-    texts = [_rendered(manifest, text, "spec.evm.funding.keys") for text in (evm.funding.keys if evm.funding else ())]
+    texts = [rendered(manifest, text, "spec.evm.funding.keys") for text in (evm.funding.keys if evm.funding else ())]
     funders = tuple(_funder(number, text) for number, text in enumerate(texts))
     _different(funders)
     first = from_hex(texts[0].strip()) if texts else b""
-    seed = _rendered(manifest, evm.wallets.seed, "spec.evm.wallets.seed").encode() if evm.wallets.seed else b""
+    seed = rendered(manifest, evm.wallets.seed, "spec.evm.wallets.seed").encode() if evm.wallets.seed else b""
     count = whole(evm.wallets.count)
     keys: Keys
     if evm.wallets.keys is not None:
@@ -122,7 +122,17 @@ def _helper(secret: bytes) -> Key:
     return Key(number.to_bytes(32, "big"))
 
 
-def _rendered(manifest: Manifest, text: str, where: str) -> str:
+def rendered(manifest: Manifest, text: str, where: str) -> str:
+    """A text of `spec.evm` with its `${var.x}` and `${run.id}` filled in.
+
+    Args:
+        manifest: Whose it is.
+        text: The text; what comes of it may be a secret.
+        where: Its path, for messages.
+
+    Raises:
+        LoadError: It cannot be evaluated.
+    """
     try:
         return compile_template(text, base_scope(manifest.base, manifest.secrets).with_secrets()).render(manifest.base)
     except ExpressionError as error:
