@@ -399,6 +399,10 @@ class Rpc:
         else:
             self._told("warning", f"endpoint {endpoint.shown} is left out: {endpoint.why}")
 
+    def check_soon(self) -> None:
+        """Look after the endpoints now: something about one of them is odd."""
+        self._checker.wake()
+
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well an endpoint is."""
         self._health(endpoint.name, endpoint.up, self.pool.lag(endpoint, self.clock()))
