@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from squall_runner.evm.failures import RpcError
+from squall_runner.evm.jsonrpc import Call
 from squall_runner.resilience.backoff import growing
 from squall_runner.resilience.breaker import State
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from squall_runner.evm.endpoints import Endpoint, Pool
 
+CHAIN: Final = Call("eth_chainId", into=str)
+HEAD: Final = Call("eth_blockNumber", into=str)
 PERIOD_SECONDS: Final = 5.0
 _SOONEST_SECONDS: Final = 0.25
 """Rounds are never closer than that, however much fails."""
@@ -37,15 +40,7 @@ class Asking(Protocol):
     pool: Pool
     clock: Callable[[], float]
 
-    async def ask_now(  # noqa: PLR0917 - as it is
-        self,
-        endpoint: Endpoint,
-        method: str,
-        params: tuple[object, ...],
-        deadline: float,
-        idempotent: bool,  # noqa: FBT001
-        into: Any,
-    ) -> Any:
+    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
         """Ask one endpoint once."""
 
     def settle_chain(self, endpoint: Endpoint, found: int) -> None:
@@ -119,9 +114,8 @@ class Checker:
         rpc = self._rpc
         deadline = rpc.clock() + _ANSWER_SECONDS
         try:
-            number = int(await rpc.ask_now(endpoint, "eth_blockNumber", (), deadline, True, str), 16)  # noqa: FBT003
-            chain = await rpc.ask_now(endpoint, "eth_chainId", (), deadline, True, str)  # noqa: FBT003
-            rpc.settle_chain(endpoint, int(chain, 16))
+            number = int(await rpc.ask_now(endpoint, HEAD, deadline), 16)
+            rpc.settle_chain(endpoint, int(await rpc.ask_now(endpoint, CHAIN, deadline), 16))
         except RpcError as error:
             endpoint.answers = not error.at_fault and endpoint.answers
             endpoint.judge(error.said)

@@ -251,6 +251,12 @@ class RpcError(SquallError):
         self.said = " ".join(message.split())[:_LONGEST_MESSAGE]
         super().__init__(self._sentence(), _HINTS.get(kind, ""))
 
+    def complete(self, method: str, endpoint: str) -> None:
+        """Fill in what was called and who was asked, where that was not known when it arose."""
+        self.method, self.endpoint = self.method or method, self.endpoint or endpoint
+        self.message = self._sentence()
+        self.args = (self.message,)
+
     def _sentence(self) -> str:
         where = f" at {self.endpoint}" if self.endpoint else ""
         code = f" (code {self.code})" if self.code else ""
