@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCHEMA: Final = "squall.dev/evm-journal/v1"
-NAME: Final = "evm.json"
+JOURNAL: Final = "evm.json"
 """Of the file in a results folder."""
 _MOST_BYTES: Final = 1 << 20
 
 
-class Journal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class EvmJournal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a run has on a chain.
 
     Attributes:
@@ -44,7 +44,7 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     funders: tuple[str, ...]
 
 
-def write(path: Path, journal: Journal) -> None:
+def write_journal(path: Path, journal: EvmJournal) -> None:
     """Write it so that it is there whole or not at all.
 
     Raises:
@@ -55,7 +55,7 @@ def write(path: Path, journal: Journal) -> None:
     temporary.replace(path)
 
 
-def read(path: Path) -> Journal:
+def read_journal(path: Path) -> EvmJournal:
     """Read it.
 
     Raises:
@@ -64,7 +64,7 @@ def read(path: Path) -> Journal:
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES)
-        journal = msgspec.json.decode(data, type=Journal)
+        journal = msgspec.json.decode(data, type=EvmJournal)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except msgspec.MsgspecError as error:
