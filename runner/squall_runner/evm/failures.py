@@ -159,6 +159,8 @@ _WORDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("does not exist/is not available", Kind.METHOD_UNKNOWN),
     ("method not found", Kind.METHOD_UNKNOWN),
     ("method not supported", Kind.METHOD_UNKNOWN),
+    ("unsupported method", Kind.METHOD_UNKNOWN),
+    ("method is not available", Kind.METHOD_UNKNOWN),
     ("not whitelisted", Kind.METHOD_UNKNOWN),
 )
 _CODES: Final = {
