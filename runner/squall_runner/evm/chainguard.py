@@ -86,8 +86,7 @@ class ChainGuard:
         problem = wrong_chain(number, self._wanted)
         if not problem and self.found not in {None, number}:
             problem = f"it is on chain {number}, and another endpoint on chain {self.found}"
-        endpoint.chain_ok = not problem
-        endpoint.judge(problem)
+        endpoint.place(problem)
         if problem:
             raise RpcError(Kind.CHAIN_MISMATCH, problem, method=method, endpoint=where)
         self.found = number

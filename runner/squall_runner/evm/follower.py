@@ -223,7 +223,8 @@ class Follower:
         self._heard(head)
 
     def _heard(self, head: Head) -> None:
-        self._tip = head
+        if self._tip is None or not self._news.is_set() or head.number >= self._tip.number:
+            self._tip = head
         if len(self._announced) < _ANNOUNCED:
             self._announced[head.number] = head
         self._news.set()
