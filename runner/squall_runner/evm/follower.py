@@ -19,31 +19,28 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from squall_runner.evm.blockreading import STICKY, BlockReader, GoneError
 from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.heads import Block, Head, Inclusion, LogKey, LogSeen, Window, log_keys, whole_logs
+from squall_runner.evm.harvest import UNDERSTOOD, Harvest
 from squall_runner.evm.newheads import NewHeads
-from squall_runner.evm.watching import Fixed, Logs, LogWatch, Transactions
+from squall_runner.evm.watching import LogWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from squall_runner.evm.endpoints import Endpoint
-    from squall_runner.evm.heads import Receipt
+    from squall_runner.evm.heads import Head, Inclusion, LogSeen
     from squall_runner.evm.rpc import Rpc
+    from squall_runner.evm.watching import Fixed
 
-_SILENCE_SECONDS: Final = 5.0
-"""After so long without news over a socket, and three blocks' time, somebody has a look."""
-_LATE_BLOCKS: Final = 8
-"""So many of the newest blocks are looked through for a transaction that is waited for only now."""
+SILENCE_SECONDS: Final = 5.0
 _JUMP: Final = 64
 """A head so far ahead of the last one is looked at twice; and if nobody waits for anything, what lies between is left out."""
+_NEAR: Final = 2
+_QUIET_SECONDS: Final = 60.0
+"""Of heads that go back the log is told so often at most: nodes behind one address take turns in being behind."""
 _RETRY_SECONDS: Final = 0.25
 _ANNOUNCED: Final = 256
-_UNDERSTOOD: Final = (RpcError, GoneError, ValueError, msgspec.DecodeError)
-"""What may be wrong with what a node says."""
 
 
 def _nothing(*_: object) -> None:
@@ -56,6 +53,7 @@ class Follower:
     Args:
         rpc: Its endpoints, started.
         poll_seconds: How often the newest block is asked for while no WebSocket tells of it.
+        silence_seconds: After so long without news over a WebSocket, and three blocks' time, somebody has a look.
         rng: Scatters pauses.
         told: For the run's log, as that of `Rpc`.
 
@@ -69,6 +67,7 @@ class Follower:
         rpc: Rpc,
         *,
         poll_seconds: float = 0.5,
+        silence_seconds: float = SILENCE_SECONDS,
         rng: random.Random | None = None,
         told: Callable[[str, str], None] = _nothing,
     ) -> None:
@@ -77,11 +76,11 @@ class Follower:
         self._rpc = rpc
         self._clock = rpc.clock
         self._poll_seconds = poll_seconds
+        self._silence_seconds = silence_seconds
         self._told = told
         self._reader = BlockReader(rpc)
-        self._window = Window()
-        self._transactions = Transactions()
-        self._logs = Logs()
+        self._harvest = Harvest(self._reader, rpc.clock)
+        self._window = self._harvest.window
         self._socket = NewHeads(
             rpc,
             heard=self._heard_from,
@@ -91,14 +90,14 @@ class Follower:
         )
         self._tip: Head | None = None
         self._announced: dict[int, Head] = {}
-        self._heard_at = float("-inf")
+        self._asked_at = float("-inf")
         self._news = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._next: asyncio.Future[Head] | None = None
         self._head_callbacks: dict[Callable[[Head], None], None] = {}
         self._reorg_callbacks: dict[Callable[[list[str]], None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._backwards = False
+        self._silent_until = float("-inf")
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -129,8 +128,7 @@ class Follower:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._transactions.cancel()
-        self._logs.cancel()
+        await self._harvest.close()
         if self._next is not None:
             self._next.cancel()
 
@@ -149,7 +147,7 @@ class Follower:
     @property
     def waiting(self) -> int:
         """How many transactions and events are waited for."""
-        return len(self._transactions) + self._transactions.confirming + len(self._logs)
+        return self._harvest.waiting
 
     def watch(self, tx_hash: str, confirmations: int = 0, *, late: bool = False) -> asyncio.Future[Inclusion]:
         """Wait for a transaction to be in a block; best begun before it is sent.
@@ -162,25 +160,11 @@ class Follower:
         Returns:
             Who waits no longer cancels it, and is forgotten. It knows no end: a transaction may never be in a block.
         """
-        wanted = tx_hash.lower()
-        future = self._transactions.add(wanted, confirmations)
-        head = self._window.head
-        if head is None:
-            return future
-        for block in self._window.newest_first()[:_LATE_BLOCKS]:
-            if block.receipts is None:
-                late = late or block.head.transactions is None or wanted in block.head.transactions
-            elif wanted in block.receipts:
-                self._include(block.receipts[wanted], block)
-                self._transactions.confirm(head.number, self._clock())
-                return future
-        if late:
-            self._spawn(self._look_for(wanted))
-        return future
+        return self._harvest.watch(tx_hash.lower(), confirmations, late=late)
 
     def unwatch(self, tx_hash: str) -> None:
         """Have nobody wait for a transaction any more: their futures are cancelled."""
-        self._transactions.forget(tx_hash.lower())
+        self._harvest.transactions.forget(tx_hash.lower())
 
     def logs(
         self,
@@ -205,10 +189,9 @@ class Follower:
             The first such event. Who waits no longer cancels it, and is forgotten.
         """
         watch = LogWatch.of(address, topic, fixed, accept)
-        self._logs.add(watch)
-        last = self._window.head
-        if from_block is not None and last is not None and from_block <= last.number:
-            self._search(watch, from_block, last.number)
+        self._harvest.logs.add(watch)
+        if from_block is not None:
+            self._harvest.search(watch, from_block)
         return watch.future
 
     async def next_head(self) -> Head:
@@ -223,8 +206,10 @@ class Follower:
         return lambda: self._head_callbacks.pop(callback, None)
 
     def on_reorganisation(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
-        """Have something called when blocks are taken back, with the hashes of transactions of which somebody was told that they
-        were in them; returns what ends that.
+        """Have something called when blocks are taken back; returns what ends that.
+
+        Args:
+            callback: Gets the hashes of the transactions in them of which somebody was told.
         """
         self._reorg_callbacks[callback] = None
         return lambda: self._reorg_callbacks.pop(callback, None)
@@ -232,16 +217,19 @@ class Follower:
     # -- hearing of blocks ------------------------------------------------------------------------------------
 
     def _heard_from(self, endpoint: Endpoint, head: Head) -> None:
-        now = self._clock()
-        self._heard_at = now
-        pool = self._rpc.pool
+        now, pool = self._clock(), self._rpc.pool
         pool.saw(endpoint, head.number, now)
+        if not pool.believable(head.number):
+            self._rpc.check_soon()
+            return
+        self._asked_at = now
         if endpoint.up:
             pool.pin(STICKY, endpoint)  # who tells of a block has its receipts
         self._heard(head)
 
     def _heard(self, head: Head) -> None:
-        self._tip = head
+        if self._tip is None or not self._news.is_set() or head.number >= self._tip.number:
+            self._tip = head
         if len(self._announced) < _ANNOUNCED:
             self._announced[head.number] = head
         self._news.set()
@@ -254,13 +242,13 @@ class Follower:
         while True:
             await self._pause()
             live, known = self._socket.live, self.head
+            self._asked_at = self._clock()
             try:
                 newest = await self._reader.newest()
-            except _UNDERSTOOD:
+            except UNDERSTOOD:
                 continue  # the pool knows, and says so
             if newest is None:
                 continue
-            self._heard_at = self._clock()
             if live and known is not None and newest.number > known.number and self.head is known:
                 self._told(
                     "warning", "a WebSocket is open and tells nothing of new blocks: another one is taken"
@@ -272,7 +260,7 @@ class Follower:
         """Wait until it is time to ask."""
         while True:
             self._poll_now.clear()
-            due = self._heard_at + self._silence()
+            due = self._asked_at + self._silence()
             left = due - self._clock()
             if left <= 0:
                 return
@@ -288,9 +276,9 @@ class Follower:
         """How long after the last news somebody has to ask."""
         usual = self.block_seconds
         if self._socket.live:
-            return max(_SILENCE_SECONDS, 3 * usual)
+            return max(self._silence_seconds, 3 * usual)
         head = self.head
-        if head is None or self._heard_at > head.seen + self._poll_seconds:
+        if head is None or self._asked_at > head.seen + self._poll_seconds:
             return self._poll_seconds
         return max(self._poll_seconds, usual - self._poll_seconds)  # the next one comes no sooner
 
@@ -304,10 +292,14 @@ class Follower:
             assert tip is not None, "there are news"
             try:
                 await self._advance(tip)
-            except _UNDERSTOOD as error:
+            except UNDERSTOOD as error:
                 self._rpc.check_soon()
-                if self._tip is tip and not isinstance(error, GoneError):
-                    self._news.set()  # the same again; what is gone is left until there are other news
+                if isinstance(error, GoneError):
+                    self._announced.clear()  # none of it can be relied on
+                    self._asked_at = float("-inf")
+                    self._poll_now.set()
+                elif self._tip is tip:
+                    self._news.set()  # the same again
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _advance(self, tip: Head) -> None:
@@ -317,7 +309,6 @@ class Follower:
         if tip.number <= head.number:
             self._goes_back(tip, head)
             return
-        self._backwards = False
         if not self._rpc.pool.believable(tip.number):
             self._rpc.check_soon()
             return
@@ -334,17 +325,14 @@ class Follower:
 
     def _goes_back(self, tip: Head, head: Head) -> None:
         """A head that is not newer is known, or a fork that may become longer: then its next block shows it."""
-        known = self._window.at(tip.number)
-        if (
-            tip.number < head.number
-            and (known is None or known.head.hash != tip.hash)
-            and not self._backwards
-        ):
-            self._backwards = True
-            self._told(
-                "warning", f"the head goes back from block {head.number} to {tip.number}: it is not followed"
-            )
-            self._rpc.check_soon()
+        if head.number - tip.number <= _NEAR:
+            return  # two who tell of blocks need not be equally fast
+        self._rpc.check_soon()
+        now = self._clock()
+        if now >= self._silent_until:
+            self._silent_until = now + _QUIET_SECONDS
+            words = f"the head goes back from block {head.number} to {tip.number}: it is not followed"
+            self._told("warning", words)
 
     async def _link(self, head: Head) -> None:
         """Take a block, and the blocks that it stands on if they are others than thought."""
@@ -356,135 +344,27 @@ class Follower:
         while (known := self._window.at(branch[-1].number - 1)) is not None:
             if known.head.hash == branch[-1].parent:
                 break
-            branch.append(await self._reader.named(branch[-1].parent))
+            parent = await self._reader.named(branch[-1].parent)
+            if parent.number != branch[-1].number - 1:
+                raise GoneError(f"block {branch[-1].number} stands on block {parent.number}, which cannot be")
+            branch.append(parent)
         self._take_back(branch[-1].number)
         for each in reversed(branch):
             await self._take(each)
 
     def _take_back(self, number: int) -> None:
-        gone = self._window.cut(number)
-        self._transactions.take_back(number)
+        gone, told = self._harvest.take_back(number)
         self.reorganisations += 1
-        self._told("warning", f"{len(gone)} blocks from {number} on were taken back by the chain")
-        told = [each for block in gone for each in block.told]
+        self._told("warning", f"{gone} blocks from {number} on were taken back by the chain")
         for callback in list(self._reorg_callbacks):
             callback(told)
 
     async def _take(self, head: Head) -> None:
         """Take the next block: tell of it, and of what is in it."""
-        if self.head is not head:
+        if self.head is None or self.head.hash != head.hash:
             self.head = head
             if self._next is not None and not self._next.done():
                 self._next.set_result(head)
             for callback in list(self._head_callbacks):
                 callback(head)
-        block = Block(head)
-        if not head.gas_used:
-            block.receipts = {}  # no transaction without gas
-        elif self._may_hold(head):
-            block.receipts = await self._reader.receipts(head)
-            if block.receipts is None:
-                await self._read_some(block)
-            else:
-                self._match(block)
-        self._window.add(block)
-        self._transactions.confirm(head.number, self._clock())
-
-    def _may_hold(self, head: Head) -> bool:
-        """Whether there may be something in a block for which somebody waits."""
-        if len(self._logs):
-            return True
-        if not len(self._transactions):
-            return False
-        return head.transactions is None or bool(self._transactions.wanted(head.transactions))
-
-    def _match(self, block: Block) -> None:
-        """Tell whoever waits for what is in a block."""
-        receipts = block.receipts
-        assert receipts is not None, "they were read"
-        for tx_hash in self._transactions.wanted(receipts):
-            self._include(receipts[tx_hash], block)
-        if len(self._logs):
-            seen = self._clock()
-            for receipt in receipts.values():
-                self._offer(receipt, block.head, seen)
-
-    def _include(self, receipt: Receipt, block: Block) -> None:
-        if self._transactions.include(receipt, block.head, self._clock()):
-            block.told.append(receipt.transaction_hash)
-
-    def _offer(self, receipt: Receipt, head: Head, seen: float) -> None:
-        whole: list[dict[str, Any]] | None = None
-        for place, key in enumerate(log_keys(receipt.logs)):
-            for watch in self._logs.find(key):
-                whole = whole_logs(receipt.logs) if whole is None else whole
-                watch.offer(whole[place], head, seen)
-
-    async def _read_some(self, block: Block) -> None:
-        """The long way, where a node cannot give all receipts of a block at once."""
-        head = block.head
-        if len(self._transactions):
-            hashes = head.transactions
-            if hashes is None:
-                hashes = (await self._reader.named(head.hash)).transactions or frozenset()
-            for receipt in await self._reader.some_receipts(head, self._transactions.wanted(hashes)):
-                self._include(receipt, block)
-        if len(self._logs):
-            addresses, topics = self._logs.filters
-            for log in await self._reader.logs(head.number, head.number, addresses, [topics]):
-                for watch in self._logs.find(_key(log)):
-                    watch.offer(log, head, self._clock())
-
-    # -- what has been before ---------------------------------------------------------------------------------
-
-    async def _look_for(self, tx_hash: str) -> None:
-        """Ask for the receipt of a transaction that may be in an earlier block."""
-        try:
-            receipt = await self._reader.receipt(tx_hash)
-            last = self._window.head
-            if receipt is None or last is None or int(receipt.block_number, 16) > last.number:
-                return  # it is yet to come
-            number = int(receipt.block_number, 16)
-            block = self._window.at(number) or Block(await self._reader.at(number))
-        except _UNDERSTOOD:
-            return  # it will be seen in a block, or its sender gives up
-        if block.head.hash == receipt.block_hash:
-            self._include(receipt, block)
-            self._transactions.confirm(last.number, self._clock())
-
-    def _search(self, watch: LogWatch, first: int, last: int) -> None:
-        """Look for an event in blocks that have been, in those kept here if these are all."""
-        blocks = [self._window.at(number) for number in range(max(first, self._window.oldest), last + 1)]
-        kept = [block for block in blocks if block is not None and block.receipts is not None]
-        if first < self._window.oldest or len(kept) < len(blocks):
-            self._spawn(self._search_node(watch, first, last))
-            return
-        for block in kept:
-            for receipt in (block.receipts or {}).values():
-                for place, key in enumerate(log_keys(receipt.logs)):
-                    if watch.fits(key) and watch.offer(
-                        whole_logs(receipt.logs)[place], block.head, self._clock()
-                    ):
-                        return
-
-    async def _search_node(self, watch: LogWatch, first: int, last: int) -> None:
-        fixed = dict(watch.fixed)
-        most = max([place for place in fixed if place <= 3], default=0)
-        topics = [watch.topic, *[fixed.get(place) for place in range(1, most + 1)]]
-        try:
-            found = await self._reader.logs(first, last, [watch.address] if watch.address else [], topics)
-            for log in found:
-                if watch.future.done():
-                    return
-                if watch.fits(_key(log)):
-                    number = int(log["blockNumber"], 16)
-                    block = self._window.at(number)
-                    head = block.head if block is not None else await self._reader.at(number)
-                    watch.offer(log, head, self._clock())
-        except _UNDERSTOOD as error:
-            if not watch.future.done():
-                watch.future.set_exception(error)
-
-
-def _key(log: dict[str, Any]) -> LogKey:
-    return LogKey(log["address"], log["topics"], log["data"])
+        await self._harvest.take(head)

@@ -7,6 +7,7 @@ Formats: https://ethereum.github.io/execution-apis/.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -237,9 +238,9 @@ class Window:
         place = number - self.oldest
         return self._blocks[place] if self._blocks and 0 <= place < len(self._blocks) else None
 
-    def newest_first(self) -> list[Block]:
-        """All that are kept."""
-        return self._blocks[::-1]
+    def newest_first(self, most: int) -> list[Block]:
+        """The newest ones, at most so many."""
+        return self._blocks[: -most - 1 : -1]
 
     def add(self, block: Block) -> None:
         """Keep the next block; one that does not follow the newest begins a new window."""
@@ -265,7 +266,5 @@ class Window:
         if len(times) <= _REGULAR:
             return 0.0
         mean = (times[-1] - times[0]) / _REGULAR
-        steady = all(
-            abs(later - earlier - mean) <= 1 for earlier, later in zip(times, times[1:], strict=False)
-        )
+        steady = all(abs(later - earlier - mean) <= 1 for earlier, later in pairwise(times))
         return mean if steady else 0.0

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall.plan.share import WHOLE
 from squall_runner.evm.batching import Batcher
-from squall_runner.evm.checking import CHAIN, Checker
+from squall_runner.evm.chainguard import ChainGuard
+from squall_runner.evm.checking import Checker
 from squall_runner.evm.endpoints import Endpoint, Pool
 from squall_runner.evm.failures import Kind, RpcError, Wordings
 from squall_runner.evm.jsonrpc import Call, call_body
-from squall_runner.evm.networks import wrong_chain
 from squall_runner.evm.outcomes import body_of, result_of
 from squall_runner.resilience.breaker import REJECTED
 from squall_runner.resilience.budget import RetryBudget
@@ -67,7 +67,7 @@ class Rpc:
 
     Attributes:
         pool: The endpoints.
-        chain_id: The chain that they are on; None until the first has said so, where the manifest does not name it.
+        chain: Sees that they are on the right chain.
         network: See above.
         clock: See above.
     """
@@ -90,8 +90,6 @@ class Rpc:
     ) -> None:
         self.network = network
         self.clock = clock
-        self.chain_id = chain_id
-        self._wanted = chain_id
         self._settings = settings
         self._client = client
         self._wordings = wordings or Wordings()
@@ -102,11 +100,16 @@ class Rpc:
         self._numbers = 0
         self._budget = RetryBudget()
         self.pool = Pool(endpoints, settings, share, clock=clock, rng=self._rng, changed=self._changed)
-        self._verifying: dict[Endpoint, asyncio.Future[None]] = {}
+        self.chain = ChainGuard(chain_id, self)
         self._joined = settings.batch_most > 1
         most, pause = (settings.batch_most, settings.batch_wait) if self._joined else (_USUAL_BATCH, 0.0)
         self._batchers = {each: Batcher(each, self._post, most=most, wait=pause) for each in self.pool.all}
         self._checker = Checker(self, rng=self._rng)
+
+    @property
+    def chain_id(self) -> int:
+        """The chain that the endpoints are on; 0 until the first has said so, where the manifest does not name it."""
+        return self.chain.found or 0
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -117,7 +120,8 @@ class Rpc:
             RpcError: One is on another chain (`CHAIN_MISMATCH`), or none answers.
         """
         outcomes = await asyncio.gather(
-            *(self.verify(each, self._settings.timeout) for each in self.pool.all), return_exceptions=True
+            *(self.chain.verify(each, self._settings.timeout) for each in self.pool.all),
+            return_exceptions=True,
         )
         problems = [each for each in outcomes if isinstance(each, BaseException)]
         for problem in problems:
@@ -130,6 +134,7 @@ class Rpc:
     async def close(self) -> None:
         """Give up what is under way. The client and the network are their owner's."""
         await self._checker.stop()
+        await self.chain.close()
         for each in self._batchers.values():
             await each.close()
 
@@ -281,15 +286,27 @@ class Rpc:
         allowed = self._settings.timeout
         deadline = now + (allowed if timeout is None or timeout > allowed else timeout)
         if not endpoint.chain_ok:
-            await self.verify(endpoint, deadline - now)
+            await self.chain.verify(endpoint, deadline - now)
         line = endpoint.line
         if line is not None and not line.free(now) and not await line.turn(deadline):
             words = f"more calls wait for their turn than its rate allows in {deadline - now:.3g} s"
             raise RpcError(Kind.RATE_LIMITED, words, method=call.method, endpoint=endpoint.shown)
-        return await self.ask_now(endpoint, call, deadline)
+        try:
+            return await self.ask_now(endpoint, call, deadline)
+        except RpcError as error:
+            if not error.stale:
+                raise
+        await self.chain.verify(endpoint, deadline - now)  # over a new connection
+        return await self.ask_now(endpoint, call, deadline, again=True)
 
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
+    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float, *, again: bool = False) -> Any:
         """Ask one endpoint once, without waiting for a turn and whatever its chain; for `call` and for checks.
+
+        Args:
+            endpoint: Which one.
+            call: What is called.
+            deadline: Until when, by the clock.
+            again: A stale connection was the excuse once already.
 
         Raises:
             RpcError: It has failed.
@@ -305,18 +322,24 @@ class Rpc:
         seconds = None
         try:
             if call.joined and endpoint.batches:
-                batcher = self._batchers[endpoint]
-                answer = batcher.ask(number, body, deadline, repeatable=call.idempotent)
-                text, seconds = await _within(deadline - begun, answer)
+                batcher, left = self._batchers[endpoint], deadline - begun
+                text, seconds = await batcher.ask(number, body, deadline, left, repeatable=call.idempotent)
             else:
-                response = await self._post(endpoint, body, deadline, call.idempotent)
+                harmless = call.idempotent and method != SEND
+                response = await self._post(endpoint, body, deadline, harmless)
                 seconds = response.end - response.start
+                if response.retries:
+                    endpoint.chain_ok = None  # another node may have taken its place
                 text = body_of(response, method, endpoint.shown)
             result = result_of(text, number, call.into, self._wordings, method, endpoint.shown)
         except RpcError as error:
             now = self.clock()
             error.complete(method, endpoint.shown)
+            error.stale = error.stale and call.idempotent and not again
             self._failed(endpoint, error, now)
+            if error.stale:
+                endpoint.breaker.abandon(ticket)
+                raise
             endpoint.breaker.leave(ticket, now, failed=error.at_fault)
             self._recorded(endpoint.name, method, now - begun if seconds is None else seconds, error.kind)
             raise
@@ -348,49 +371,7 @@ class Rpc:
         if error.kind is Kind.UNREACHABLE and endpoint.chain_ok:
             endpoint.chain_ok = None  # another node may be there when it comes back
 
-    # -- the right chain --------------------------------------------------------------------------------------
-
-    async def verify(self, endpoint: Endpoint, seconds: float) -> None:
-        """See that an endpoint is on the right chain; whoever wants to know at the same time waits for the same answer.
-
-        Raises:
-            RpcError: It is not (`CHAIN_MISMATCH`), or does not say.
-        """
-        asked = self._verifying.get(endpoint)
-        if asked is None:
-            asked = asyncio.ensure_future(self._verify(endpoint, seconds))
-            self._verifying[endpoint] = asked
-            asked.add_done_callback(lambda done: self._verified(endpoint, done))
-        await asyncio.shield(asked)
-
-    def _verified(self, endpoint: Endpoint, done: asyncio.Future[None]) -> None:
-        del self._verifying[endpoint]
-        if not done.cancelled():
-            done.exception()  # looked at, even if all who waited have gone
-
-    async def _verify(self, endpoint: Endpoint, seconds: float) -> None:
-        text = await self.ask_now(endpoint, CHAIN, self.clock() + seconds)
-        try:
-            found = int(text, 16)
-        except ValueError:
-            words = "its chain id is no number"
-            raise RpcError(Kind.MALFORMED, words, method=CHAIN.method, endpoint=endpoint.shown) from None
-        self.settle_chain(endpoint, found)
-
-    def settle_chain(self, endpoint: Endpoint, found: int) -> None:
-        """Take note of the chain that an endpoint says it is on.
-
-        Raises:
-            RpcError: It is not the right one; the endpoint gets no call any more, until it says otherwise.
-        """
-        problem = wrong_chain(found, self._wanted)
-        if not problem and self.chain_id not in {None, found}:
-            problem = f"it is on chain {found}, and another endpoint on chain {self.chain_id}"
-        endpoint.chain_ok = not problem
-        endpoint.judge(problem)
-        if problem:
-            raise RpcError(Kind.CHAIN_MISMATCH, problem, method=CHAIN.method, endpoint=endpoint.shown)
-        self.chain_id = found
+    # -- how endpoints are ------------------------------------------------------------------------------------
 
     def _changed(self, endpoint: Endpoint) -> None:
         self.report(endpoint)
@@ -406,15 +387,6 @@ class Rpc:
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well an endpoint is."""
         self._health(endpoint.name, endpoint.up, self.pool.lag(endpoint, self.clock()))
-
-
-async def _within(seconds: float, answer: Any) -> Any:
-    """Wait for an answer no longer than that: others in its batch may have more time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await answer
-    except TimeoutError:
-        raise RpcError(Kind.TIMEOUT, f"no answer came within {seconds:.3g} s", unknown_fate=True) from None
 
 
 def _may_repeat(error: RpcError, endpoint: Endpoint, call: Call) -> bool:
