@@ -61,14 +61,15 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
-        self, number: int, body: bytes, deadline: float, *, repeatable: bool
+        self, number: int, body: bytes, deadline: float, seconds: float, *, repeatable: bool
     ) -> tuple[bytes | Raw, float]:
         """The answer to one call, as bytes, and the seconds that its HTTP request took.
 
         Args:
             number: The id of the call.
             body: The call.
-            deadline: Until when it may take.
+            deadline: Until when it may take, by the clock.
+            seconds: How long that is; others in its batch may have more time.
             repeatable: Whether the HTTP client may send it twice.
 
         Raises:
@@ -82,7 +83,12 @@ class Batcher:
             self._go()
         elif self._timer is None:
             self._timer = loop.call_later(self._wait, self._go) if self._wait else loop.call_soon(self._go)
-        answer = await waiting.future
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await waiting.future
+        except TimeoutError:
+            words = f"no answer came within {seconds:.3g} s"
+            raise RpcError(Kind.TIMEOUT, words, endpoint=self._endpoint.shown, unknown_fate=True) from None
         if isinstance(answer, RpcError):
             raise answer
         return answer
@@ -123,10 +129,8 @@ class Batcher:
                 return
             answers = read_batch(text)
             if isinstance(answers, ErrorObject):
-                # It has refused all of them at once, and will do so the next time: it is asked one by one from now on.
-                self._endpoint.batches = False
-                words = f"batches are refused: {answers.message}"
-                raise RpcError(Kind.SERVER_ERROR, words, endpoint=shown, code=answers.code)
+                self._refused(calls, answers)
+                return
             for each in calls:
                 found = answers.get(each.number)
                 if found is None:
@@ -144,6 +148,13 @@ class Batcher:
             for each in calls:
                 each.future.cancel()
             raise
+
+    def _refused(self, calls: list[_Waiting], error: ErrorObject) -> None:
+        """It takes no batches, or not this one: it is asked one by one from now on."""
+        self._endpoint.batches = False
+        words = f"a batch was refused: {error.message}"
+        for each in calls:
+            _fail(each, RpcError(Kind.SERVER_ERROR, words, endpoint=self._endpoint.shown, code=error.code))
 
 
 def _copy(error: RpcError) -> RpcError:
