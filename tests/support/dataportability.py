@@ -11,12 +11,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from data_portability.storage import StorageError, storage_python
 from support.anvil import PART as ANVIL
 from support.anvil import EvmNodeError, RpcRefusedError, anvil_binary
 from support.examples import EXAMPLES
 from support.leftout import missing, skip_if_left_out
 from support.processes import Process
+
+sys.path.insert(0, str(EXAMPLES / "targets"))
+
+from data_portability.storage import StorageError, storage_python
 
 STORE = "object-store"
 READY_SECONDS = 60.0
