@@ -167,6 +167,8 @@ _TAGS: Final = {
     "checks": f"{_STEP}, check",
     "step_failures": f"{_STEP}, error",
     "group_duration": _STEP,
+    "component_duration": f"{_STEP}, component",
+    "component_failed": f"{_STEP}, component",
     "job_latency": _STEP,
     "poll_count": _STEP,
     "job_failed": _STEP,
