@@ -125,8 +125,8 @@ def _chain(summary: Summary) -> Iterator[Finding]:
     chain = summary.chain
     if chain is not None and (chain.nonce_gaps or chain.replaced):
         yield Finding(
-            f"{fmt.number(chain.replaced)} transactions were replaced by ones that pay more, and "
-            f"{fmt.number(chain.nonce_gaps)} gaps in nonces were closed.",
+            f"Transactions that were replaced by ones that pay more: {fmt.number(chain.replaced)}; gaps in nonces that were "
+            f"closed: {fmt.number(chain.nonce_gaps)}.",
             "Nodes lost transactions, fees were too low for the blocks, or somebody else used the same wallets.",
         )
 
@@ -139,7 +139,7 @@ def _endpoints(summary: Summary) -> Iterator[Finding]:
         requests[row.endpoint] = requests.get(row.endpoint, 0) + row.requests
         failed[row.endpoint] = failed.get(row.endpoint, 0) + row.failed
     for endpoint, count in failed.items():
-        if count > _RPC_FAILED * requests[endpoint]:
+        if count > _RPC_FAILED * requests[endpoint] > 0:
             yield Finding(
                 f"{fmt.share(min(1.0, count / requests[endpoint]))} of the calls of the endpoint {endpoint} failed "
                 f"({fmt.number(count)} of {fmt.number(requests[endpoint])}).",

@@ -77,6 +77,7 @@ def _traffic(summary: Summary) -> Table:
 
 
 def _part(hits: int, of: int) -> str:
+    """A share; what was not even sent may have failed as well, so it is never more than all."""
     return fmt.share(min(1.0, hits / of)) if of else "-"
 
 
@@ -114,7 +115,7 @@ def _figures(own: Gauged) -> tuple[str, str]:
         "gauge": ("value", "min", "max"),
         "rate": ("rate", "total"),
         "trend": ("count", "med", "p95", "p99", "max"),
-    }[own.kind]
+    }.get(own.kind, ())
     texts = (f"{name} {_value(own, name)}" for name in shown if name in own.values)
     return own.kind, ", ".join(texts)
 

@@ -59,11 +59,11 @@ def _cost(metrics: Metrics, totals: Mapping[SeriesKey, Aggregate], plan: TestPla
     scenarios = {
         dict(key.tags).get("scenario", "") for key in totals if key.metric in ("evm_txs", "evm_gas_used")
     }
-    flows = sum(
-        int(aggregate.value)  # type: ignore[union-attr]  # this metric is a counter
-        for key, aggregate in totals.items()
-        if key.metric == "iterations_started" and dict(key.tags).get("scenario", "") in scenarios
-    )
+    begun: Metrics = {}
+    for key, aggregate in totals.items():
+        if key.metric == "iterations_started" and dict(key.tags).get("scenario", "") in scenarios:
+            add(begun, key.metric, aggregate)
+    flows = int(counted(begun, "iterations_started"))
     planned = _planned(plan, scenarios)
     return ChainCost(
         gas=gas,

@@ -53,11 +53,11 @@ def component_summaries(
     )
     whole = max(whole, sum(found.sum for found in durations.values()))
     growth = _growth(totals, places)
-    found = [
+    made = [
         _component(name, merged[name], duration, catalogue, seconds, whole, growth.get(name))
         for name, duration in durations.items()
     ]
-    return tuple(sorted(found, key=lambda each: (-each.seconds, each.name)))
+    return tuple(sorted(made, key=lambda each: (-each.seconds, each.name)))
 
 
 def _component(  # noqa: PLR0917 - one caller
