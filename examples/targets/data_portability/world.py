@@ -6,6 +6,7 @@ Whoever tests the network needs all of them at once, connected; here they are st
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import secrets
 import time
@@ -92,6 +93,7 @@ class World:
     indexer_url: str
     inference_url: str
     storage_url: str
+    wallet_seed: str
 
     def environment(self) -> dict[str, str]:
         """The environment variables by which a load test finds everything."""
@@ -110,6 +112,7 @@ class World:
             "INDEXER_URL": self.indexer_url,
             "AI_URL": self.inference_url,
             "STORAGE_URL": self.storage_url,
+            "WALLET_SEED": self.wallet_seed,
             "FUNDER_KEY": funders[0],
         } | {f"FUNDER_KEY_{number}": key for number, key in enumerate(funders[1:], start=2)}
 
@@ -159,7 +162,17 @@ async def running_world(options: Options) -> AsyncIterator[World]:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = [tasks.create_task(each) for each in (feed.run(), jobs.work(), confirming.run())]
         try:
-            yield World(options, node, registry, token, web_url, indexer_url, inference_url, storage.endpoint)
+            yield World(
+                options=options,
+                node=node,
+                registry=registry,
+                token=token,
+                web_url=web_url,
+                indexer_url=indexer_url,
+                inference_url=inference_url,
+                storage_url=storage.endpoint,
+                wallet_seed=hashlib.sha256(f"{seed}/wallets".encode()).hexdigest(),
+            )
         finally:
             for task in running:
                 task.cancel()
