@@ -1,9 +1,11 @@
 """The data-portability network over real sockets: relay, personal server, storage, AI jobs, indexer; what it grants and refuses."""
 
 import asyncio
+import base64
 import re
 import socket
 import time
+import uuid
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -11,6 +13,8 @@ import eth_abi
 import pytest
 from coincurve import PublicKey
 from support.dataportability import running_network
+
+from squall_runner.evm.encryption import encrypt_for, encrypt_with_signature
 
 KEY = "0xabcdef"
 DEADLINE = 2**40
@@ -76,10 +80,10 @@ class User:
         call = {"from": self.address, "to": self.network["REGISTRY_ADDRESS"], "data": data}
         return self.network.rpc("eth_sendTransaction", call)
 
-    async def file(self, *, readable_by: str) -> dict:
+    async def file(self, *, readable_by: str, url: str = "s3://a/b", key: str = KEY) -> dict:
         """A new file of the user, indexed."""
         types = ["string", "address", "(address,string)[]"]
-        sent = self.sends("addFileWithPermissions", types, "s3://a/b", self.address, [(readable_by, KEY)])
+        sent = self.sends("addFileWithPermissions", types, url, self.address, [(readable_by, key)])
         page = await self.until(f"/files?transaction={sent}", None, lambda page: page["files"])
         return page["files"][0]
 
@@ -94,9 +98,20 @@ class User:
         async with self.session.request(method, url, json=body, **options) as answer:
             return answer.status, await answer.json(content_type=None), answer.headers
 
-    async def request(self, *, signer: str, nonce: int, url: str = "s3://a/b") -> dict:
+    async def shared(self) -> dict:
+        """URL of new data of the user in storage, encrypted, and the key for the personal server: as the product makes them."""
+        _, server, _ = await self.asks("GET", f"/api/identity?address={self.address}")
+        _, urls, _ = await self.asks("POST", "/api/storage/uploads", {"name": f"{uuid.uuid4()}.bin"})
+        signature = self.network.rpc("personal_sign", "0x" + b"my data".hex(), self.address)
+        sealed = encrypt_with_signature(b'{"purchases": ["lamp", "tent"]}', bytes.fromhex(signature[2:]))
+        async with self.session.put(urls["putUrl"], data=sealed) as answer:
+            assert answer.status == 200
+        key = encrypt_for(signature.encode(), bytes.fromhex(server["publicKey"][2:]))
+        return {"url": urls["fileUrl"], "key": base64.b64encode(key).decode()}
+
+    async def request(self, *, signer: str, nonce: int, url: str = "s3://a/b", key: str = KEY) -> dict:
         """A request to the relay, signed."""
-        granted = [{"account": await self.server(), "key": KEY}]
+        granted = [{"account": await self.server(), "key": key}]
         domain = {
             "name": "DataRegistry",
             "version": "1",
@@ -126,16 +141,18 @@ class User:
 
 
 async def test_a_file_that_was_relayed_is_indexed_and_opens_the_personal_server(user):
-    status, sent, _ = await user.asks("POST", "/api/relay", await user.request(signer=user.address, nonce=0))
+    shared = await user.shared()
+    request = await user.request(signer=user.address, nonce=0, **shared)
+    status, sent, _ = await user.asks("POST", "/api/relay", request)
     assert status == 202
     found = await user.until(
         f"/files?transaction={sent['transactionHash']}", None, lambda page: page["files"]
     )
     (file,) = found["files"]
     assert file["owner"] == user.address.lower()
-    assert (file["url"], file["confirmed"]) == ("s3://a/b", False)
+    assert (file["url"], file["confirmed"]) == (shared["url"], False)
     (permission,) = file["permissions"]
-    assert permission["key"] == KEY
+    assert permission["key"] == shared["key"]
 
     prompt = {"permissionId": permission["permissionId"], "prompt": "what do I buy", "account": "ai-1"}
     status, begun, _ = await user.asks("POST", "/api/trusted-server", prompt)
@@ -148,7 +165,8 @@ async def test_a_file_that_was_relayed_is_indexed_and_opens_the_personal_server(
         method="POST",
         service="WEB_API_URL",
     )
-    assert done["result"]["tokens"] == 24
+    # The words of the prompt, and those of the data.
+    assert done["result"]["tokens"] == 20 + 4 + 3
 
 
 async def test_the_relay_refuses_what_was_forged_or_cannot_be_read_before_it_sends_anything(user):
@@ -177,10 +195,23 @@ async def test_a_permission_of_another_account_opens_nothing(user):
     assert (status, answer["error"]) == (403, "the permission is another account's")
 
 
+async def test_what_was_shared_must_be_there_and_open(user):
+    shared, server = await user.shared(), await user.server()
+    wrong = {
+        "CannotOpen": shared | {"key": (await user.shared())["key"][:-8] + "AAAAAAA="},
+        "NoSuchObject": shared | {"url": shared["url"] + "x"},
+    }
+    for code, given in wrong.items():
+        file = await user.file(readable_by=server, **given)
+        asked = {"permissionId": file["permissions"][0]["permissionId"], "prompt": "?"}
+        status, answer, _ = await user.asks("POST", "/api/trusted-server", asked)
+        assert (status, answer["code"]) == (422, code)
+
+
 async def test_an_ai_account_that_submits_too_fast_gets_429_and_the_other_does_not(user):
     _, network, _ = await user.asks("GET", "/api/network")
     assert network["aiAccounts"] == ["ai-1", "ai-2"]
-    file = await user.file(readable_by=await user.server())
+    file = await user.file(readable_by=await user.server(), **await user.shared())
     prompt = {"permissionId": file["permissions"][0]["permissionId"], "prompt": "again", "account": "ai-2"}
     answers = [await user.asks("POST", "/api/trusted-server", prompt) for _ in range(3)]
     assert [status for status, _, _ in answers] == [202, 202, 429]

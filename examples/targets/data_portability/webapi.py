@@ -4,30 +4,31 @@
   refuse is not sent.
 - `GET /api/identity` is a user's personal server: the public key that data for it is encrypted with, and the
   account that the user has to grant a permission.
-- `POST /api/trusted-server` has that server work on a file. The permission must be on the chain; the work itself is a job
-  at one of several AI accounts, and `/api/trusted-server/poll` tells how far it is.
+- `POST /api/trusted-server` has that server work on a file. The permission must be on the chain, and must hold the key
+  that opens the file; the work itself is a job at one of several AI accounts, and `/api/trusted-server/poll` tells how far
+  it is.
 - `/api/storage/...` hands out pre-signed URLs; the data itself never passes here.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import json
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
 import aiohttp
 from aiohttp import web
-from coincurve import PublicKey
 from data_portability.chain import Contract, RpcError
 from data_portability.inference import Inference
 from data_portability.limits import Faults, RefusedError, TokenBucket, json_body
+from data_portability.opening import PersonalServers
 from data_portability.signing import StorageAccount
 from data_portability.storage import URL_SECONDS, Storage, deletion
 
 GAS_MARGIN = 1.2
 LONGEST_NAME = 512
+LONGEST_PROMPT = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Behind:
         inference: The AI service, for its accounts; jobs go to `inference_url` by HTTP.
         inference_url: Its origin.
         session: For requests to what is behind.
-        server_seed: Makes the keys of personal servers.
+        servers: The personal servers.
         server_account: The account of personal servers on the chain.
     """
 
@@ -57,7 +58,7 @@ class Behind:
     inference: Inference
     inference_url: str
     session: aiohttp.ClientSession
-    server_seed: str
+    servers: PersonalServers
     server_account: str
 
 
@@ -108,9 +109,8 @@ class WebApi:
         address = request.query.get("address", "").lower()
         if not _is_address(address):
             raise RefusedError(400, "address is not 0x and 40 hexadecimal digits")
-        secret = hmac.digest(self._behind.server_seed.encode(), address.encode(), hashlib.sha256)
-        key = PublicKey.from_secret(secret).format(compressed=True).hex()
-        return web.json_response({"publicKey": f"0x{key}", "account": self._behind.server_account})
+        key = self._behind.servers.public_key(address)
+        return web.json_response({"publicKey": key, "account": self._behind.server_account})
 
     async def relay(self, request: web.Request) -> web.Response:
         """Sends `addFileWithPermissions` for an owner who has signed it; answers with the transaction's hash."""
@@ -137,18 +137,26 @@ class WebApi:
         """Has the personal server work on what a permission opens; answers with the operation's id."""
         behind = self._behind
         body = await json_body(request, permissionId=int, prompt=str)
-        try:
-            _, account, _ = await behind.registry.read("grants", body["permissionId"])
-        except RpcError as error:
-            raise RefusedError(404, str(error), code=behind.registry.refusal(error)) from error
-        if account.lower() != behind.server_account.lower():
-            raise RefusedError(403, "the permission is another account's")
+        content = await self._permitted(body["permissionId"])
         name = body.get("account") or next(self._ai_turns)
         if name not in behind.inference.keys:
             raise RefusedError(400, f"there is no AI account {name}")
         key = behind.inference.keys[name]
-        job = await self._ask(key, "POST", "/v1/jobs", {"prompt": body["prompt"]})
+        prompt = f"{body['prompt']}\n{json.dumps(content)[:LONGEST_PROMPT]}"
+        job = await self._ask(key, "POST", "/v1/jobs", {"prompt": prompt})
         return web.json_response({"operationId": f"{name}.{job['jobId']}", "account": name}, status=202)
+
+    async def _permitted(self, permission: int) -> dict[str, Any]:
+        """The data that a permission opens to the personal server."""
+        registry = self._behind.registry
+        try:
+            file, account, key = await registry.read("grants", permission)
+            owner, url, *_ = await registry.read("files", file)
+        except RpcError as error:
+            raise RefusedError(404, str(error), code=registry.refusal(error)) from error
+        if account.lower() != self._behind.server_account.lower():
+            raise RefusedError(403, "the permission is another account's")
+        return await self._behind.servers.opened(owner, url, key)
 
     async def poll(self, request: web.Request) -> web.Response:
         """How far an operation is, and its result."""

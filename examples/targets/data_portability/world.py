@@ -23,6 +23,7 @@ from data_portability.chain import CONTRACTS, Contract, Rpc, deploy
 from data_portability.indexer import Feed, Index
 from data_portability.inference import Inference, InferenceOptions
 from data_portability.limits import Faults, TokenBucket
+from data_portability.opening import PersonalServers
 from data_portability.storage import Storage, StorageOptions
 from data_portability.webapi import Behind, WebApi
 from evm_node import EvmNode, NodeOptions
@@ -153,7 +154,7 @@ async def running_world(options: Options) -> AsyncIterator[World]:
             inference=jobs,
             inference_url=inference_url,
             session=session,
-            server_seed=seed,
+            servers=PersonalServers(f"{seed}/servers", storage, session),
             server_account=server,
         )
         api = WebApi(behind).app(Faults(options.api_latency, options.api_failure_rate))
