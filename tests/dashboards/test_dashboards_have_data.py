@@ -92,7 +92,7 @@ def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str,
     target.slow["/slow"] = 0.05
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}/"
     get = {"name": "get", "http": {"url": "/"}, "checks": {"ok": "status == 200", "made": "status == 201"}}
-    slow = {"name": "slow", "http": {"url": "/slow"}}
+    slow = {"name": "slow", "tags": {"component": "orders"}, "http": {"url": "/slow"}}
     lost = {"name": "lost", "http": {"url": nobody}}
     job = {
         "name": "job",

@@ -150,6 +150,7 @@ _STEP: Final = "scenario, stage, step"
 _REQUEST: Final = f"{_STEP}, method, status, error"
 _ITERATION: Final = "scenario, stage"
 _HOST: Final = "host"
+_CALL: Final = "endpoint, rpc_method"
 _TAGS: Final = {
     "http_req_errors": _REQUEST,
     "http_retries": _REQUEST,
@@ -167,9 +168,39 @@ _TAGS: Final = {
     "checks": f"{_STEP}, check",
     "step_failures": f"{_STEP}, error",
     "group_duration": _STEP,
+    "component_duration": f"{_STEP}, component",
+    "component_failed": f"{_STEP}, component",
     "job_latency": _STEP,
     "poll_count": _STEP,
     "job_failed": _STEP,
+    **dict.fromkeys(
+        (
+            *(
+                "evm_txs",
+                "evm_tx_failed",
+                "evm_tx_accept_duration",
+                "evm_tx_block_delay",
+                "evm_tx_inclusion_duration",
+            ),
+            *(
+                "evm_tx_confirmation_duration",
+                "evm_gas_used",
+                "evm_gas_used_per_tx",
+                "evm_fees",
+                "evm_tx_replaced",
+            ),
+            *("evm_nonce_gaps", "evm_event_delay"),
+        ),
+        _STEP,
+    ),
+    "evm_tx_errors": f"{_STEP}, error",
+    "evm_rpc_reqs": _CALL,
+    "evm_rpc_duration": _CALL,
+    "evm_rpc_failed": _CALL,
+    "evm_rpc_errors": f"{_CALL}, error",
+    "evm_wallet_wait": "scenario",
+    "evm_endpoint_up": "endpoint",
+    "evm_head_lag": "endpoint",
     "iteration_duration": _ITERATION,
     "schedule_lag": _ITERATION,
     "arrivals_late": _ITERATION,

@@ -151,6 +151,11 @@ _ITERATIONS: Final = (
     _counter("step_failures", "Failed steps, by the tag `error` (class of the failure)."),
     _trend("iteration_duration", "One iteration, think time included.", reported=True),
     _trend("group_duration", "One pass through a group of steps; tag `step`."),
+    _trend(
+        "component_duration",
+        "One step that has the tag `component`, or whose scenario has it, whatever its kind; each moment counts once.",
+    ),
+    _rate("component_failed", "Fraction of these steps that failed."),
     _counter(
         "dropped_iterations",
         "Iterations of the plan that were not started: no VU was free, or the time was up.",
@@ -171,6 +176,43 @@ _ITERATIONS: Final = (
     _trend("poll_count", "Polls per job until it ended.", unit=Unit.ONE),
     _counter("poll_reqs", "Requests sent by polling; they are no part of the request trends."),
     _rate("job_failed", "Fraction of polled jobs that failed or missed their deadline."),
+)
+
+_CHAIN: Final = (
+    _counter("evm_txs", "Transactions sent; a replacement is no further one.", reported=True),
+    _rate("evm_tx_failed", "Fraction of transactions that were refused, dropped or reverted.", reported=True),
+    _counter("evm_tx_errors", "Failed transactions, by the tag `error` (class of the failure)."),
+    _trend(
+        "evm_tx_accept_duration",
+        "From the moment before a transaction is sent until a node has accepted it.",
+        reported=True,
+    ),
+    _trend("evm_tx_block_delay", "From the same moment to the time stamp of the block that holds it."),
+    _trend(
+        "evm_tx_inclusion_duration",
+        "From the same moment until its receipt was seen.",
+        reported=True,
+    ),
+    _trend(
+        "evm_tx_confirmation_duration",
+        "From the same moment until the blocks that were asked for were on top of its own.",
+    ),
+    _counter("evm_gas_used", "Gas that transactions used.", reported=True),
+    _trend("evm_gas_used_per_tx", "Gas that one transaction used.", unit=Unit.ONE),
+    _counter("evm_fees", "Fees that transactions paid, in the chain's native token.", reported=True),
+    _counter("evm_tx_replaced", "Transactions that were replaced by one that pays more."),
+    _counter("evm_nonce_gaps", "Gaps in the nonces of a wallet that were closed."),
+    _trend("evm_event_delay", "From the beginning of a wait for an event until it was seen."),
+    _counter("evm_rpc_reqs", "Calls of a node.", reported=True),
+    _trend("evm_rpc_duration", "One call of a node.", reported=True),
+    _rate("evm_rpc_failed", "Fraction of calls of a node that failed.", reported=True),
+    _counter("evm_rpc_errors", "Failed calls of a node, by the tag `error` (kind of the failure)."),
+    _trend("evm_wallet_wait", "Waiting for a wallet that is funded."),
+    _counter("evm_wallets_funded", "Wallets that were funded."),
+    _counter("evm_funding_spent", "What funding took, in the chain's native token, fees included."),
+    _gauge("evm_endpoint_up", "Whether an endpoint gets calls (1) or is left out (0).", Merge.MAX),
+    _gauge("evm_head_lag", "How old the latest block is that was seen.", Merge.MAX, unit=Unit.SECONDS),
+    _gauge("evm_pending_txs", "Transactions on their way into a block.", Merge.SUM),
 )
 
 _GENERATOR: Final = (
@@ -212,11 +254,14 @@ _GENERATOR: Final = (
 )
 
 BUILT_IN: Final[Catalogue] = MappingProxyType(
-    {metric.name: metric for metric in (*_REQUESTS, *_ITERATIONS, *_GENERATOR)}
+    {metric.name: metric for metric in (*_REQUESTS, *_ITERATIONS, *_CHAIN, *_GENERATOR)}
 )
 """The metrics that exist in each run, by name, in the order of a report."""
 
-TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "host", "overflow")
+TAGS: Final = (
+    *("scenario", "stage", "step", "method", "status", "error", "check", "host", "overflow"),
+    *("endpoint", "rpc_method"),
+)
 """Tags that Squall itself sets; a manifest adds its own. `overflow` is on what came after the cap on series."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")
