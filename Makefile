@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-cluster test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs bench-evm clean
+.PHONY: help setup demo demo-cluster test test-cluster lint audit format generate contracts sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs bench-evm clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ format: setup ## Format the code and apply safe fixes
 generate: setup ## Write the CRDs, the editor schema, the reference and the dashboards from the code
 	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards
 	@$(BIN)/python -m squall.cli.generate
+
+contracts: setup ## Compile the Solidity contracts of examples and runner; their compiler comes from npm
+	@PYTHONPATH=tests $(BIN)/python -m support.solc
 
 sbom: setup ## Write what is in the images into build/sbom, as CycloneDX
 	@mkdir -p build/sbom
