@@ -87,6 +87,18 @@ def funds(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
     return spec.evm is not None and spec.evm.funding is not None
 
 
+def setup_seconds(spec: LoadTestSpec | structs.LoadTestSpec) -> float:
+    """How long what is done once before the load may take."""
+    block = nanoseconds(spec.setup.timeout) if spec.setup else 0
+    return (block + (FUNDING_NS if funds(spec) else 0)) / SECOND
+
+
+def teardown_seconds(spec: LoadTestSpec | structs.LoadTestSpec) -> float:
+    """How long what is done once after the load may take."""
+    block = nanoseconds(spec.teardown.timeout) if spec.teardown else 0
+    return (block + _sweep(spec)) / SECOND
+
+
 def needs_setup(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
     """Whether anything is done once before the load."""
     return spec.setup is not None or funds(spec)
