@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
+from squall_runner.steps import branching, extras, generate, grouping, http, parallel, poll, python, think, values
 from squall_runner.steps.context import Site
 from squall_runner.steps.record import with_record
 
@@ -34,6 +34,10 @@ KINDS: Final[dict[str, Callable[[Step, Site, Scope, Compiler], Compiled]]] = {
     "set": values.compile_set,
     "check": values.compile_check,
     "python": python.compile_python,
+    "evm": extras.compile_evm,
+    "encrypt": extras.compile_encrypt,
+    "decrypt": extras.compile_decrypt,
+    "generate": generate.compile_generate,
 }
 
 
