@@ -123,10 +123,8 @@ class Batcher:
                 return
             answers = read_batch(text)
             if isinstance(answers, ErrorObject):
-                # It has refused all of them at once, and will do so the next time: it is asked one by one from now on.
-                self._endpoint.batches = False
-                words = f"batches are refused: {answers.message}"
-                raise RpcError(Kind.SERVER_ERROR, words, endpoint=shown, code=answers.code)
+                self._refused(calls, answers)
+                return
             for each in calls:
                 found = answers.get(each.number)
                 if found is None:
@@ -144,6 +142,13 @@ class Batcher:
             for each in calls:
                 each.future.cancel()
             raise
+
+    def _refused(self, calls: list[_Waiting], error: ErrorObject) -> None:
+        """It takes no batches, or not this one: it is asked one by one from now on."""
+        self._endpoint.batches = False
+        words = f"a batch was refused: {error.message}"
+        for each in calls:
+            _fail(each, RpcError(Kind.SERVER_ERROR, words, endpoint=self._endpoint.shown, code=error.code))
 
 
 def _copy(error: RpcError) -> RpcError:

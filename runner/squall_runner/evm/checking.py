@@ -11,7 +11,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from squall_runner.evm.chainguard import CHAIN
 from squall_runner.evm.failures import RpcError
+from squall_runner.evm.jsonrpc import Call
 from squall_runner.resilience.backoff import growing
 from squall_runner.resilience.breaker import State
 
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Any
 
+    from squall_runner.evm.chainguard import ChainGuard
     from squall_runner.evm.endpoints import Endpoint, Pool
 
+HEAD: Final = Call("eth_blockNumber", into=str)
 PERIOD_SECONDS: Final = 5.0
 _SOONEST_SECONDS: Final = 0.25
 """Rounds are never closer than that, however much fails."""
@@ -35,21 +39,11 @@ class Asking(Protocol):
     """What checks need of `Rpc`."""
 
     pool: Pool
+    chain: ChainGuard
     clock: Callable[[], float]
 
-    async def ask_now(  # noqa: PLR0917 - as it is
-        self,
-        endpoint: Endpoint,
-        method: str,
-        params: tuple[object, ...],
-        deadline: float,
-        idempotent: bool,  # noqa: FBT001
-        into: Any,
-    ) -> Any:
+    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
         """Ask one endpoint once."""
-
-    def settle_chain(self, endpoint: Endpoint, found: int) -> None:
-        """Take note of its chain."""
 
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well it is."""
@@ -119,15 +113,14 @@ class Checker:
         rpc = self._rpc
         deadline = rpc.clock() + _ANSWER_SECONDS
         try:
-            number = int(await rpc.ask_now(endpoint, "eth_blockNumber", (), deadline, True, str), 16)  # noqa: FBT003
-            chain = await rpc.ask_now(endpoint, "eth_chainId", (), deadline, True, str)  # noqa: FBT003
-            rpc.settle_chain(endpoint, int(chain, 16))
+            number = int(await rpc.ask_now(endpoint, HEAD, deadline), 16)
+            rpc.chain.settle(endpoint, await rpc.ask_now(endpoint, CHAIN, deadline))
         except RpcError as error:
             endpoint.answers = not error.at_fault and endpoint.answers
             endpoint.judge(error.said)
         except ValueError:
             endpoint.answers = False
-            endpoint.judge("its head or its chain is no number")
+            endpoint.judge("its head is no number")
         else:
             endpoint.answers = True
             rpc.pool.saw(endpoint, number, rpc.clock())

@@ -159,6 +159,8 @@ _WORDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("does not exist/is not available", Kind.METHOD_UNKNOWN),
     ("method not found", Kind.METHOD_UNKNOWN),
     ("method not supported", Kind.METHOD_UNKNOWN),
+    ("unsupported method", Kind.METHOD_UNKNOWN),
+    ("method is not available", Kind.METHOD_UNKNOWN),
     ("not whitelisted", Kind.METHOD_UNKNOWN),
 )
 _CODES: Final = {
@@ -250,6 +252,12 @@ class RpcError(SquallError):
         self.wait = wait
         self.said = " ".join(message.split())[:_LONGEST_MESSAGE]
         super().__init__(self._sentence(), _HINTS.get(kind, ""))
+
+    def complete(self, method: str, endpoint: str) -> None:
+        """Fill in what was called and who was asked, where that was not known when it arose."""
+        self.method, self.endpoint = self.method or method, self.endpoint or endpoint
+        self.message = self._sentence()
+        self.args = (self.message,)
 
     def _sentence(self) -> str:
         where = f" at {self.endpoint}" if self.endpoint else ""

@@ -7,6 +7,7 @@ Format: https://www.jsonrpc.org/specification.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,8 +16,6 @@ import msgspec
 from squall_runner.http import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from squall_runner.http import Origin
 
 _T = TypeVar("_T")
@@ -27,6 +26,24 @@ _BATCH_LIMIT = 65_536
 
 class MalformedError(ValueError):
     """What came is no answer to what was asked; the message says why, for people."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is called, and how.
+
+    Attributes:
+        method: What is called.
+        params: Its parameters, as JSON values.
+        idempotent: Whether reaching the chain twice has the same effect as once.
+        into: The type that the result has to have.
+        joined: Whether it is sent in one batch with others of the same moment.
+    """
+
+    method: str
+    params: Sequence[Any] = ()
+    idempotent: bool = True
+    into: Any = Any
+    joined: bool = False
 
 
 class ErrorObject(msgspec.Struct, gc=False):

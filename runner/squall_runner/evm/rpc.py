@@ -16,22 +16,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from squall.plan.share import WHOLE
 from squall_runner.evm.batching import Batcher
+from squall_runner.evm.chainguard import ChainGuard
 from squall_runner.evm.checking import Checker
 from squall_runner.evm.endpoints import Endpoint, Pool
 from squall_runner.evm.failures import Kind, RpcError, Wordings
-from squall_runner.evm.jsonrpc import call_body
-from squall_runner.evm.networks import wrong_chain
+from squall_runner.evm.jsonrpc import Call, call_body
 from squall_runner.evm.outcomes import body_of, result_of
 from squall_runner.resilience.breaker import REJECTED
 from squall_runner.resilience.budget import RetryBudget
 from squall_runner.waiting import wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from squall.plan.share import Share
     from squall_runner.evm.rpcsettings import EndpointSettings, RpcSettings
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 def _nothing(*_: object) -> None:
     """Nobody wants to know."""
+
+
+SEND: Final = "eth_sendRawTransaction"
+_USUAL_BATCH: Final = 100
+"""The most calls in one batch where the manifest does not join calls, but `call_many` does."""
 
 
 class Rpc:
@@ -62,7 +67,7 @@ class Rpc:
 
     Attributes:
         pool: The endpoints.
-        chain_id: The chain that they are on; None until the first has said so, where the manifest does not name it.
+        chain: Sees that they are on the right chain.
         network: See above.
         clock: See above.
     """
@@ -85,8 +90,6 @@ class Rpc:
     ) -> None:
         self.network = network
         self.clock = clock
-        self.chain_id = chain_id
-        self._wanted = chain_id
         self._settings = settings
         self._client = client
         self._wordings = wordings or Wordings()
@@ -97,14 +100,16 @@ class Rpc:
         self._numbers = 0
         self._budget = RetryBudget()
         self.pool = Pool(endpoints, settings, share, clock=clock, rng=self._rng, changed=self._changed)
-        self._verifying: dict[Endpoint, asyncio.Future[None]] = {}
-        self._batchers: dict[Endpoint, Batcher] = {}
-        if settings.batch_most > 1:
-            self._batchers = {
-                each: Batcher(each, self._post, most=settings.batch_most, wait=settings.batch_wait)
-                for each in self.pool.all
-            }
+        self.chain = ChainGuard(chain_id, self)
+        self._joined = settings.batch_most > 1
+        most, pause = (settings.batch_most, settings.batch_wait) if self._joined else (_USUAL_BATCH, 0.0)
+        self._batchers = {each: Batcher(each, self._post, most=most, wait=pause) for each in self.pool.all}
         self._checker = Checker(self, rng=self._rng)
+
+    @property
+    def chain_id(self) -> int:
+        """The chain that the endpoints are on; 0 until the first has said so, where the manifest does not name it."""
+        return self.chain.found or 0
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -115,7 +120,8 @@ class Rpc:
             RpcError: One is on another chain (`CHAIN_MISMATCH`), or none answers.
         """
         outcomes = await asyncio.gather(
-            *(self.verify(each, self._settings.timeout) for each in self.pool.all), return_exceptions=True
+            *(self.chain.verify(each, self._settings.timeout) for each in self.pool.all),
+            return_exceptions=True,
         )
         problems = [each for each in outcomes if isinstance(each, BaseException)]
         for problem in problems:
@@ -128,6 +134,7 @@ class Rpc:
     async def close(self) -> None:
         """Give up what is under way. The client and the network are their owner's."""
         await self._checker.stop()
+        await self.chain.close()
         for each in self._batchers.values():
             await each.close()
 
@@ -142,6 +149,7 @@ class Rpc:
         timeout: float | None = None,  # noqa: ASYNC109 - the HTTP client's deadlines watch it
         idempotent: bool = True,
         into: Any = Any,
+        joined: bool | None = None,
     ) -> Any:
         """The result of a call.
 
@@ -151,28 +159,49 @@ class Rpc:
             sticky: Who calls, if that one keeps to one endpoint as long as it is well; empty: any endpoint will do.
             timeout: Seconds for the whole of it, all tries included; None: each try has its own time, and nothing else bounds it.
             idempotent: Whether reaching the chain twice has the same effect as once.
-            into: The type that the result has to have (`str`, `int`, a `msgspec.Struct`, ...); an answer that has another one
+            into: The type that the result has to have (`str`, `list`, a `msgspec.Struct`, ...); an answer that has another one
                 is refused.
+            joined: Whether it is sent in one batch with others of the same moment; None: as the manifest says.
 
         Raises:
             RpcError: It has failed; see the module.
         """
         now = self.clock()
+        call = Call(method, params, idempotent, into, self._joined if joined is None else joined)
         self._budget.deposit(self._settings.budget)
         endpoint = self.pool.pick(sticky, now)
         if endpoint.paused <= now:
             try:
-                return await self._ask(endpoint, method, params, now, timeout, idempotent, into)
+                return await self._ask(endpoint, call, now, timeout)
             except RpcError as error:
                 failure = error
             if failure.at_fault:
                 self._checker.wake()
         else:
-            words = f"it has asked for a pause of {endpoint.paused - now:.3g} s"
-            failure = RpcError(
-                Kind.RATE_LIMITED, words, method=method, endpoint=endpoint.shown, wait=endpoint.paused - now
-            )
-        return await self._again(failure, endpoint, method, params, sticky, now, timeout, idempotent, into)
+            words, left = "it has asked to be left alone for a while", endpoint.paused - now
+            failure = RpcError(Kind.RATE_LIMITED, words, method=method, endpoint=endpoint.shown, wait=left)
+        return await self._again(failure, endpoint, call, sticky, now, timeout)
+
+    async def call_many(
+        self, method: str, params: Iterable[Sequence[Any]], *, sticky: str = "", into: Any = Any
+    ) -> list[Any]:
+        """The results of the same method for many parameters, asked for in batches where the endpoint takes them.
+
+        Args:
+            method: What is called; has to be harmless when called twice.
+            params: The parameters of each call.
+            sticky: As for `call`.
+            into: As for `call`.
+
+        Raises:
+            RpcError: One has failed.
+        """
+        calls = [self.call(method, each, sticky=sticky, into=into, joined=True) for each in params]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        for each in results:
+            if isinstance(each, BaseException):
+                raise each
+        return results
 
     async def send_raw(
         self,
@@ -197,34 +226,30 @@ class Rpc:
             RpcError: It was refused; or nobody knows (`unknown_fate`): then it may be mined nevertheless.
         """
         try:
-            found: str = await self.call(
-                "eth_sendRawTransaction", (raw,), sticky=sticky, timeout=timeout, into=str
-            )
+            found: str = await self.call(SEND, (raw,), sticky=sticky, timeout=timeout, into=str)
         except RpcError as error:
             if error.kind is Kind.ALREADY_KNOWN:
                 return tx_hash
             raise
         if found.lower() != tx_hash.lower():
             message = f"the node calls this transaction {found[:66]}, and not {tx_hash}"
-            raise RpcError(Kind.MALFORMED, message, method="eth_sendRawTransaction", unknown_fate=True)
+            raise RpcError(Kind.MALFORMED, message, method=SEND, unknown_fate=True)
         return found
 
     async def _again(  # noqa: PLR0917 - as `call` has them
         self,
         error: RpcError,
         endpoint: Endpoint,
-        method: str,
-        params: Sequence[Any],
+        call: Call,
         sticky: str,
         begun: float,
         timeout: float | None,  # noqa: ASYNC109 - as above
-        idempotent: bool,  # noqa: FBT001 - as above
-        into: Any,
     ) -> Any:
         """Call again what has failed once, as long as that makes sense; as `call`."""
         settings, failed, unknown = self._settings, [endpoint], error.unknown_fate
+        end = None if timeout is None else begun + timeout
         for number in range(1, settings.max_retries + 1):
-            if not self._may_repeat(error, endpoint, idempotent=idempotent) or not self._budget.spend():
+            if not _may_repeat(error, endpoint, call) or not self._budget.spend():
                 break
             now = self.clock()
             try:
@@ -234,15 +259,13 @@ class Rpc:
             length = max(0.0, following.paused - now)
             if following in failed or number > 1:
                 length = max(length, settings.pause(number, self._rng))
-            left = float("inf") if timeout is None else begun + timeout - now
-            if length >= min(left, settings.timeout):
+            if length >= settings.timeout or (end is not None and now + length >= end):
                 break
             if length:
                 await wait(length, self.clock)
             endpoint, now = following, self.clock()
-            left = None if timeout is None else begun + timeout - now
             try:
-                return await self._ask(endpoint, method, params, now, left, idempotent, into)
+                return await self._ask(endpoint, call, now, None if end is None else end - now)
             except RpcError as another:
                 error = another
                 failed.append(endpoint)
@@ -250,71 +273,54 @@ class Rpc:
         error.unknown_fate = unknown and error.kind is not Kind.ALREADY_KNOWN
         raise error
 
-    def _may_repeat(self, error: RpcError, endpoint: Endpoint, *, idempotent: bool) -> bool:
-        if error.kind is Kind.CHAIN_MISMATCH:
-            return endpoint.chain_ok is False  # the endpoint was refused, and the call never made
-        return error.repeatable(idempotent=idempotent)
-
     # -- one try ----------------------------------------------------------------------------------------------
 
-    async def _ask(  # noqa: PLR0917 - positional calls are the cheapest
+    async def _ask(
         self,
         endpoint: Endpoint,
-        method: str,
-        params: Sequence[Any],
+        call: Call,
         now: float,
         timeout: float | None,  # noqa: ASYNC109 - as above
-        idempotent: bool,  # noqa: FBT001 - as above
-        into: Any,
     ) -> Any:
-        """Ask one endpoint once. Raises RpcError."""
+        """Ask one endpoint once, when it is its turn. Raises RpcError."""
         allowed = self._settings.timeout
         deadline = now + (allowed if timeout is None or timeout > allowed else timeout)
         if not endpoint.chain_ok:
-            await self.verify(endpoint, deadline - now)
+            await self.chain.verify(endpoint, deadline - now)
         line = endpoint.line
         if line is not None and not line.free(now) and not await line.turn(deadline):
             words = f"more calls wait for their turn than its rate allows in {deadline - now:.3g} s"
-            raise RpcError(Kind.RATE_LIMITED, words, method=method, endpoint=endpoint.shown)
-        return await self.ask_now(endpoint, method, params, deadline, idempotent, into)
+            raise RpcError(Kind.RATE_LIMITED, words, method=call.method, endpoint=endpoint.shown)
+        return await self.ask_now(endpoint, call, deadline)
 
-    async def ask_now(  # noqa: PLR0917 - as above
-        self,
-        endpoint: Endpoint,
-        method: str,
-        params: Sequence[Any],
-        deadline: float,
-        idempotent: bool,  # noqa: FBT001 - as above
-        into: Any,
-    ) -> Any:
+    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
         """Ask one endpoint once, without waiting for a turn and whatever its chain; for `call` and for checks.
 
         Raises:
             RpcError: It has failed.
         """
-        begun = self.clock()
+        begun, method = self.clock(), call.method
         ticket = endpoint.breaker.enter(begun)
         if ticket == REJECTED:
             words = "it is left alone, as too many calls have failed"
             raise RpcError(Kind.UNREACHABLE, words, method=method, endpoint=endpoint.shown)
         self._numbers = number = self._numbers + 1
-        body = call_body(number, method, params)
+        body = call_body(number, method, call.params)
         endpoint.in_flight += 1
         seconds = None
         try:
-            batcher = self._batchers.get(endpoint) if endpoint.batches else None
-            if batcher is None:
-                response = await self._post(endpoint, body, deadline, idempotent)
-                seconds = response.end - response.start
-                text: Any = body_of(response, method, endpoint.shown)
+            if call.joined and endpoint.batches:
+                batcher = self._batchers[endpoint]
+                answer = batcher.ask(number, body, deadline, repeatable=call.idempotent)
+                text, seconds = await _within(deadline - begun, answer)
             else:
-                text, seconds = await _within(
-                    deadline - begun, batcher.ask(number, body, deadline, repeatable=idempotent)
-                )
-            result = result_of(text, number, into, self._wordings, method, endpoint.shown)
+                response = await self._post(endpoint, body, deadline, call.idempotent)
+                seconds = response.end - response.start
+                text = body_of(response, method, endpoint.shown)
+            result = result_of(text, number, call.into, self._wordings, method, endpoint.shown)
         except RpcError as error:
             now = self.clock()
-            error.method = error.method or method
+            error.complete(method, endpoint.shown)
             self._failed(endpoint, error, now)
             endpoint.breaker.leave(ticket, now, failed=error.at_fault)
             self._recorded(endpoint.name, method, now - begun if seconds is None else seconds, error.kind)
@@ -347,51 +353,7 @@ class Rpc:
         if error.kind is Kind.UNREACHABLE and endpoint.chain_ok:
             endpoint.chain_ok = None  # another node may be there when it comes back
 
-    # -- the right chain --------------------------------------------------------------------------------------
-
-    async def verify(self, endpoint: Endpoint, seconds: float) -> None:
-        """See that an endpoint is on the right chain; whoever wants to know at the same time waits for the same answer.
-
-        Raises:
-            RpcError: It is not (`CHAIN_MISMATCH`), or does not say.
-        """
-        asked = self._verifying.get(endpoint)
-        if asked is None:
-            asked = asyncio.ensure_future(self._verify(endpoint, seconds))
-            self._verifying[endpoint] = asked
-            asked.add_done_callback(lambda done: self._verified(endpoint, done))
-        await asyncio.shield(asked)
-
-    def _verified(self, endpoint: Endpoint, done: asyncio.Future[None]) -> None:
-        del self._verifying[endpoint]
-        if not done.cancelled():
-            done.exception()  # looked at, even if all who waited have gone
-
-    async def _verify(self, endpoint: Endpoint, seconds: float) -> None:
-        method = "eth_chainId"
-        text = await self.ask_now(endpoint, method, (), self.clock() + seconds, True, str)  # noqa: FBT003
-        try:
-            found = int(text, 16)
-        except ValueError:
-            raise RpcError(
-                Kind.MALFORMED, "its chain id is no number", method=method, endpoint=endpoint.shown
-            ) from None
-        self.settle_chain(endpoint, found)
-
-    def settle_chain(self, endpoint: Endpoint, found: int) -> None:
-        """Take note of the chain that an endpoint says it is on.
-
-        Raises:
-            RpcError: It is not the right one; the endpoint gets no call any more, until it says otherwise.
-        """
-        problem = wrong_chain(found, self._wanted)
-        if not problem and self.chain_id not in {None, found}:
-            problem = f"it is on chain {found}, and another endpoint on chain {self.chain_id}"
-        endpoint.chain_ok = not problem
-        endpoint.judge(problem)
-        if problem:
-            raise RpcError(Kind.CHAIN_MISMATCH, problem, method="eth_chainId", endpoint=endpoint.shown)
-        self.chain_id = found
+    # -- how endpoints are ------------------------------------------------------------------------------------
 
     def _changed(self, endpoint: Endpoint) -> None:
         self.report(endpoint)
@@ -399,6 +361,10 @@ class Rpc:
             self._told("info", f"endpoint {endpoint.shown} is asked")
         else:
             self._told("warning", f"endpoint {endpoint.shown} is left out: {endpoint.why}")
+
+    def check_soon(self) -> None:
+        """Look after the endpoints now: something about one of them is odd."""
+        self._checker.wake()
 
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well an endpoint is."""
@@ -412,3 +378,10 @@ async def _within(seconds: float, answer: Any) -> Any:
             return await answer
     except TimeoutError:
         raise RpcError(Kind.TIMEOUT, f"no answer came within {seconds:.3g} s", unknown_fate=True) from None
+
+
+def _may_repeat(error: RpcError, endpoint: Endpoint, call: Call) -> bool:
+    """Whether to call again, at another endpoint or later."""
+    if error.kind is Kind.CHAIN_MISMATCH:
+        return endpoint.chain_ok is False  # the endpoint was refused, and the call never made
+    return error.repeatable(idempotent=call.idempotent)

@@ -37,6 +37,7 @@ class EndpointSettings:
         headers: Rendered header lines.
         web_socket: URL of its WebSocket; empty: it has none.
         socket_origin: Where that is, as the http(s) origin that policies and proxies look at.
+        socket_headers: Header fields that the WebSocket's handshake carries.
         rate: The most calls per second over all shards; None: any.
     """
 
@@ -46,6 +47,7 @@ class EndpointSettings:
     headers: bytes = field(repr=False)
     web_socket: str = field(default="", repr=False)
     socket_origin: Origin | None = None
+    socket_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     rate: int | None = None
 
     @classmethod
@@ -79,7 +81,8 @@ class EndpointSettings:
             EndpointError: A URL or a header cannot be used.
         """
         origin, target = _parsed(name, "url", url)
-        lines = [("Content-Type", "application/json"), *(headers or {}).items()]
+        more = tuple((headers or {}).items())
+        lines = [("Content-Type", "application/json"), *more]
         try:
             rendered = render_headers(origin, lines)
         except ValueError as error:
@@ -93,7 +96,7 @@ class EndpointSettings:
                     "leave it out if the node has none",
                 )
             socket_origin, _ = _parsed(name, "webSocket", f"{_HTTP_OF[scheme]}://{rest}")
-        return cls(name, origin, target, rendered, web_socket.strip(), socket_origin, rate)
+        return cls(name, origin, target, rendered, web_socket.strip(), socket_origin, more, rate)
 
     @property
     def shown(self) -> str:
