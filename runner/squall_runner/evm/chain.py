@@ -21,12 +21,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import SquallError
-from squall.expr import ExpressionError, compile_template
 from squall.plan.wallets import uses_wallet
 from squall.spec.amounts import native_text
 from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
-from squall_runner.engine.build import base_scope
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.interfaces import Contracts
 from squall_runner.evm.failures import Kind, RpcError, Wordings
@@ -36,14 +34,15 @@ from squall_runner.evm.funds import Funds
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import RpcMeters
+from squall_runner.evm.opening import endpoints_of
 from squall_runner.evm.rpc import Rpc
-from squall_runner.evm.rpcsettings import EndpointSettings, RpcSettings
+from squall_runner.evm.rpcsettings import RpcSettings
 from squall_runner.evm.tree import read_tree
 from squall_runner.http import HttpClient, Network
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from squall.expr import Env
     from squall.spec.structs import Evm, Scenario
@@ -129,7 +128,7 @@ class Chain:
         self._tree = read_tree(manifest)
         self._network = Network(replace(network.options, shared_connections=CONNECTIONS), clock=clock)
         self._client = HttpClient(self._network, cookies=False)
-        self._endpoints = list(self._read_endpoints())
+        self._endpoints = endpoints_of(manifest)
         meters = RpcMeters(recorder)
         self.rpc = Rpc(
             RpcSettings.of(spec.rpc),
@@ -144,7 +143,7 @@ class Chain:
             told=self._told,
         )
         self.gate = Gate(self.rpc, control, clock)
-        self.follower = Follower(self.rpc, poll_interval=seconds(spec.poll_interval))
+        self.follower = Follower(self.rpc, poll_seconds=seconds(spec.poll_interval), told=self._told)
         self._accounts: Accounts | None = None
         self._funds: Funds | None = None
         self._wallets: dict[int, Wallet] = {}
@@ -154,33 +153,9 @@ class Chain:
         self._pending = recorder.gauge("evm_pending_txs", (), 0.0)
         self._filled = recorder.counter("evm_wallets_funded")
         self._given = recorder.counter("evm_funding_spent")
-        self.wallet_waits: dict[str, Any] = {}
 
     def _told(self, level: str, message: str) -> None:
         self._note(level, "EndpointChanged", message=message)
-
-    def _read_endpoints(self) -> Iterator[EndpointSettings]:
-        base = self._manifest.base
-        scope = base_scope(base, self._manifest.secrets).with_secrets()
-
-        def rendered(text: str) -> str:
-            return compile_template(text, scope).render(base)
-
-        for each in self.spec.endpoints:
-            try:
-                yield EndpointSettings.make(
-                    each.name,
-                    rendered(each.url),
-                    web_socket=rendered(each.web_socket) if each.web_socket else "",
-                    headers={name: rendered(text) for name, text in (each.headers or {}).items()},
-                    rate=None if each.rate is None else whole(each.rate),
-                )
-            except ExpressionError as error:
-                raise LoadError(
-                    "ManifestInvalid", f"spec.evm.endpoints: {each.name}: {error.message}", error.hint
-                ) from error
-            except SquallError as error:
-                raise LoadError("RequestInvalid", error.message, error.hint) from error
 
     # -- before the load --------------------------------------------------------------------------------------
 
@@ -267,6 +242,14 @@ class Chain:
         wallet = vu.wallet = self._wallet(self._funds.wallets[vu.shard].take(vu.id))
         env[WALLET] = wallet.shown
 
+    def is_ready(self, vu: Vu) -> bool:
+        """Whether the wallet of a VU is known to have money, or has to do with what it has."""
+        assert self._funds is not None, "it has one"
+        root = vu.root
+        assert root.wallet is not None, "it was taken"
+        filler = self._funds.wallets[root.shard].filler
+        return filler is None or root.wallet.index in filler.full
+
     async def ready(self, vu: Vu) -> None:
         """Wait until the wallet of a VU has money.
 
@@ -278,8 +261,12 @@ class Chain:
         assert root.wallet is not None, "it was taken"
         await self._funds.wallets[root.shard].ready(root.wallet.index)
 
-    def take_once(self, vu: Vu, env: Env) -> None:
-        """Give setup or teardown its wallet: the first that this runner's first shard takes; both have the same."""
+    async def prepare_once(self, vu: Vu, env: Env) -> None:
+        """Give setup or teardown its wallet: the first that this runner's first shard takes; both have the same.
+
+        Raises:
+            FundingError: It was not funded.
+        """
         if self._funds is None or self._tree is None or not self.shards:
             return
         shard = self.shards[0]
@@ -290,6 +277,8 @@ class Chain:
             index = pool.take(_ONCE) if pool is not None else self._tree.wallets_of(shard)[0]
         self._once = vu.wallet = self._wallet(index)
         env[WALLET] = vu.wallet.shown
+        if pool is not None:
+            await pool.ready(index)
 
     def _wallet(self, index: int) -> Wallet:
         known = self._wallets.get(index)
@@ -381,5 +370,5 @@ class Chain:
 
 
 def _refused(error: RpcError) -> LoadError:
-    reason = "WrongChain" if error.kind is Kind.CHAIN_MISMATCH else "ChainUnreachable"
-    return LoadError(reason, error.message, error.hint)
+    reason = "ChainMismatch" if error.kind is Kind.CHAIN_MISMATCH else "TargetUnreachable"
+    return LoadError(reason, f"the chain cannot be used: {error.message}", error.hint)

@@ -43,14 +43,23 @@ class Gate:
         """As `Rpc.call`.
 
         Raises:
-            RpcError: As there; and `STOPPED` when the load has ended.
+            RpcError: As there; also when the load has ended.
         """
-        control = self._control
-        if not self._open:
-            now = self._clock()
-            if now - control.beat > control.standstill:
-                await control.thaw()
-            if control.stopped:
-                raise RpcError(Kind.FORBIDDEN, "the load was stopped, so nothing is sent any more", method=method)
-            control.last_request = now
+        await self._pass(method)
         return await self.rpc.call(method, params, **options)
+
+    async def send_raw(self, raw: str, tx_hash: str, **options: Any) -> str:
+        """As `Rpc.send_raw`; raises likewise."""
+        await self._pass("eth_sendRawTransaction")
+        return await self.rpc.send_raw(raw, tx_hash, **options)
+
+    async def _pass(self, method: str) -> None:
+        control = self._control
+        if self._open:
+            return
+        now = self._clock()
+        if now - control.beat > control.standstill:
+            await control.thaw()
+        if control.stopped:
+            raise RpcError(Kind.FORBIDDEN, "the load was stopped, so nothing is sent any more", method=method)
+        control.last_request = now

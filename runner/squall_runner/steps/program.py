@@ -57,6 +57,11 @@ class Program:
     steps: tuple[StepFn, ...]
     pauses: tuple[StepFn | None, ...] = ()
 
+    def after(self, step: StepFn) -> Program:
+        """The same steps after another one."""
+        steps = (step, *self.steps)
+        return Program(sequence(steps), self.names, steps, (None, *self.pauses) if self.pauses else ())
+
     def pauses_after(self, step: StepFn) -> Program | None:
         """What makes the pauses that are left when a step has failed, if any are.
 
