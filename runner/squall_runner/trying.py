@@ -106,7 +106,13 @@ class Telling:
         self._emit("value", step=site.name, name=name, value=_short(value))
 
     def act(  # noqa: PLR0917 - as in `Observer`
-        self, site: Site, vu: Vu, action: str, duration: float, error: str, details: Mapping[str, Any]  # noqa: ARG002
+        self,
+        site: Site,
+        vu: Vu,
+        action: str,
+        duration: float,
+        error: str,
+        details: Mapping[str, Any],  # noqa: ARG002
     ) -> None:
         """A step has done something on a chain."""
         shown = {key: _short(value) for key, value in details.items() if value not in {"", None}}

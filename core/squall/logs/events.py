@@ -130,13 +130,21 @@ RUN: Final = (
         "teardown_request", "a request of teardown", ("step", "method", "url", "status", "error", "duration")
     ),
     Event("setup_action", "an action of setup on the chain", ("step", "action", "error", "duration", "hash")),
-    Event("teardown_action", "an action of teardown on the chain", ("step", "action", "error", "duration", "hash")),
+    Event(
+        "teardown_action",
+        "an action of teardown on the chain",
+        ("step", "action", "error", "duration", "hash"),
+    ),
     Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
     Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
     Event("FunderHasMoney", "it has enough again", ("address",)),
-    Event("Swept", "what was left went back to the funders", ("message", "accounts", "returned", "spent", "left")),
+    Event(
+        "Swept",
+        "what was left went back to the funders",
+        ("message", "accounts", "returned", "spent", "left"),
+    ),
     Event("SweepFailed", "what is left did not go back", ("message", "hint")),
     Event("python_log", "`vu.log` of a Python step", ("scenario", "step", "message"), more="user_"),
     Event("ThresholdFailed", "a threshold is broken, and the run goes on"),

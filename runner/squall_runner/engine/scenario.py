@@ -306,9 +306,7 @@ class ScenarioLoad:
             return
         self._exhausted.add(error.data)
         name = self.plan.name
-        message = (
-            f"{name} started no further iterations: {self._what_ran_out(error)} were used up (whenExhausted: stop)"
-        )
+        message = f"{name} started no further iterations: {self._what_ran_out(error)} were used up (whenExhausted: stop)"
         self.shared.note(
             "warning", "DataExhausted", message=message, scenario=name, data=error.data, rows=error.rows
         )

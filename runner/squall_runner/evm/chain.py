@@ -167,7 +167,9 @@ class Chain:
         """
         verify_crypto()
         origins = {each.origin.key: each.origin for each in self._endpoints}
-        origins |= {each.socket_origin.key: each.socket_origin for each in self._endpoints if each.socket_origin}
+        origins |= {
+            each.socket_origin.key: each.socket_origin for each in self._endpoints if each.socket_origin
+        }
         await check_permitted(self._network, origins.values())
         try:
             await self.rpc.start()

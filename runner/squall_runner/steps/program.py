@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.steps import branching, extras, generate, grouping, http, parallel, poll, python, think, values
+from squall_runner.steps import (
+    branching,
+    extras,
+    generate,
+    grouping,
+    http,
+    parallel,
+    poll,
+    python,
+    think,
+    values,
+)
 from squall_runner.steps.context import Site
 from squall_runner.steps.record import with_record
 

@@ -51,7 +51,14 @@ def compile_call(spec: EvmStep, site: Site, scope: Scope, compiler: Compiler) ->
     async def run(vu: Vu) -> None:
         where, what, at = evaluate(site, vu, to), evaluate(site, vu, data), evaluate(site, vu, block)
         answer = await ask(
-            chain, site, vu, "call", "eth_call", [{"to": to_hex(where), "data": what}, at], function=function.name, abi=abi
+            chain,
+            site,
+            vu,
+            "call",
+            "eth_call",
+            [{"to": to_hex(where), "data": what}, at],
+            function=function.name,
+            abi=abi,
         )
         try:
             values = function.decode(from_hex(answer))

@@ -91,7 +91,9 @@ def compile_deploy(spec: EvmStep, site: Site, scope: Scope, compiler: Compiler) 
     abi = chain.contracts.abi(step.contract)
     code = parse_bytecode(step.bytecode) if step.bytecode else abi.bytecode
     if not code:
-        raise ValueError(f"nothing says what the bytecode of {step.contract} is; write `bytecode`, or a compiler's file as `abi`")
+        raise ValueError(
+            f"nothing says what the bytecode of {step.contract} is; write `bytecode`, or a compiler's file as `abi`"
+        )
     constructor = abi.constructor
     data = computed(step.args or [], scope.with_secrets(), ctx, lambda args: code + constructor.encode(args))
     value = computed(step.value, scope, ctx, amount_wei)
@@ -175,9 +177,7 @@ class _Sender:
         sink = self._sinks.get(stage)
         if sink is None:
             tags = site.tagged(vu.env, stage=stage)
-            sink = TxMeters(
-                site.ctx.recorder, tags, allow_revert=self._allow_revert, wall=self._chain.wall
-            )
+            sink = TxMeters(site.ctx.recorder, tags, allow_revert=self._allow_revert, wall=self._chain.wall)
             if not site.own:
                 self._sinks[stage] = sink
         return sink
@@ -215,7 +215,9 @@ class _Sender:
         if error:
             assert landing is not None, "it was reverted in a block"
             gas = f"gas used {landing.gas_used:,} of {sent.gas:,}"
-            site.fail(vu, error, f"transaction {landing.hash} was reverted: {reason or 'no reason given'} ({gas})")
+            site.fail(
+                vu, error, f"transaction {landing.hash} was reverted: {reason or 'no reason given'} ({gas})"
+            )
 
     async def _confirmed(self, sent: Sent, sink: Sink, end: float) -> Inclusion:
         """Wait for the blocks on top of it."""

@@ -67,7 +67,9 @@ def compile_wait_receipt(spec: EvmStep, site: Site, scope: Scope, compiler: Comp
         message = f"transaction {tx_hash} is in no block after {timeout:g} s"
         if confirmations:
             message += f", or has not {confirmations} on top of it"
-        landing: Inclusion = await _await(chain, site, vu, "waitReceipt", future, timeout, "evm_timeout", message)
+        landing: Inclusion = await _await(
+            chain, site, vu, "waitReceipt", future, timeout, "evm_timeout", message
+        )
         store(site, vu, result, receipt_view(landing, abis) if result else None)
         if landing.status != 1 and not allow_revert:
             site.fail(vu, REVERTED, f"transaction {tx_hash} was reverted")
@@ -89,7 +91,9 @@ def compile_wait_event(spec: EvmStep, site: Site, scope: Scope, compiler: Compil
     ctx = compiler.ctx
     chain = chain_of(ctx)
     event = (
-        Event.parse(step.event) if step.contract is None else chain.contracts.abi(step.contract).event(step.event)
+        Event.parse(step.event)
+        if step.contract is None
+        else chain.contracts.abi(step.contract).event(step.event)
     )
     address = address_of(step.address, step.contract, chain.contracts, scope, ctx)
     first = computed(step.from_block, scope, ctx, number_of) if step.from_block is not None else None
