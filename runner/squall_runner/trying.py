@@ -108,11 +108,11 @@ class Telling:
     def act(  # noqa: PLR0917 - as in `Observer`
         self,
         site: Site,
-        vu: Vu,
+        vu: Vu,  # noqa: ARG002 - as in `Observer`
         action: str,
         duration: float,
         error: str,
-        details: Mapping[str, Any],  # noqa: ARG002
+        details: Mapping[str, Any],
     ) -> None:
         """A step has done something on a chain."""
         shown = {key: _short(value) for key, value in details.items() if value not in {"", None}}

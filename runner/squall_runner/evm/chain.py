@@ -26,12 +26,12 @@ from squall.spec.amounts import native_text
 from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
-from squall_runner.evm.interfaces import Contracts
 from squall_runner.evm.failures import Kind, RpcError, Wordings
 from squall_runner.evm.fleet import Accounts
 from squall_runner.evm.follower import Follower
 from squall_runner.evm.funds import Funds
 from squall_runner.evm.gate import Gate
+from squall_runner.evm.interfaces import Contracts
 from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import RpcMeters
 from squall_runner.evm.opening import endpoints_of
@@ -99,6 +99,7 @@ class Chain:
         gate: Through which steps call the node.
         follower: Follows the chain.
         wall: What the clock lacks to the time since 1970, in seconds.
+        counting: Whether somebody wants to know which wallets are busy, see `busy`.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Chain:
         self._wallets: dict[int, Wallet] = {}
         self._once: Wallet | None = None
         self._begun = False
+        self.counting = spec.wallets is not None and spec.wallets.order == "fewestPending"
         self._ending: asyncio.Task[None] | None = None
         self._pending = recorder.gauge("evm_pending_txs", (), 0.0)
         self._filled = recorder.counter("evm_wallets_funded")
@@ -244,6 +246,12 @@ class Chain:
         wallet = vu.wallet = self._wallet(self._funds.wallets[vu.shard].take(vu.id))
         env[WALLET] = wallet.shown
 
+    def busy(self, vu: Vu, by: int) -> None:
+        """So many more transactions of the VU's wallet are on their way; fewer when negative."""
+        root = vu.root
+        if self._funds is not None and root.wallet is not None and root.shard in self._funds.wallets:
+            self._funds.wallets[root.shard].pool.changed(root.wallet.index, by)
+
     def is_ready(self, vu: Vu) -> bool:
         """Whether the wallet of a VU is known to have money, or has to do with what it has."""
         assert self._funds is not None, "it has one"
@@ -319,6 +327,7 @@ class Chain:
         """
         await self.end()
         self.gate.open()
+        self._ending = None
         self._arrange(self.gate)
         if self._funds is not None:
             await self._funds.prepare()

@@ -13,6 +13,7 @@ from squall_runner.steps.values import compile_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from squall.expr import Env, Scope
     from squall_runner.engine.vu import Vu
@@ -144,7 +145,7 @@ class Turn:
         self._clock = clock
         self.begun = 0.0
 
-    def __enter__(self) -> Turn:
+    def __enter__(self) -> Self:
         root = self._vu.root
         if root.halted:
             raise Halted

@@ -103,7 +103,7 @@ def compile_rpc(spec: EvmStep, site: Site, scope: Scope, compiler: Compiler) -> 
     return Compiled(run, names_of(result))
 
 
-async def ask(
+async def ask(  # noqa: PLR0917 - three callers, who have all of it at hand
     chain: Chain,
     site: Site,
     vu: Vu,

@@ -167,6 +167,7 @@ class _Sender:
         self._kind = kind
         self._confirmations = whole(chain.spec.confirmations)
         self._sinks: dict[str, TxMeters] = {}
+        self._landings: set[asyncio.Future[Any]] = set()
         self._asked = 0
 
     def _sink(self, vu: Vu) -> Sink:
@@ -193,6 +194,8 @@ class _Sender:
         try:
             with turn:
                 sent = await wallet.account.send(call, self._terms, timeout=self._timeout, sink=sink)
+                if chain.counting:
+                    self._count(vu, sent)
                 if self._wait != "accepted":
                     landing = await sent.included()
                     if landing.status != 1:
@@ -218,6 +221,21 @@ class _Sender:
             site.fail(
                 vu, error, f"transaction {landing.hash} was reverted: {reason or 'no reason given'} ({gas})"
             )
+
+    def _count(self, vu: Vu, sent: Sent) -> None:
+        """The wallet is busy until the transaction is in a block or never will be, also when nobody waits for that."""
+        chain = self._chain
+        chain.busy(vu, 1)
+        task = asyncio.ensure_future(sent.included())
+        self._landings.add(task)
+
+        def landed(done: asyncio.Future[Any]) -> None:
+            self._landings.discard(task)
+            chain.busy(vu, -1)
+            if not done.cancelled():
+                done.exception()  # the step hears of it, if it waits
+
+        task.add_done_callback(landed)
 
     async def _confirmed(self, sent: Sent, sink: Sink, end: float) -> Inclusion:
         """Wait for the blocks on top of it."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from squall_runner.evm.chain import Chain
     from squall_runner.evm.heads import Inclusion, LogSeen
     from squall_runner.evm.signatures import Parameter
-    from squall_runner.steps.context import Context, Site
+    from squall_runner.steps.context import Site
     from squall_runner.steps.program import Compiler
 
 _HASH_DIGITS = 66
