@@ -7,8 +7,10 @@ GET /metrics   Prometheus' text format, or OpenMetrics
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -33,6 +35,9 @@ class Telemetry:
 
     Args:
         lines: Makes lines of its log.
+
+    Attributes:
+        refused: Set whenever the Kubernetes API has forbidden something; cleared by whoever looks into it.
     """
 
     def __init__(self, lines: FilteringBoundLogger) -> None:
@@ -41,6 +46,7 @@ class Telemetry:
             {"version": __version__}
         )
         self._log = lines
+        self.refused = asyncio.Event()
         self._actions = Histogram(
             "squall_operator_action_seconds",
             "How long actions took, by kind",
@@ -123,6 +129,8 @@ class Telemetry:
     def called(self, method: str, status: int, seconds: float) -> None:
         """A call of the Kubernetes API is over; the status is 0 where there was no answer."""
         self._calls.labels(method, str(status)).observe(seconds)
+        if status == HTTPStatus.FORBIDDEN:
+            self.refused.set()
 
     def failed(self, place: tuple[str, str], error: Exception) -> None:
         """A round has failed; it is tried again."""
@@ -154,6 +162,10 @@ class Telemetry:
     def waiting(self, problem: str) -> None:
         """Something is missing without which there is nothing to do; it is waited for."""
         self._log.warning(events.WAITING, problem=problem)
+
+    def lacking(self, problem: str) -> None:
+        """The operator works, but not all of it: rights are missing."""
+        self._log.warning(events.RIGHTS_MISSING, problem=problem)
 
     def gauge(self, *, waiting: int, standing: Standing, hubs: Mapping[str, bool]) -> None:
         """Take the readings that are asked for."""
