@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from squall_operator.lasting import Standing
 
+OUTCOMES: Final = ("allowed", "refused", "error")
+"""Of reviews."""
 _SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 
@@ -75,11 +77,13 @@ class Telemetry:
         )
         self._reviews = Histogram(
             "squall_operator_review_seconds",
-            "How long reviews of the webhook took, by outcome",
+            "How long reviews of the webhook took, by outcome: allowed, refused, or error where it could not judge",
             ["outcome"],
             registry=self.registry,
             buckets=_SECONDS,
         )
+        for outcome in OUTCOMES:  # a counter that begins with its first error hides that one
+            self._reviews.labels(outcome)
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
