@@ -109,7 +109,7 @@ def _fills(own: Gauged) -> bool:
 # -- the chain ------------------------------------------------------------------------------------------------------
 
 _RPC_FAILED: Final = 0.01
-_LAG_SECONDS: Final = 30.0
+_LAG_SECONDS: Final = 10.0
 _WAIT_SECONDS: Final = 1.0
 
 
@@ -148,8 +148,8 @@ def _endpoints(summary: Summary) -> Iterator[Finding]:
     lag = find(summary.metrics, "evm_head_lag")
     if lag and lag.values["max"] >= _LAG_SECONDS:
         yield Finding(
-            f"The head of the chain was up to {fmt.time(lag.values['max'])} old.",
-            "Blocks came late, or the endpoints followed late: receipts and events were seen that much later.",
+            f"An endpoint's head was up to {fmt.time(lag.values['max'])} behind that of the others.",
+            "What was asked there was that old: leave it out sooner (`rpc.maxHeadLag`), or take another.",
         )
 
 
