@@ -107,6 +107,7 @@ def test_both_reports_have_it_all() -> None:
         assert chain == ["chain", "100", "2/s", "2%", "5", "s", "6", "s", "6", "s", "51.02%"]
         assert "for the 12,500 flows of the plan" in view
         assert "250 ms / 250 ms" in view
+    assert "112 calls in all, 1.12 for each transaction." in written
 
 
 def test_hostile_names_become_no_markup() -> None:

@@ -199,7 +199,9 @@ def _rpc(chain: ChainSummary) -> Table:
     """One row for each method at each endpoint."""
     columns = ("", "method", "requests", "failed", "p50", "p95", "p99")
     rows = tuple((row.endpoint, row.method, *_call(row)) for row in _by_endpoint(chain.rpc))
-    return Table("RPC by endpoint and method", columns, rows)
+    calls = sum(row.requests for row in chain.rpc)
+    each = f", {fmt.number(calls / chain.transactions)} for each transaction" if chain.transactions else ""
+    return Table("RPC by endpoint and method", columns, rows, f"{fmt.number(calls)} calls in all{each}.")
 
 
 def _by_endpoint(rows: Iterable[RpcSummary]) -> Sequence[RpcSummary]:
