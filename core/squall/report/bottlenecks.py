@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.report.model import Summary
-    from squall.report.parts import ComponentSummary, Gauged
+    from squall.report.parts import ComponentSummary, OwnMetric
 
 _MANY: Final = 0.05
 """A component of whose steps more than this failed is the bottleneck, however fast it was."""
@@ -98,7 +98,7 @@ def _queues(summary: Summary) -> Iterator[Finding]:
                 )
 
 
-def _fills(own: Gauged) -> bool:
+def _fills(own: OwnMetric) -> bool:
     """Whether a gauge counts what waits, rose, and had not fallen again when the load ended."""
     if own.kind != "gauge" or not any(word in own.metric.lower() for word in _QUEUE):
         return False
