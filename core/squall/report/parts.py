@@ -18,6 +18,17 @@ class OwnMetric(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """As of any metric, by its kind."""
 
 
+class ChainState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a run does on an EVM chain, at one moment."""
+
+    transactions: int
+    per_second: float
+    failed: float
+    """Share of transactions over the last ten seconds."""
+    p95_seconds: float | None = None
+    """Until a transaction is seen in a block, over the last ten seconds."""
+
+
 class ComponentSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Everything that steps with one value of the tag `component` did, as one part of the system."""
 
