@@ -82,9 +82,9 @@ def final_quantile(q: float, trend: str, *matchers: str, by: Sequence[str] = (),
     return _either(q, native, classic)
 
 
-def total_per_second(trend: str, *matchers: str) -> str:
+def total_per_second(trend: str, *matchers: str, by: Sequence[str] = ()) -> str:
     """What the values of a trend add up to in a second."""
-    return f"histogram_sum({rate(trend, *matchers)})\nor\n{rate(f'{trend}_sum', *matchers)}"
+    return f"histogram_sum({rate(trend, *matchers, by=by)})\nor\n{rate(f'{trend}_sum', *matchers, by=by)}"
 
 
 def buckets(trend: str, *matchers: str) -> str:

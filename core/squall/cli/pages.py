@@ -169,6 +169,8 @@ _TAGS: Final = {
     "checks": f"{_STEP}, check",
     "step_failures": f"{_STEP}, error",
     "group_duration": _STEP,
+    "component_duration": _STEP,
+    "component_failed": _STEP,
     "job_latency": _STEP,
     "poll_count": _STEP,
     "job_failed": _STEP,

@@ -151,6 +151,11 @@ _ITERATIONS: Final = (
     _counter("step_failures", "Failed steps, by the tag `error` (class of the failure)."),
     _trend("iteration_duration", "One iteration, think time included.", reported=True),
     _trend("group_duration", "One pass through a group of steps; tag `step`."),
+    _trend(
+        "component_duration",
+        "One step that has the tag `component`, or whose scenario has it, whatever its kind; each moment counts once.",
+    ),
+    _rate("component_failed", "Fraction of these steps that failed."),
     _counter(
         "dropped_iterations",
         "Iterations of the plan that were not started: no VU was free, or the time was up.",

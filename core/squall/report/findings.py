@@ -7,22 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from squall.metrics import format as fmt
+from squall.report.bottlenecks import bottlenecks
 from squall.report.figures import find
+from squall.report.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.report.model import GeneratorSummary, LoadSummary, MetricSummary, Summary
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that was seen, and what to do about it (empty when there is nothing to do)."""
-
-    text: str
-    advice: str = ""
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
@@ -31,6 +24,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         _thresholds,
         _iterations,
         _errors,
+        bottlenecks,
         _circuits,
         _dropped,
         _retries,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squall.metrics import format as fmt
 from squall.printable import printable
+from squall.report.breakdown import tables
 from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
@@ -28,6 +29,7 @@ def render(summary: Summary) -> str:
         _by(summary, "step", "Steps"),
         _timed(summary, "Groups", "group_duration"),
         _timed(summary, "Jobs", "job_latency"),
+        _breakdown(summary),
         _custom(summary),
         _checks(summary),
         _errors(summary),
@@ -201,6 +203,22 @@ def _timed(summary: Summary, title: str, metric: str) -> str:
         if row.metric == metric and "step" in row.tags
     ]
     return f"## {title}\n\n" + _table(("Step", "Count", "p50", "p95", "p99", "Max"), rows) if rows else ""
+
+
+def _breakdown(summary: Summary) -> str:
+    """Components, flows and the chain."""
+    return "\n\n".join(
+        f"## {table.title}\n\n"
+        + _table(
+            [
+                column if column.startswith("p") and column[1:].isdigit() else column.capitalize()
+                for column in table.columns
+            ],
+            ([text(cell) for cell in row] for row in table.rows),
+        )
+        + (f"\n\n{table.note}" if table.note else "")
+        for table in tables(summary)
+    )
 
 
 def _custom(summary: Summary) -> str:
