@@ -22,7 +22,9 @@ def chain_lines(cost: ChainCost) -> list[str]:
         lines += _funding(cost.funding)
     lines += [_scenario(one, cost.fee) for one in cost.scenarios]
     if cost.fee is None:
-        lines.append("What gas costs is known on the chain only, or from evm.fees.maxFee; the run asks before it begins.")
+        lines.append(
+            "What gas costs is known on the chain only, or from evm.fees.maxFee; the run asks before it begins."
+        )
     return lines
 
 
