@@ -184,8 +184,7 @@ class Sent:
             return self.landing.hash
         return self.versions[-1].hash if self.versions else ""
 
-    @property
-    def is_done(self) -> bool:
+    def landed(self) -> bool:
         """Whether it is in a block."""
         return self.landing is not None
 

@@ -47,14 +47,14 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
             verdict = await _act(account, sent, error.kind, attempt)
         except RpcError:
             verdict = Answer.AGAIN  # whoever could have told does not answer either
-        if verdict is Answer.TAKEN or sent.is_done:
+        if verdict is Answer.TAKEN or sent.landed():
             return
         changed = verdict is not Answer.AGAIN and attempt <= _AT_ONCE
         pause = 0.0 if changed else max(PAUSE(attempt, home.rng), error.wait)
         if verdict is Answer.REFUSED or home.clock() + pause >= sent.deadline:
             raise redoing.give_up(account, sent, error)
         await asyncio.sleep(pause)
-        if sent.is_done:
+        if sent.landed():
             return
         try:
             await account.hand_over(sent)
