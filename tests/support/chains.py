@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from squall_runner.evm.transactions import Signed
 
 CHAIN = 31337
+EMITTER = "0x" + "e1" * 20
+_EMITTER_CODE = "0x6040356020356000356060360380606060003760" + "00a300"
+"""Of a contract that emits an event with the first three words of its calldata as topics, and the rest as data: three times CALLDATALOAD,
+the size of the rest, CALLDATACOPY, LOG3, STOP."""
 
 
 @dataclass
@@ -92,11 +96,9 @@ async def rpc_to(
 
 
 @asynccontextmanager
-async def following(
-    rpc: Rpc, told: Told | None = None, poll_seconds: float = 0.02
-) -> AsyncIterator[Follower]:
+async def following(rpc: Rpc, told: Told, **more: Any) -> AsyncIterator[Follower]:
     """A follower of that chain."""
-    follower = Follower(rpc, poll_seconds=poll_seconds, told=told.noted if told else lambda *_: None)
+    follower = Follower(rpc, told=told.noted, **{"poll_seconds": 0.02, **more})
     await follower.start()
     try:
         yield follower
@@ -107,5 +109,24 @@ async def following(
 def payment(node: EvmNode, nonce: int, *, account: int = 0, **more: Any) -> Signed:
     """A signed transaction that pays one wei from one account of a node to another."""
     to = bytes.fromhex(node.addresses[(account + 1) % len(node.addresses)][2:])
+    to = more.pop("to", to)
     values = {"gas": 21_000, "max_fee": 100 * 10**9, "priority_fee": 10**9, "value": 1, "data": b"", **more}
-    return sign(Transaction(CHAIN, nonce, more.pop("to", to), **values), parse_key(node.keys[account]))
+    return sign(Transaction(CHAIN, nonce, to, **values), parse_key(node.keys[account]))
+
+
+async def place_emitter(node: EvmNode) -> None:
+    """Put a contract that emits whatever it is told to at `EMITTER`."""
+    await node.rpc("anvil_setCode", [EMITTER, _EMITTER_CODE])
+
+
+def emission(node: EvmNode, nonce: int, *words: str, account: int = 0) -> Signed:
+    """A signed transaction that makes it emit an event: three topics, and further words of data."""
+    data = bytes.fromhex("".join(each.removeprefix("0x") for each in words))
+    return payment(
+        node, nonce, account=account, to=bytes.fromhex(EMITTER[2:]), data=data, value=0, gas=100_000
+    )
+
+
+def word(number: int) -> str:
+    """A word of 32 bytes, as topics and data have them."""
+    return f"0x{number:064x}"
