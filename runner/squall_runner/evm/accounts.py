@@ -217,10 +217,7 @@ class Account:
         home = self.home
         try:
             async with asyncio.timeout(deadline - home.clock()):
-                if self.nonces is None:
-                    await self._load()
-                gas = await terms.gas.find(home.rpc, self.address, call)
-                return gas, await home.market.wait(terms.fees)
+                return await sending.until_answered(home.rng, lambda: self._learn(call, terms))
         except BaseException as error:
             self.slots.release()
             if isinstance(error, RpcError):
@@ -232,6 +229,12 @@ class Account:
                     Kind.TIMEOUT, *sending.why_unprepared(home.market.base_fee, terms.fees)
                 ) from None
             raise
+
+    async def _learn(self, call: Call, terms: Terms) -> tuple[int, Offer]:
+        if self.nonces is None:
+            await self._load()
+        gas = await terms.gas.find(self.home.rpc, self.address, call)
+        return gas, await self.home.market.wait(terms.fees)
 
     async def _load(self) -> None:
         if self._loading is None:

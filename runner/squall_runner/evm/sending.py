@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from squall.spec.amounts import native_text
 from squall_runner.evm import gaps, lookup, redoing
@@ -18,10 +18,14 @@ from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.resilience.backoff import growing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from random import Random
+
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.outgoing import Sent
 
+_T = TypeVar("_T")
 _AT_ONCE: Final = 3
 """So often, what was changed is handed over without a pause."""
 _DOUBTS: Final = 2
@@ -116,6 +120,23 @@ async def _outbid(account: Account, sent: Sent, attempt: int) -> Answer:
         redoing.renumber(account, sent, held)
         return Answer.OUTBID
     return Answer.OUTBID if redoing.pay_more(account, sent) else Answer.AGAIN
+
+
+async def until_answered(rng: Random, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Ask again as long as nobody can answer just now; the caller knows how long that makes sense.
+
+    Raises:
+        RpcError: The answer is no.
+    """
+    for attempt in count(1):
+        try:
+            return await ask()
+        except RpcError as error:
+            if ANSWERS[error.kind] is not Answer.AGAIN:
+                raise
+            pause = max(PAUSE(attempt, rng), error.wait)
+        await asyncio.sleep(pause)
+    raise AssertionError
 
 
 def why_unprepared(base_fee: int, policy: FeePolicy) -> tuple[str, str]:
