@@ -12,7 +12,7 @@ export UV_LINK_MODE ?= copy
 # Compiled code is kept: every `squall run` starts several processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo demo-cluster test test-cluster lint audit format generate sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs clean
+.PHONY: help setup demo demo-cluster test test-cluster lint audit format generate contracts sbom fuzz cluster bench-local bench-engine bench-profile bench-capacity bench-soak bench-operator bench-observability bench-delivery bench-logs bench-evm clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,9 @@ generate: setup ## Write the CRDs, the editor schema, the reference and the dash
 	@PYTHONPATH=dashboards $(BIN)/python -m squall_dashboards
 	@$(BIN)/python -m squall.cli.generate
 
+contracts: setup ## Compile the Solidity contracts of examples and runner; their compiler comes from npm
+	@PYTHONPATH=tests $(BIN)/python -m support.solc
+
 sbom: setup ## Write what is in the images into build/sbom, as CycloneDX
 	@mkdir -p build/sbom
 	@unseen=$$(sed -n 's/^ENV UNSEEN="\(.*\)"/\1/p' Dockerfile); for extras in operator runner "runner evm"; do \
@@ -100,6 +103,9 @@ bench-operator: setup ## Measure operator and hub on real and fake nodes (as roo
 
 bench-logs: setup ## Measure what logging iterations costs a runner; writes build/bench/logs.json
 	@$(BIN)/python bench/logs.py
+
+bench-evm: setup ## Measure what EVM chains cost the generator; writes build/bench/evm.json
+	@$(BIN)/python bench/evm.py $(addprefix --only ,$(ONLY))
 
 bench-observability: setup ## Measure what pushing metrics costs, and whether it is true; writes build/bench/observability.json
 	@$(BIN)/python bench/observability.py

@@ -55,7 +55,7 @@ PACKAGES = {
 }
 READY_SECONDS = 30.0
 STOP_SECONDS = 5.0
-_LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
+_LISTENING = re.compile(r"Listening on \S+:(\d+)")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -103,6 +103,7 @@ class NodeOptions:
         gas_limit: Of a block.
         base_fee: Of the first block, in wei; later ones follow from it as EIP-1559 says.
         port: To listen on; 0 takes a free one.
+        host: Address to listen on.
         more: Further options of the program.
     """
 
@@ -113,11 +114,13 @@ class NodeOptions:
     gas_limit: int = 30_000_000
     base_fee: int = 1_000_000_000
     port: int = 0
+    host: str = "127.0.0.1"
     more: Sequence[str] = ()
 
     def command(self, binary: Path, config: Path) -> list[str]:
         """The command that starts it; it writes its accounts' keys to `config`."""
         values = {
+            "--host": self.host,
             "--port": self.port,
             "--chain-id": self.chain_id,
             "--accounts": self.accounts,
@@ -126,7 +129,7 @@ class NodeOptions:
             "--block-base-fee-per-gas": self.base_fee,
             "--config-out": config,
         }
-        command = [str(binary), "--host", "127.0.0.1"]
+        command = [str(binary)]
         command += [str(part) for pair in values.items() for part in pair]
         if self.block_time == 0:
             command.append("--no-mining")
@@ -139,6 +142,7 @@ class EvmNode:
     """A running node, ended at the end of the `with` or `async with` block, and with the process that started it.
 
     Attributes:
+        port: That it listens on.
         url: Of JSON-RPC over HTTP.
         ws_url: Of JSON-RPC over WebSocket.
         addresses: Its funded accounts, as "0x..." with mixed case.
@@ -147,6 +151,7 @@ class EvmNode:
 
     def __init__(self, options: NodeOptions | None = None) -> None:
         self.options = options or NodeOptions()
+        self.port = 0
         self.url = ""
         self.ws_url = ""
         self.addresses: list[str] = []
@@ -179,7 +184,8 @@ class EvmNode:
         except BaseException:
             self.stop()
             raise
-        self.url, self.ws_url = f"http://127.0.0.1:{port}", f"ws://127.0.0.1:{port}"
+        host = "127.0.0.1" if self.options.host == "0.0.0.0" else self.options.host
+        self.port, self.url, self.ws_url = port, f"http://{host}:{port}", f"ws://{host}:{port}"
         made = json.loads(config.read_text(encoding="utf-8"))
         self.addresses, self.keys = made["available_accounts"], made["private_keys"]
 

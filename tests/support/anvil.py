@@ -35,4 +35,15 @@ def anvil(
         anvil_binary()
     except EvmNodeError as error:
         missing(PART, str(error))
-    return EvmNode(NodeOptions(chain_id, block_time, accounts, balance, gas_limit, base_fee, port, more))
+    return EvmNode(
+        NodeOptions(
+            chain_id=chain_id,
+            block_time=block_time,
+            accounts=accounts,
+            balance=balance,
+            gas_limit=gas_limit,
+            base_fee=base_fee,
+            port=port,
+            more=more,
+        )
+    )

@@ -14,7 +14,7 @@ _DECIMALS: Final = {"wei": 0, "gwei": 9, "ether": 18}
 _AMOUNT = re.compile(r"([0-9]+)(?:\.([0-9]+))?(?: ?(wei|gwei|ether))?")
 
 
-def amount_wei(amount: int | float | str) -> int:
+def amount_wei(amount: float | str) -> int:
     """An amount in wei.
 
     Args:
@@ -38,7 +38,7 @@ def amount_wei(amount: int | float | str) -> int:
     places = _DECIMALS[unit or "ether"]
     if len(decimals) > places:
         raise ValueError(f"{amount!r} is finer than a wei; {unit or 'ether'} has {places} decimals")
-    return int(whole + decimals) * 10 ** (places - len(decimals))
+    return int(whole + decimals.ljust(places, "0"))
 
 
 def native_text(wei: int) -> str:

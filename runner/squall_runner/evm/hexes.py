@@ -5,6 +5,11 @@ Format: https://ethereum.org/en/developers/docs/apis/json-rpc/#conventions.
 
 from __future__ import annotations
 
+import re
+
+_QUANTITY = re.compile(r"0[xX][0-9a-fA-F]+")
+_DATA = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})*)")
+
 
 def to_hex(data: bytes) -> str:
     """Bytes as JSON-RPC writes data: `0x` and two digits for each."""
@@ -17,13 +22,10 @@ def from_hex(text: str) -> bytes:
     Raises:
         ValueError: It is no such text; the message does not repeat it, since it may be a secret.
     """
-    digits = text[2:] if text[:2] in ("0x", "0X") else text
-    if len(digits) % 2 or not digits.isascii() or not (digits.isalnum() or not digits):
+    match = _DATA.fullmatch(text)
+    if match is None:
         raise ValueError("it is not hexadecimal text with two digits for each byte")
-    try:
-        return bytes.fromhex(digits)
-    except ValueError:
-        raise ValueError("it is not hexadecimal text with two digits for each byte") from None
+    return bytes.fromhex(match.group(1))
 
 
 def quantity(number: int) -> str:
@@ -37,9 +39,6 @@ def from_quantity(text: str) -> int:
     Raises:
         ValueError: It is not `0x` and hexadecimal digits.
     """
-    if text[:2] not in ("0x", "0X") or not text[2:].isalnum():
+    if not _QUANTITY.fullmatch(text):
         raise ValueError(f"{text[:80]!r} is not a number as JSON-RPC writes it, such as 0x1f")
-    try:
-        return int(text[2:], 16)
-    except ValueError:
-        raise ValueError(f"{text[:80]!r} is not a number as JSON-RPC writes it, such as 0x1f") from None
+    return int(text, 0)

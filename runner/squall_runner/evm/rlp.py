@@ -6,8 +6,10 @@ https://ethereum.org/en/developers/docs/data-structures-and-encoding/rlp/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Item: TypeAlias = "bytes | int | Sequence[Item]"
 """What can be encoded; a number stands for its shortest big-endian bytes."""

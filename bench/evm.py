@@ -1,0 +1,16 @@
+"""What EVM chains cost the generator: `make bench-evm`.
+
+    signing  transactions signed on one core, beside eth-account, and wallets derived
+
+Writes `build/bench/evm.json`: a list of {name, value, unit, goal, holds}. `--only` measures some of the parts and keeps what was measured of
+the others before.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from harness.parts import measure_parts
+
+if __name__ == "__main__":
+    sys.exit(measure_parts("evm", ("signing",)))
