@@ -24,6 +24,7 @@ COMMON: Final = {
 
 REQUEST: Final = "request"
 ACTION: Final = "action"
+CHAIN_JOURNAL: Final = "ChainJournal"
 FLOW_START: Final = "flow_start"
 FLOW_COMPLETE: Final = "flow_complete"
 LINES_LEFT_OUT: Final = "log_lines_left_out"
@@ -136,6 +137,13 @@ RUN: Final = (
         "an action of teardown on the chain",
         ("step", "action", "error", "duration", "hash"),
     ),
+    Event(
+        CHAIN_JOURNAL,
+        "money is about to go into wallets: what has to be known to get it back",
+        ("chain_id", "shards", "count", "first_wallet", "funders"),
+    ),
+    Event("ChainJournalLost", "the file that says how to get it back could not be written"),
+    Event("ContractMissing", "a contract is not where the manifest says, unless setup deploys it"),
     Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
