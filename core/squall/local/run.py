@@ -20,9 +20,9 @@ from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
 from squall.local.chainjournal import keeping_journal
-from squall.local.files import laid_out
 from squall.local.interrupts import Interrupts
 from squall.local.packing import pack
+from squall.local.placing import laid_out
 from squall.logs.choices import LEVEL_VARIABLE, level_of
 from squall.logs.log import Log
 from squall.report.folder import LOG, RUNNERS, ResultsFolder
