@@ -36,6 +36,7 @@ from squall_runner.evm.interfaces import Contracts
 from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import RpcMeters
 from squall_runner.evm.opening import endpoints_of
+from squall_runner.evm.presigning import Presigner
 from squall_runner.evm.rpc import Rpc
 from squall_runner.evm.rpcsettings import RpcSettings
 from squall_runner.evm.tree import of_one_run, read_tree
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.keys import Key
+    from squall_runner.evm.outgoing import Call, Terms
     from squall_runner.recording import Recorder
 
 CONNECTIONS: Final = 128
@@ -152,6 +154,10 @@ class Chain:
         self._once: Wallet | None = None
         # Wallets of this run alone have sent nothing yet; should a runner be another's successor, nodes will say so.
         self._untouched = self._tree is not None and of_one_run(manifest)
+        ahead = whole(spec.pre_sign)
+        self._presigner = Presigner(ahead) if ahead else None
+        self._constant: list[tuple[Call, Terms]] = []
+        self._presigning: list[asyncio.Task[None]] = []
         self._begun = False
         self.counting = spec.wallets is not None and spec.wallets.order == "fewestPending"
         self._ending: asyncio.Task[None] | None = None
@@ -219,6 +225,7 @@ class Chain:
             clock=self.clock,
             rng=random.Random(f"{self._run}/{self.shards}"),  # noqa: S311 - pauses are no secret
             most=16 if wallets is None else whole(wallets.max_in_flight),
+            presigner=self._presigner,
         )
         self._wallets.clear()
         self._funds = None
@@ -258,6 +265,18 @@ class Chain:
         if self._funds is not None and not self._begun and not self._control.stopped:
             self._begun = True
             self._funds.start(self.shards)
+            if self._presigner is not None:
+                keep = self._presigner.keep
+                self._presigning = [
+                    asyncio.create_task(keep(self._active, call, terms)) for call, terms in self._constant
+                ]
+
+    def presign(self, call: Call, terms: Terms) -> None:
+        """A step sends nothing but this: sign it ahead, if the manifest wants that."""
+        self._constant.append((call, terms))
+
+    def _active(self) -> list[Account]:
+        return [wallet.account for wallet in self._wallets.values()]
 
     # -- for VUs ----------------------------------------------------------------------------------------------
 
@@ -350,6 +369,9 @@ class Chain:
         await self._ending
 
     async def _end(self) -> None:
+        for task in self._presigning:
+            task.cancel()
+        await asyncio.gather(*self._presigning, return_exceptions=True)
         if self._funds is not None:
             self._account_for_funding()
             await self._funds.stop()
