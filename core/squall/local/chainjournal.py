@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall.logs.events import CHAIN_JOURNAL
+from squall.logs import events
 from squall.report.evmjournal import JOURNAL, EvmJournal, write_journal
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def keeping_journal(tell: Tell, folder: Path, run: str, name: str) -> Tell:
 
     def told(level: str, event: str, fields: Mapping[str, Any]) -> None:
         tell(level, event, fields)
-        if event != CHAIN_JOURNAL:
+        if event != events.CHAIN_JOURNAL:
             return
         try:
             journal = EvmJournal(

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import SquallError
-from squall.logs.events import CHAIN_JOURNAL
+from squall.logs import events
 from squall.plan.wallets import uses_wallet
 from squall.spec.amounts import native_text
 from squall.spec.language import WALLET
@@ -251,7 +251,7 @@ class Chain:
         tree = self._tree
         self._note(
             "info",
-            CHAIN_JOURNAL,
+            events.CHAIN_JOURNAL,
             chain_id=self.rpc.chain_id,
             shards=tree.shards,
             count=tree.count,
