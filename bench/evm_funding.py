@@ -39,7 +39,7 @@ async def _filling() -> tuple[float, float]:
         evm = {"endpoints": [{"name": "node", "url": node.url, "webSocket": node.ws_url}]}
         async with opened(manifest_of(node, wallets={"count": WALLETS}, evm=evm)) as chain:
             begun = time.monotonic()
-            ahead = await chain.funds.fill_ahead(WALLETS, lambda done, of: None)
+            ahead = await chain.funds.fill_ahead(WALLETS, lambda *_: None)
             filled = time.monotonic()
             swept = await chain.funds.sweep(600)
             emptied = time.monotonic()

@@ -90,7 +90,9 @@ def test_wallets_are_filled_looked_at_and_emptied(squall):
     swept = squall("sweep", "FILE")
     assert "came back in 13 transactions" in swept  # what deployed the contract too
     assert "Nothing is left to give back." in squall("sweep", "FILE")
-    document = json.loads([line for line in squall("sweep", "FILE", "--json").splitlines() if line[0] == "{"][0])
+    document = json.loads(
+        next(line for line in squall("sweep", "FILE", "--json").splitlines() if line[0] == "{")
+    )
     assert (document["returned"], document["left"], document["failed"]) == ("0", "0", [])
 
 

@@ -71,9 +71,7 @@ async def test_what_a_wallet_still_has_on_its_way_is_replaced():
         key = chain.tree.keys.key(0)
         await node.rpc("anvil_setBalance", [key.address, hex(ETHER)])
         await node.rpc("evm_setAutomine", [False])
-        stuck = sign(
-            Transaction(31337, 0, b"\x11" * 20, ETHER // 2, b"", 21_000, 4 * 10**9, 4 * 10**9), key
-        )
+        stuck = sign(Transaction(31337, 0, b"\x11" * 20, ETHER // 2, b"", 21_000, 4 * 10**9, 4 * 10**9), key)
         await node.rpc("eth_sendRawTransaction", [to_hex(stuck.raw)])
         sweep = asyncio.create_task(chain.funds.sweep(30))
         while not sweep.done():

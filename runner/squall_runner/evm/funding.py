@@ -169,7 +169,9 @@ class Filler:
                 await asyncio.shield(waited)
         except TimeoutError:
             message = f"{self._name(number)} was not filled within {self._rules.wait:g} s"
-            hint = "raise spec.evm.funding.ahead, batch or wait, or fill wallets before with `squall evm fund`"
+            hint = (
+                "raise spec.evm.funding.ahead, batch or wait, or fill wallets before with `squall evm fund`"
+            )
             raise FundingError("funding_timeout", message, hint) from None
 
     async def fill(self, numbers: Sequence[int]) -> None:

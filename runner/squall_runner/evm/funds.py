@@ -1,12 +1,12 @@
 """Everything that a runner does with money: paid before the load, spent during it, given back after it.
 
-    funds = Funds(manifest, tree, rpc=rpc, accounts=accounts, run=run, note=note, clock=clock)
-    await funds.prepare()              # every runner: where is the contract for batches
-    await funds.pay()                  # the one that runs setup, before its steps; refuses when the funders are short
-    funds.start(shards)                # every runner, for the shards that it carries
-    index = funds.wallets[shard].take(vu);  await funds.wallets[shard].ready(index)
-    await funds.stop()
-    await funds.sweep(seconds)         # the one that runs teardown, after its steps
+funds = Funds(manifest, tree, rpc=rpc, accounts=accounts, run=run, note=note, clock=clock)
+await funds.prepare()              # every runner: where is the contract for batches
+await funds.pay()                  # the one that runs setup, before its steps; refuses when the funders are short
+funds.start(shards)                # every runner, for the shards that it carries
+index = funds.wallets[shard].take(vu);  await funds.wallets[shard].ready(index)
+await funds.stop()
+await funds.sweep(seconds)         # the one that runs teardown, after its steps
 """
 
 from __future__ import annotations
@@ -200,9 +200,12 @@ class Funds:
             for shard, value in bill.parts
         }
         fillers = [
-            self.filler(tree.funders[bill.funder], targets.__getitem__, batch=_BATCH_OF_SHARDS) for bill in due
+            self.filler(tree.funders[bill.funder], targets.__getitem__, batch=_BATCH_OF_SHARDS)
+            for bill in due
         ]
-        await _all([(one, [shard for shard, _ in bill.parts]) for one, bill in zip(fillers, due, strict=True)])
+        await _all(
+            [(one, [shard for shard, _ in bill.parts]) for one, bill in zip(fillers, due, strict=True)]
+        )
         self._note(
             "info",
             "FundersPaid",
@@ -319,7 +322,9 @@ class Funds:
         addresses = {index: tree.keys.key(index).address_bytes for index in range(min(count, tree.count))}
         try:
             found = await self.look.of(list(addresses.values()))
-            lacking = {index: amount - has for index, has in zip(addresses, found, strict=True) if has < amount}
+            lacking = {
+                index: amount - has for index, has in zip(addresses, found, strict=True) if has < amount
+            }
             price = (await self.accounts.market.wait(self._fees)).max_fee
             due = bills_ahead(tree, lacking, price=price, batch=self._size(funding.batch))
             has = await self.look.of([tree.funders[bill.funder].address_bytes for bill in due])
@@ -399,7 +404,6 @@ class Funds:
         except TimeoutError:
             pass  # what is left is in the result
         return sweeper.result
-
 
     async def _calm(self) -> None:
         """Let what the shards' accounts have sent get into blocks, for a few blocks: it is for wallets that are emptied next."""

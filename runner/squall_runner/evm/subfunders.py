@@ -101,7 +101,9 @@ def bills(tree: Tree, lacking: Sequence[int], *, price: int, batch: int, extra: 
     return [
         Bill(
             funder,
-            tuple((shard, value) for shard, value in enumerate(lacking) if value and shard % number == funder),
+            tuple(
+                (shard, value) for shard, value in enumerate(lacking) if value and shard % number == funder
+            ),
             extra if funder == 0 else 0,
             price,
             batch,
