@@ -1,4 +1,4 @@
-"""No endpoint gets a call before it has said that it is on the right chain, nor again after it was lost, until it has said so anew.
+"""No endpoint gets a call before it has said that it is on the right chain, and it has to say so anew when it was lost.
 
 A URL that leads elsewhere, or a node that was replaced in the middle of a run, would otherwise be sent transactions that spend
 somebody's money.
@@ -57,7 +57,10 @@ class ChainGuard:
         if asked is None:
             asked = self._under_way[endpoint] = asyncio.ensure_future(self._ask(endpoint, seconds))
             asked.add_done_callback(lambda done: self._done(endpoint, done))
-        await asyncio.shield(asked)
+        try:
+            await asyncio.shield(asked)
+        except RpcError as error:
+            raise error.copy(unknown_fate=False) from error  # it is only asking: nothing has happened
 
     async def _ask(self, endpoint: Endpoint, seconds: float) -> None:
         self.settle(endpoint, await self._asking.ask_now(endpoint, CHAIN, self._asking.clock() + seconds))
@@ -78,7 +81,7 @@ class ChainGuard:
             RpcError: It is not the right one; the endpoint gets no call any more until it says otherwise.
         """
         number, problem = self.judge(endpoint, told)
-        endpoint.place(problem)
+        endpoint.place(problem, self._asking.clock())
         if problem:
             raise RpcError(Kind.CHAIN_MISMATCH, problem, method=CHAIN.method, endpoint=endpoint.shown)
         self.found = number

@@ -11,6 +11,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from squall_runner.evm.chainguard import CHAIN
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.jsonrpc import Call
@@ -33,6 +35,10 @@ _ANSWER_SECONDS: Final = 3.0
 """A head that comes later is of another moment."""
 _PAUSES: Final = growing(1.0, factor=2.0, most=PERIOD_SECONDS, jitter=0.25)
 """Between rounds while not all are well."""
+
+
+class _Shown(msgspec.Struct):
+    number: str
 
 
 class Asking(Protocol):
@@ -103,11 +109,27 @@ class Checker:
         ]
         if due:
             await asyncio.gather(*(self._check(each) for each in due))
+            await self._prove()
             pool.compare()
         for each in pool.all:
             self._rpc.report(each)
         if any(each.breaker.state is State.HALF_OPEN for each in due):
             self._woken.set()  # it wants a few more answers before it is trusted
+
+    async def _prove(self) -> None:
+        """Where only two are there to be compared, and one is far ahead, that one has to show the block that it tells of."""
+        pool = self._rpc.pool
+        ahead = pool.unproven()
+        if ahead is None:
+            return
+        shown = Call("eth_getBlockByNumber", (hex(ahead.head), False), into=_Shown | None)
+        try:
+            block = await self._rpc.ask_now(ahead, shown, self._rpc.clock() + _ANSWER_SECONDS)
+        except RpcError:
+            return  # nothing is known then, as before
+        if block is None or block.number != hex(ahead.head):
+            ahead.head, ahead.in_place = -1, False  # so nobody is compared with it
+            ahead.judge("it tells of a block that it does not have")
 
     async def _check(self, endpoint: Endpoint) -> None:
         rpc = self._rpc

@@ -46,6 +46,11 @@ SEND: Final = "eth_sendRawTransaction"
 _USUAL_BATCH: Final = 100
 """The most calls in one batch where the manifest does not join calls, but `call_many` does."""
 
+_TRUSTED_SECONDS: Final = 1.0
+"""For so long the chain of an endpoint is not asked for again, however many connections are opened."""
+_SCATTER: Final = 0.25
+"""Who was asked to come back after a while comes back up to so much later: not all in the same moment."""
+
 
 class Rpc:
     """The endpoints of a chain, as one node that does not fail.
@@ -119,10 +124,8 @@ class Rpc:
         Raises:
             RpcError: One is on another chain (`CHAIN_MISMATCH`), or none answers.
         """
-        outcomes = await asyncio.gather(
-            *(self.chain.verify(each, self._settings.timeout) for each in self.pool.all),
-            return_exceptions=True,
-        )
+        asked = [self.chain.verify(each, self._settings.timeout) for each in self.pool.all]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
         problems = [each for each in outcomes if isinstance(each, BaseException)]
         for problem in problems:
             if not isinstance(problem, RpcError) or problem.kind is Kind.CHAIN_MISMATCH:
@@ -256,7 +259,7 @@ class Rpc:
                 following = self.pool.pick(sticky, now, failed)
             except RpcError:
                 break
-            length = max(0.0, following.paused - now)
+            length = max(0.0, following.paused - now) * (1 + _SCATTER * self._rng.random())
             if following in failed or number > 1:
                 length = max(length, settings.pause(number, self._rng))
             if length >= settings.timeout or (end is not None and now + length >= end):
@@ -328,8 +331,10 @@ class Rpc:
                 harmless = call.idempotent and method != SEND
                 response = await self._post(endpoint, body, deadline, harmless)
                 seconds = response.end - response.start
-                if response.retries:
-                    endpoint.chain_ok = None  # another node may have taken its place
+                if not response.reused and begun - endpoint.placed > _TRUSTED_SECONDS:
+                    endpoint.chain_ok = (
+                        None  # a connection was lost before, and another node may be there by now
+                    )
                 text = body_of(response, method, endpoint.shown)
             result = result_of(text, number, call.into, self._wordings, method, endpoint.shown)
         except RpcError as error:
@@ -375,10 +380,8 @@ class Rpc:
 
     def _changed(self, endpoint: Endpoint) -> None:
         self.report(endpoint)
-        if endpoint.up:
-            self._told("info", f"endpoint {endpoint.shown} is asked")
-        else:
-            self._told("warning", f"endpoint {endpoint.shown} is left out: {endpoint.why}")
+        how = "is asked" if endpoint.up else f"is left out: {endpoint.why}"
+        self._told("info" if endpoint.up else "warning", f"endpoint {endpoint.shown} {how}")
 
     def check_soon(self) -> None:
         """Look after the endpoints now: something about one of them is odd."""
