@@ -7,27 +7,17 @@ somebody's money.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.evm.jsonrpc import Call
 from squall_runner.evm.networks import wrong_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from squall_runner.evm.asking import Asker
     from squall_runner.evm.endpoints import Endpoint
 
 CHAIN: Final = Call("eth_chainId", into=str)
-
-
-class Asking(Protocol):
-    """Who asks an endpoint, whatever its chain: `Rpc`."""
-
-    clock: Callable[[], float]
-
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
-        """Ask one endpoint once."""
 
 
 class ChainGuard:
@@ -35,16 +25,16 @@ class ChainGuard:
 
     Args:
         wanted: Its id; None: any chain will do that is no well-known one of value, the same for all endpoints.
-        asking: Who asks.
+        asker: Asks.
 
     Attributes:
         found: The chain that endpoints are on; None until the first has said so, where `wanted` is None.
     """
 
-    def __init__(self, wanted: int | None, asking: Asking) -> None:
+    def __init__(self, wanted: int | None, asker: Asker) -> None:
         self.found = wanted
         self._wanted = wanted
-        self._asking = asking
+        self._asker = asker
         self._under_way: dict[Endpoint, asyncio.Future[None]] = {}
 
     async def verify(self, endpoint: Endpoint, seconds: float) -> None:
@@ -63,7 +53,7 @@ class ChainGuard:
             raise error.copy(unknown_fate=False) from error  # it is only asking: nothing has happened
 
     async def _ask(self, endpoint: Endpoint, seconds: float) -> None:
-        self.settle(endpoint, await self._asking.ask_now(endpoint, CHAIN, self._asking.clock() + seconds))
+        self.settle(endpoint, await self._asker.ask_now(endpoint, CHAIN, self._asker.clock() + seconds))
 
     def _done(self, endpoint: Endpoint, done: asyncio.Future[None]) -> None:
         del self._under_way[endpoint]
@@ -81,7 +71,7 @@ class ChainGuard:
             RpcError: It is not the right one; the endpoint gets no call any more until it says otherwise.
         """
         number, problem = self.judge(endpoint, told)
-        endpoint.place(problem, self._asking.clock())
+        endpoint.place(problem, self._asker.clock())
         if problem:
             raise RpcError(Kind.CHAIN_MISMATCH, problem, method=CHAIN.method, endpoint=endpoint.shown)
         self.found = number

@@ -22,8 +22,8 @@ from squall_runner.resilience.breaker import State
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
-    from typing import Any
 
+    from squall_runner.evm.asking import Asker
     from squall_runner.evm.chainguard import ChainGuard
     from squall_runner.evm.endpoints import Endpoint, Pool
 
@@ -41,15 +41,13 @@ class _Shown(msgspec.Struct):
     number: str
 
 
-class Asking(Protocol):
+class Looked(Protocol):
     """What checks need of `Rpc`."""
 
     pool: Pool
     chain: ChainGuard
+    asker: Asker
     clock: Callable[[], float]
-
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
-        """Ask one endpoint once."""
 
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well it is."""
@@ -59,11 +57,11 @@ class Checker:
     """Looks after the endpoints of an `Rpc`.
 
     Args:
-        rpc: Asks.
+        rpc: Whose endpoints they are.
         rng: Scatters the rounds of different runners.
     """
 
-    def __init__(self, rpc: Asking, *, rng: Random) -> None:
+    def __init__(self, rpc: Looked, *, rng: Random) -> None:
         self._rpc = rpc
         self._rng = rng
         self._woken = asyncio.Event()
@@ -124,7 +122,7 @@ class Checker:
             return
         shown = Call("eth_getBlockByNumber", (hex(ahead.head), False), into=_Shown | None)
         try:
-            block = await self._rpc.ask_now(ahead, shown, self._rpc.clock() + _ANSWER_SECONDS)
+            block = await self._rpc.asker.ask_now(ahead, shown, self._rpc.clock() + _ANSWER_SECONDS)
         except RpcError:
             return  # nothing is known then, as before
         if block is None or block.number != hex(ahead.head):
@@ -132,11 +130,13 @@ class Checker:
             ahead.judge("it tells of a block that it does not have")
 
     async def _check(self, endpoint: Endpoint) -> None:
-        rpc = self._rpc
-        deadline = rpc.clock() + _ANSWER_SECONDS
+        rpc, now = self._rpc, self._rpc.clock()
+        deadline = now + _ANSWER_SECONDS
+        for _ in (HEAD, CHAIN):
+            endpoint.free(now, urgent=True)
         try:
-            number = int(await rpc.ask_now(endpoint, HEAD, deadline), 16)
-            rpc.chain.settle(endpoint, await rpc.ask_now(endpoint, CHAIN, deadline))
+            number = int(await rpc.asker.ask_now(endpoint, HEAD, deadline), 16)
+            rpc.chain.settle(endpoint, await rpc.asker.ask_now(endpoint, CHAIN, deadline))
         except RpcError as error:
             endpoint.answers = not error.at_fault and endpoint.answers
             endpoint.judge(error.said)

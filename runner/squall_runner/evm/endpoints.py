@@ -80,6 +80,7 @@ class Endpoint:
 
     __slots__ = (
         "_changed",
+        "_pace",
         "answers",
         "batches",
         "breaker",
@@ -114,11 +115,13 @@ class Endpoint:
         self.name = settings.name
         self.shown = settings.shown
         self.envelope = Envelope(settings.origin, settings.target, settings.headers)
-        self.line = None
+        self._pace: Pace | None = None
+        self.line: Queue | None = None
         if settings.rate is not None:
             # A tenth of a second's worth at once, exactly divided; a shard without any could never send.
             burst = max(1, share.of(max(1, settings.rate // 10)))
-            self.line = Queue(Pace(Gate(share.count / settings.rate, burst)), clock)
+            self._pace = Pace(Gate(share.count / settings.rate, burst))
+            self.line = Queue(self._pace, clock)
         scattered = rules.open_for * (1 + _SCATTER * (2 * rng.random() - 1))
         self.breaker = Breaker(
             BreakerRules(rules.error_rate, rules.window, rules.min_requests, scattered, rules.probes),
@@ -167,6 +170,15 @@ class Endpoint:
         self.refusals = 0
         latency = self.latency
         self.latency = latency + _SMOOTHING * (seconds - latency) if latency else seconds
+
+    def free(self, now: float, *, urgent: bool) -> bool:
+        """Whether a call may go at once; if so, its turn is taken. What is urgent goes before all that wait, who wait longer for it."""
+        if self._pace is None or self.line is None:
+            return True
+        if urgent:
+            self._pace.take(now, now)
+            return True
+        return self.line.free(now)
 
     def pause(self, seconds: float, now: float) -> None:
         """It asks to be left alone."""
