@@ -61,14 +61,15 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
-        self, number: int, body: bytes, deadline: float, *, repeatable: bool
+        self, number: int, body: bytes, deadline: float, seconds: float, *, repeatable: bool
     ) -> tuple[bytes | Raw, float]:
         """The answer to one call, as bytes, and the seconds that its HTTP request took.
 
         Args:
             number: The id of the call.
             body: The call.
-            deadline: Until when it may take.
+            deadline: Until when it may take, by the clock.
+            seconds: How long that is; others in its batch may have more time.
             repeatable: Whether the HTTP client may send it twice.
 
         Raises:
@@ -82,7 +83,12 @@ class Batcher:
             self._go()
         elif self._timer is None:
             self._timer = loop.call_later(self._wait, self._go) if self._wait else loop.call_soon(self._go)
-        answer = await waiting.future
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await waiting.future
+        except TimeoutError:
+            words = f"no answer came within {seconds:.3g} s"
+            raise RpcError(Kind.TIMEOUT, words, endpoint=self._endpoint.shown, unknown_fate=True) from None
         if isinstance(answer, RpcError):
             raise answer
         return answer
@@ -137,7 +143,7 @@ class Batcher:
                 _fail(each, RpcError(Kind.MALFORMED, str(error), endpoint=shown, unknown_fate=True))
         except RpcError as error:
             for each in calls:
-                _fail(each, _copy(error))
+                _fail(each, error.copy(unknown_fate=error.unknown_fate))
         except BaseException:
             for each in calls:
                 each.future.cancel()
@@ -149,17 +155,6 @@ class Batcher:
         words = f"a batch was refused: {error.message}"
         for each in calls:
             _fail(each, RpcError(Kind.SERVER_ERROR, words, endpoint=self._endpoint.shown, code=error.code))
-
-
-def _copy(error: RpcError) -> RpcError:
-    return RpcError(
-        error.kind,
-        error.said,
-        endpoint=error.endpoint,
-        code=error.code,
-        unknown_fate=error.unknown_fate,
-        wait=error.wait,
-    )
 
 
 def _settle(call: _Waiting, text: bytes | Raw, seconds: float) -> None:
