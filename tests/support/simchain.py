@@ -107,6 +107,9 @@ class SimChain:
         number = len(self.blocks) - 1
         return Head(number, hex(number), "", number, self.base_fee, 30_000_000, 0, 0.0)
 
+    def on_reorganisation(self, callback):
+        return lambda: None
+
     async def next_head(self) -> Head:
         await self._another.wait()
         return self.head
