@@ -203,7 +203,7 @@ class SimChain:
             return None
         return Receipt(tx_hash, hex(at), hex(at), "0x5208")
 
-    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):
+    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):  # noqa: ASYNC109 - as `Rpc` has it
         self.calls["eth_sendRawTransaction"] = self.calls.get("eth_sendRawTransaction", 0) + 1
         tx = decoded(raw, sticky)
         assert tx.hash == tx_hash
