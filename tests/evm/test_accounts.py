@@ -178,6 +178,28 @@ async def test_an_error_with_status_200_is_dealt_with(place, key, request, words
     assert faults.error_times == 0
 
 
+async def test_too_many_calls_are_made_again_later(place, key, request):
+    await all_once(place, key, intents(request, 1))
+    place.proxy.faults.too_many, place.proxy.faults.retry_after = 6, "0"
+    await all_once(place, key, intents(request, 4)[1:])
+    assert place.proxy.faults.too_many == 0
+
+
+async def test_what_one_endpoint_never_answers_another_one_gets_as_it_is(node, request):
+    (key,) = wallets(1, request.node.name)
+    numbers = intents(request, 6)
+    async with (
+        RpcProxy(node.url) as silent,
+        RpcProxy(node.url) as well,
+        town(node, silent, well, timeout="300ms") as place,
+    ):
+        await place.fund(key, ETHER)
+        silent.faults.swallow, silent.faults.swallow_seconds = {"eth_sendRawTransaction"}, 60.0
+        await all_once(place, key, numbers)
+        assert silent.calls["eth_sendRawTransaction"] > 0
+        assert well.calls["eth_sendRawTransaction"] > 0
+
+
 async def test_a_node_that_is_down_is_waited_for(place, key, request):
     await all_once(place, key, intents(request, 1))
     await place.proxy.go_down()

@@ -65,6 +65,7 @@ class Weights:
     error_lost: int = 3
     full: int = 4
     unreachable: int = 4
+    poor: int = 2
 
 
 @dataclass
@@ -213,6 +214,8 @@ class SimChain:
             return tx_hash
         if fault == "full":
             raise RpcError(Kind.POOL_FULL, "txpool is full")
+        if fault == "poor":
+            raise RpcError(Kind.INSUFFICIENT_FUNDS, "insufficient funds for gas * price + value")
         if fault == "unreachable":
             raise RpcError(Kind.UNREACHABLE, "nobody there")
         if fault == "error_lost":

@@ -84,13 +84,16 @@ class Sink:
         """A node has taken it, so long after it was submitted."""
 
     def included(self, sent: Sent, landing: Inclusion) -> None:
-        """It is in a block; `landing` is the follower's `Inclusion`."""
+        """It is in a block, for the first time; `landing.status` says whether it was reverted.
+
+        It may have failed before: then `sent.failure` says why nobody waits for it any more.
+        """
 
     def confirmed(self, sent: Sent, landing: Inclusion) -> None:
-        """It has the confirmations that were asked for."""
+        """It has the confirmations that were asked for, or none were."""
 
     def failed(self, kind: Kind) -> None:
-        """It was refused, given up, or displaced by another one."""
+        """It was refused, or is in no block in time, or was not even sent."""
 
     def replaced(self) -> None:
         """A version that pays more was sent."""
