@@ -24,11 +24,11 @@ class Story:
     def __init__(self) -> None:
         self.ends: dict[bytes, str] = {}
 
-    async def send(self, accounts, key, data, terms, delay, timeout):
+    async def send(self, account, data, terms, *, delay, seconds):
         await asyncio.sleep(delay)
         self.ends[data] = "cancelled"
         try:
-            sent = await accounts.of(key).send(Call(b"\x11" * 20, data), terms, timeout=timeout)
+            sent = await account.send(Call(b"\x11" * 20, data), terms, timeout=seconds)
             await sent.included()
         except SendError as error:
             self.ends[data] = "unsure" if error.may_land else "refused"
@@ -71,13 +71,17 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) 
         patient = rng.random() < 0.8
         story.ends[data] = "cancelled"
         one = story.send(
-            accounts, rng.choice(KEYS), data, terms, rng.uniform(0, 50), 2000.0 if patient else rng.uniform(1, 20)
+            accounts.of(rng.choice(KEYS)),
+            data,
+            terms,
+            delay=rng.uniform(0, 50),
+            seconds=400.0 if patient else rng.uniform(1, 20),
         )
         work[data] = asyncio.create_task(one)
     for task in rng.sample(list(work.values()), 4):
         loop.call_later(rng.uniform(1, 50), task.cancel)
     await asyncio.gather(*work.values(), return_exceptions=True)
-    settled = await accounts.settle(1000)
+    settled = await accounts.settle(200)
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)

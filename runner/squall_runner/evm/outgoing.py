@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from squall.errors import SquallError
-from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.failures import Kind
+from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
-    from squall_runner.evm.asking import Landing
-    from squall_runner.evm.fees import FeePolicy, Offer
+    from squall_runner.evm.accounts import Account
+    from squall_runner.evm.failures import RpcError
+    from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.gas import GasLimit
+    from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.transactions import Signed
 
 
@@ -80,14 +83,17 @@ class Sink:
     def accepted(self, seconds: float) -> None:
         """A node has taken it, so long after it was submitted."""
 
-    def included(self, sent: Sent, landing: Any) -> None:
-        """It is in a block; `landing` is the follower's `Inclusion`."""
+    def included(self, sent: Sent, landing: Inclusion) -> None:
+        """It is in a block, for the first time; `landing.status` says whether it was reverted.
 
-    def confirmed(self, sent: Sent, landing: Any) -> None:
-        """It has the confirmations that were asked for."""
+        It may have failed before: then `sent.failure` says why nobody waits for it any more.
+        """
+
+    def confirmed(self, sent: Sent, landing: Inclusion) -> None:
+        """It has the confirmations that were asked for, or none were."""
 
     def failed(self, kind: Kind) -> None:
-        """It was refused, given up, or displaced by another one."""
+        """It was refused, or is in no block in time, or was not even sent."""
 
     def replaced(self) -> None:
         """A version that pays more was sent."""
@@ -99,10 +105,14 @@ class Sink:
 SILENT = Sink()
 
 
+_NOTHING: Final = Offer(0, 0)
+
+
 class Sent:
     """A transaction that was handed to a node; made by `Account.send`.
 
     Attributes:
+        account: Whose it is.
         nonce: Its place among those of its account.
         call: What it does.
         terms: What it is paid for with.
@@ -118,6 +128,7 @@ class Sent:
     __slots__ = (
         "_waiters",
         "accepted",
+        "account",
         "at_work",
         "call",
         "deadline",
@@ -127,6 +138,7 @@ class Sent:
         "gas",
         "landing",
         "looked",
+        "news",
         "next_look",
         "nonce",
         "offer",
@@ -136,20 +148,29 @@ class Sent:
         "sink",
         "submitted",
         "terms",
+        "told",
         "versions",
     )
 
-    def __init__(self, call: Call, terms: Terms, sink: Sink, gas: int, deadline: float) -> None:
+    def __init__(
+        self, account: Account, call: Call, terms: Terms, *, sink: Sink, gas: int, deadline: float
+    ) -> None:
+        self.account = account
         self.call = call
         self.terms = terms
         self.sink = sink
         self.gas = gas
         self.deadline = deadline
+        self.offer = _NOTHING
         self.nonce = -1
         self.versions: list[Signed] = []
+        self.news: list[asyncio.Future[Inclusion]] = []
+        """For each version, the follower's promise to tell when it is in a block."""
         self.submitted = 0.0
         self.accepted = 0.0
-        self.landing: Landing | None = None
+        self.landing: Inclusion | None = None
+        self.told = False
+        """Whether the sink knows that it was in a block, even if that was taken back."""
         self.failure: SendError | None = None
         self.doubtful = False
         """Whether a version may be with a node that did not say so."""
@@ -167,7 +188,7 @@ class Sent:
         """How many versions were made because no block took the former ones."""
         self.expected_gas = 0
         """What it counts for among the gas on its way."""
-        self._waiters: list[asyncio.Future[Any]] = []
+        self._waiters: list[asyncio.Future[Inclusion]] = []
 
     @property
     def hash(self) -> str:
@@ -176,7 +197,11 @@ class Sent:
             return self.landing.hash
         return self.versions[-1].hash if self.versions else ""
 
-    async def included(self) -> Any:
+    def landed(self) -> bool:
+        """Whether it is in a block."""
+        return self.landing is not None
+
+    async def included(self) -> Inclusion:
         """Wait until it is in a block, as the follower's `Inclusion`.
 
         Raises:
@@ -186,11 +211,38 @@ class Sent:
             return self.landing
         if self.failure is not None:
             raise self.failure
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
 
-    def land(self, landing: Landing) -> None:
+    async def confirmed(self, confirmations: int) -> Inclusion:
+        """Wait until so many blocks are on top of the one that holds it.
+
+        Returns:
+            Where it is then: after a reorganisation of the chain in another block than `included` has said.
+
+        Raises:
+            SendError: As `included`; or its time is over before.
+        """
+        landing = await self.included()
+        if confirmations:
+            home = self.account.home
+            news = home.follower.watch(landing.hash, confirmations, late=True)
+            try:
+                async with asyncio.timeout(self.deadline - home.clock()):
+                    landing = await news
+            except TimeoutError:
+                raise SendError(
+                    Kind.TIMEOUT,
+                    f"transaction {landing.hash} is in block {landing.block}, which does not have {confirmations} others on top "
+                    "in time",
+                    "raise the step's timeout, or ask for fewer confirmations",
+                    may_land=True,
+                ) from None
+        self.sink.confirmed(self, landing)
+        return landing
+
+    def land(self, landing: Inclusion) -> None:
         """It is in a block."""
         self.landing = landing
         for waiter in self._waiters:
