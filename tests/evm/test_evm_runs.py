@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import Any
 
 import pytest
 from support.anvil import anvil
-from support.chainruns import NOBODY, balance, on_chain, receivers, transactions
+from support.chainruns import FUNDER_ADDRESS, NOBODY, balance, on_chain, receivers, transactions
 from support.squallrun import Squall
 
 PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}
@@ -22,6 +23,8 @@ def test_two_shards_on_two_runners_have_different_wallets(squall: Squall) -> Non
         senders = receivers(node, 1)
     assert len(senders) == len(set(senders)) == 4
     assert ended.count("evm_txs") == 4
+    journal = json.loads((ended.results / "evm.json").read_text())
+    assert (journal["chainId"], journal["shards"], journal["funders"]) == (31337, 2, [FUNDER_ADDRESS])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
