@@ -23,6 +23,7 @@ COMMON: Final = {
 """Fields that lines of all events have, as far as they make sense for them."""
 
 REQUEST: Final = "request"
+ACTION: Final = "action"
 FLOW_START: Final = "flow_start"
 FLOW_COMPLETE: Final = "flow_complete"
 LINES_LEFT_OUT: Final = "log_lines_left_out"
@@ -49,7 +50,7 @@ ROUND_FAILED: Final = "round_failed"
 WORK_FAILED: Final = "work_failed"
 REVIEW_FAILED: Final = "review_failed"
 
-_ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration")
+_ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration", "wallet")
 _TIMES: Final = ("total", "duration", "blocked", "connecting", "sending", "waiting", "receiving")
 
 
@@ -81,6 +82,11 @@ ITERATIONS: Final = (
             *_TIMES,
             *("sent", "received", "size", "redirects", "reused"),
         ),
+    ),
+    Event(
+        ACTION,
+        "a step has done something on a chain; level `warning` when that failed",
+        (*_ITERATION, *("step", "action", "duration", "error", "hash", "block", "method")),
     ),
     Event(
         FLOW_COMPLETE,
@@ -123,6 +129,23 @@ RUN: Final = (
     Event(
         "teardown_request", "a request of teardown", ("step", "method", "url", "status", "error", "duration")
     ),
+    Event("setup_action", "an action of setup on the chain", ("step", "action", "error", "duration", "hash")),
+    Event(
+        "teardown_action",
+        "an action of teardown on the chain",
+        ("step", "action", "error", "duration", "hash"),
+    ),
+    Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
+    Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
+    Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
+    Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
+    Event("FunderHasMoney", "it has enough again", ("address",)),
+    Event(
+        "Swept",
+        "what was left went back to the funders",
+        ("message", "accounts", "returned", "spent", "left"),
+    ),
+    Event("SweepFailed", "what is left did not go back", ("message", "hint")),
     Event("python_log", "`vu.log` of a Python step", ("scenario", "step", "message"), more="user_"),
     Event("ThresholdFailed", "a threshold is broken, and the run goes on"),
     Event("DataExhausted", "rows of data were used up", ("message", "scenario", "data", "rows")),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.evm.chain import Chain
     from squall_runner.http import HttpClient, Request, Response
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Program
@@ -54,6 +55,26 @@ class RequestLog:
             duration=round(response.total, 6),
         )
 
+    def act(  # noqa: PLR0917 - as in `Observer`
+        self,
+        site: Site,
+        vu: Vu,  # noqa: ARG002 - as in `Observer`
+        action: str,
+        duration: float,
+        error: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Something was done on a chain."""
+        self._note(
+            "info",
+            f"{site.ctx.scenario}_action",
+            step=site.name,
+            action=action,
+            error=error,
+            duration=round(duration, 6),
+            hash=details.get("hash", ""),
+        )
+
     def check(
         self,
         site: Site,
@@ -85,6 +106,7 @@ async def run_once(
     seconds: float,
     examples: Examples,
     control: Control | None,
+    chain: Chain | None = None,
 ) -> dict[str, Any]:
     """Run setup or teardown.
 
@@ -96,6 +118,7 @@ async def run_once(
         seconds: For all of them.
         examples: Where their failures are told.
         control: Stops them; teardown, which runs after a stop, has none.
+        chain: Where they get their wallet, if there is a chain.
 
     Returns:
         What they extracted and set.
@@ -110,6 +133,8 @@ async def run_once(
         control.register(vu)
     try:
         async with asyncio.timeout(seconds):
+            if chain is not None:
+                await chain.prepare_once(vu, vu.env)
             await program.run(vu)
     except EndIteration:
         raise LoadError(f"{word}Failed", examples.last, "see the run's log") from None

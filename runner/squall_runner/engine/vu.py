@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from squall_runner.engine.traffic import Flow
+    from squall_runner.evm.chain import Wallet
     from squall_runner.http import HttpClient
 
 
@@ -43,11 +44,12 @@ class Vu:
         yields: Grows whenever it has really waited for something (on the root).
         task: The task that runs it (on the root).
         flow: What is kept of the current iteration for the log, if that is wanted (on the root).
+        wallet: What it acts with on a chain, if it does (on the root).
     """
 
     __slots__ = (
         "base", "client", "env", "flow", "halted", "id", "in_flight", "iteration", "ready", "rng", "root", "scenario", "shard",
-        "task", "yields",
+        "task", "wallet", "yields",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,7 @@ class Vu:
         self.yields = 0
         self.task: asyncio.Task[Any] | None = None
         self.flow: Flow | None = None
+        self.wallet: Wallet | None = None
 
     def fork(self) -> Vu:
         """A branch: shares everything, but goes its own way in time."""

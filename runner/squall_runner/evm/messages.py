@@ -44,6 +44,7 @@ def typed_data_digest(
     Raises:
         AbiError: Types or values are wrong; the message names which.
     """
+    typeddata.check(domain, types)
     separator = typeddata.domain_hash(domain, types)
     struct = typeddata.struct_hash(primary_type or typeddata.primary_of(types), types, message)
     return keccak256(b"\x19\x01" + separator + struct)

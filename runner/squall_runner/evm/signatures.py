@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from squall.errors import SquallError
@@ -90,6 +91,7 @@ _UNCALLED: Final = ("fallback", "receive")
 _MUTABILITIES: Final = ("payable", "nonpayable", "view", "pure")
 _TOKEN = re.compile(r"\s*([A-Za-z_$][\w$]*|[0-9]+|[()\[\],;])", re.ASCII)
 _ELEMENTARY = re.compile(r"address|bool|string|bytes([0-9]*)|u?int([0-9]*)")
+_DEEPEST: Final = 32
 _OTHER_NAMES: Final = {"uint": "uint256", "int": "int256", "byte": "bytes1", "function": "bytes24"}
 
 
@@ -207,6 +209,9 @@ class _Reader:
                 raise self._wrong(f"has {text[at:].strip()[0]!r} in it")
             self._tokens.append(match.group(1))
             at = match.end()
+        depths = accumulate({"(": 1, ")": -1}.get(token, 0) for token in self._tokens)
+        if max(depths, default=0) > _DEEPEST:
+            raise self._wrong(f"is nested more than {_DEEPEST} deep")
         self._tokens.reverse()
 
     def declaration(self) -> Declaration:

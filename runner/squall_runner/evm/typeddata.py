@@ -25,6 +25,33 @@ _DOMAIN_MEMBERS: Final = {
 }
 
 
+def check(domain: Any, types: Any) -> None:
+    """Check the form of what a manifest or a caller gives; raises AbiError when it is another one."""
+    if not isinstance(domain, Mapping):
+        raise AbiError(
+            f"the domain is {domain!r:.80}", "write a mapping, with any of " + ", ".join(_DOMAIN_MEMBERS)
+        )
+    if not isinstance(types, Mapping) or not types:
+        raise AbiError(
+            f"the types are {types!r:.80}",
+            "write a mapping from the name of each struct to the list of its members",
+        )
+    for name, members in types.items():
+        if not isinstance(members, (list, tuple)) or not all(map(_is_member, members)):
+            raise AbiError(
+                f"the type {name!r} is {members!r:.80}",
+                "write a list of objects, each with `name` and `type`",
+            )
+
+
+def _is_member(member: Any) -> bool:
+    return (
+        isinstance(member, Mapping)
+        and isinstance(member.get("name"), str)
+        and isinstance(member.get("type"), str)
+    )
+
+
 def domain_hash(domain: Mapping[str, Any], types: Types) -> bytes:
     """The domain separator; without a type of its own the domain has the members that it gives, in the order of EIP-712.
 

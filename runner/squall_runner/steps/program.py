@@ -9,7 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.steps import branching, component, grouping, http, parallel, poll, python, think, values
+from squall_runner.steps import (
+    branching,
+    component,
+    extras,
+    generate,
+    grouping,
+    http,
+    parallel,
+    poll,
+    python,
+    think,
+    values,
+)
 from squall_runner.steps.context import Site
 from squall_runner.steps.record import with_record
 
@@ -34,6 +46,10 @@ KINDS: Final[dict[str, Callable[[Step, Site, Scope, Compiler], Compiled]]] = {
     "set": values.compile_set,
     "check": values.compile_check,
     "python": python.compile_python,
+    "evm": extras.compile_evm,
+    "encrypt": extras.compile_encrypt,
+    "decrypt": extras.compile_decrypt,
+    "generate": generate.compile_generate,
 }
 
 
@@ -52,6 +68,11 @@ class Program:
     names: frozenset[str]
     steps: tuple[StepFn, ...]
     pauses: tuple[StepFn | None, ...] = ()
+
+    def after(self, step: StepFn) -> Program:
+        """The same steps after another one."""
+        steps = (step, *self.steps)
+        return Program(sequence(steps), self.names, steps, (None, *self.pauses) if self.pauses else ())
 
     def pauses_after(self, step: StepFn) -> Program | None:
         """What makes the pauses that are left when a step has failed, if any are.
