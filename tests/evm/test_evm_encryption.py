@@ -22,7 +22,8 @@ from squall_runner.evm.encryption import (
 from squall_runner.evm.keys import WrongKeyError, wallet_key
 
 KEY, OTHER = wallet_key(b"seed", 1), wallet_key(b"seed", 2)
-SIGNATURE = wallet_signature(KEY)
+TEXT = "Sign this to unlock the data that you stored"
+SIGNATURE = wallet_signature(KEY, TEXT)
 DATA = b"what a user has"
 
 Way = tuple[Callable[[bytes], bytes], Callable[[bytes], bytes], Callable[[bytes], bytes]]
@@ -30,7 +31,7 @@ WAYS: dict[str, Way] = {
     "signature": (
         lambda data: encrypt_with_signature(data, SIGNATURE),
         lambda envelope: decrypt_with_signature(envelope, SIGNATURE),
-        lambda envelope: decrypt_with_signature(envelope, wallet_signature(OTHER)),
+        lambda envelope: decrypt_with_signature(envelope, wallet_signature(OTHER, TEXT)),
     ),
     "password": (
         lambda data: encrypt_with_password(data, "secret", rounds=3),

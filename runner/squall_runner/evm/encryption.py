@@ -32,8 +32,6 @@ from squall_runner.evm.messages import personal_digest, sign_message
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WALLET_TEXT: Final = "Sign this to unlock the data that you stored"
-"""What a wallet signs unless a manifest says otherwise."""
 ROUNDS: Final = 10_000
 """Rounds of PBKDF2 unless others are given. Few on purpose, some 3 ms of the generator's time: what is protected is made up. Who measures a
 system that takes more (600,000 is usual for real secrets) gives as many."""
@@ -54,7 +52,7 @@ class EncryptionError(SquallError):
     """Something cannot be encrypted or decrypted as asked."""
 
 
-def wallet_signature(key: Key, text: str = WALLET_TEXT) -> bytes:
+def wallet_signature(key: Key, text: str) -> bytes:
     """The 65 bytes that a wallet signs for a text with `personal_sign`; the same each time (RFC 6979)."""
     return bytes.fromhex(sign_message(key, personal_digest(text))[2:])
 
