@@ -97,6 +97,14 @@ _ERROR_ADVICE = {
     "http_4xx": "The target refused: look at credentials, rate limits and what the scenario sends.",
     "rate_limited": "More was asked for than `http.rateLimits` allow: ask for less, or allow more or a longer `timeout`.",
     "circuit_open": "The circuit breaker left the host alone: look at the failures that came before.",
+    "evm_reverted": "A contract refused transactions: the example has its reason, if it gave one.",
+    "evm_wallet": "Wallets were not filled in time: raise `funding.ahead`, `batch` or `wait`, or see what the funder has.",
+    "evm_event": "Events did not come in time: look whether they ever happen, or raise the step's `timeout`.",
+    "evm_insufficient_funds": "Wallets had too little: raise `funding.amount`, or set `funding.refillBelow`.",
+    "evm_timeout": "Transactions were in no block in time: fees were too low, blocks full, or the step's `timeout` too short.",
+    "evm_pool_full": "Nodes held no more transactions: send more slowly (`evm.pace`), or less at once (`wallets.maxInFlight`).",
+    "evm_rate_limited": "An endpoint allowed no more calls: give it a `rate`, or add endpoints.",
+    "evm_unreachable": "No endpoint answered: see whether the nodes run and can be reached from the runners.",
     "extract": "The response lacked what a step extracts: `squall try` shows it.",
 }
 
