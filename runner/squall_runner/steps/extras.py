@@ -48,3 +48,10 @@ def compile_decrypt(step: Step, site: Site, scope: Scope, compiler: Compiler) ->
     except ImportError as error:
         raise missing(error, "a decrypt step") from error
     return compile_it(step, site, scope, compiler)
+
+
+def compile_generate(step: Step, site: Site, scope: Scope, compiler: Compiler) -> Compiled:
+    """Compile a generate step. It needs no package, and is loaded with those beside which it stands."""
+    from squall_runner.steps.generate import compile_generate as compile_it  # noqa: PLC0415
+
+    return compile_it(step, site, scope, compiler)

@@ -13,7 +13,6 @@ from squall_runner.steps import (
     branching,
     component,
     extras,
-    generate,
     grouping,
     http,
     parallel,
@@ -49,7 +48,7 @@ KINDS: Final[dict[str, Callable[[Step, Site, Scope, Compiler], Compiled]]] = {
     "evm": extras.compile_evm,
     "encrypt": extras.compile_encrypt,
     "decrypt": extras.compile_decrypt,
-    "generate": generate.compile_generate,
+    "generate": extras.compile_generate,
 }
 
 
