@@ -71,13 +71,13 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) 
         patient = rng.random() < 0.8
         story.ends[data] = "cancelled"
         one = story.send(
-            accounts, rng.choice(KEYS), data, terms, rng.uniform(0, 50), 2000.0 if patient else rng.uniform(1, 20)
+            accounts, rng.choice(KEYS), data, terms, rng.uniform(0, 50), 400.0 if patient else rng.uniform(1, 20)
         )
         work[data] = asyncio.create_task(one)
     for task in rng.sample(list(work.values()), 4):
         loop.call_later(rng.uniform(1, 50), task.cancel)
     await asyncio.gather(*work.values(), return_exceptions=True)
-    settled = await accounts.settle(1000)
+    settled = await accounts.settle(200)
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)

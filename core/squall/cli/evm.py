@@ -96,7 +96,7 @@ def _task(
     from squall.errors import UsageError
     from squall.hub.evmtask import EvmTask
     from squall.hub.protocol import Assignment
-    from squall.local.files import laid_out
+    from squall.local.placing import laid_out
     from squall.report.evmjournal import JOURNAL, read_journal
     from squall.report.folder import MANIFEST
     from squall.validation import load_one

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _KINDS = {"wallet": "wallet", "shard": "account of shard", "funder": "funder"}
+_SHOWN = frozenset({"warning", "error"})
 
 
 def view(
@@ -32,14 +33,15 @@ def view(
     shown = _Progress(errors, "filled" if command == "fund" else "done")
 
     def show(event: dict[str, Any]) -> None:
-        kind = event.pop("event")
+        kind = event["event"]
         if kind == "progress":
             shown.at(event["done"], event["all"])
         elif kind == "note":
-            errors.print(Text(f"{event['level']}: {event['fields'].get('message', event['name'])}", "yellow"))
+            if event["level"] in _SHOWN:
+                errors.print(Text(f"{event['level']}: {event['fields']['message']}", "yellow"), soft_wrap=True)
         elif kind in {"funded", "swept", "wallet"}:
             if as_json:
-                click.echo(json.dumps(event))
+                click.echo(json.dumps({key: value for key, value in event.items() if key != "event"}))
             else:
                 for line in _LINES[kind](event):
                     console.print(Text(line), soft_wrap=True)

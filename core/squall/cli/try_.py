@@ -28,7 +28,7 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
     from squall.cli.try_process import try_assignment
     from squall.cli.try_view import TryView
     from squall.hub.protocol import Assignment
-    from squall.local.files import laid_out
+    from squall.local.placing import laid_out
     from squall.report.terminal import terminal
     from squall.validation import load_one
 

@@ -1,34 +1,32 @@
-"""Where a manifest's files lie on this machine: what runners are given of them."""
+"""Whether this process may open the files that starting the runners takes, asked before the first is opened.
+
+Without them not even an event loop can be made, and what fails then tells of sockets and pipes instead of the limit.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import resource
+from typing import Final
 
 from squall.errors import UsageError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from squall.spec.files import LocalFile
+_OWN: Final = 24
+"""For one runner: the modules, the event loop, the hub, the results and the pipes of the runner."""
+_PER_RUNNER: Final = 4
 
 
-def laid_out(files: Mapping[str, LocalFile], folder: Path) -> dict[str, str]:
-    """Where each file lies; inline ones are written into a folder, which is made when it is needed.
+def make_room(runners: int) -> None:
+    """Raise the soft limit of open files to what so many runners at most need here, as far as the hard limit allows.
 
     Raises:
-        UsageError: One cannot be written.
+        UsageError: It does not even suffice for one.
     """
-    places = {}
-    for name, file in files.items():
-        if file.path is not None:
-            places[name] = str(file.path.resolve())
-            continue
-        place = folder / name
-        try:
-            folder.mkdir(exist_ok=True)
-            place.write_bytes(file.read())
-        except OSError as error:
-            raise UsageError(f"{place} cannot be written: {error.strerror}") from error
-        places[name] = str(place)
-    return places
+    wanted = _OWN + _PER_RUNNER * runners
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < _OWN:
+        message = f"this process may have {soft} files open, and a run takes more than that before any load"
+        raise UsageError(message, hint="allow it more (`ulimit -n 1024`)")

@@ -19,7 +19,7 @@ from squall.errors import UsageError
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
-from squall.local.files import laid_out
+from squall.local.placing import laid_out
 from squall.local.interrupts import Interrupts
 from squall.local.packing import pack
 from squall.logs.choices import LEVEL_VARIABLE, level_of

@@ -61,14 +61,15 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(
-        self, number: int, body: bytes, deadline: float, *, repeatable: bool
+        self, number: int, body: bytes, deadline: float, seconds: float, *, repeatable: bool
     ) -> tuple[bytes | Raw, float]:
         """The answer to one call, as bytes, and the seconds that its HTTP request took.
 
         Args:
             number: The id of the call.
             body: The call.
-            deadline: Until when it may take.
+            deadline: Until when it may take, by the clock.
+            seconds: How long that is; others in its batch may have more time.
             repeatable: Whether the HTTP client may send it twice.
 
         Raises:
@@ -82,7 +83,12 @@ class Batcher:
             self._go()
         elif self._timer is None:
             self._timer = loop.call_later(self._wait, self._go) if self._wait else loop.call_soon(self._go)
-        answer = await waiting.future
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await waiting.future
+        except TimeoutError:
+            words = f"no answer came within {seconds:.3g} s"
+            raise RpcError(Kind.TIMEOUT, words, endpoint=self._endpoint.shown, unknown_fate=True) from None
         if isinstance(answer, RpcError):
             raise answer
         return answer

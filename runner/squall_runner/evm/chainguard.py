@@ -77,20 +77,27 @@ class ChainGuard:
         Raises:
             RpcError: It is not the right one; the endpoint gets no call any more until it says otherwise.
         """
-        method, where = CHAIN.method, endpoint.shown
+        number, problem = self.judge(endpoint, told)
+        endpoint.place(problem)
+        if problem:
+            raise RpcError(Kind.CHAIN_MISMATCH, problem, method=CHAIN.method, endpoint=endpoint.shown)
+        self.found = number
+
+    def judge(self, endpoint: Endpoint, told: str) -> tuple[int, str]:
+        """The chain of an answer, and what is wrong with it; empty: nothing.
+
+        Raises:
+            RpcError: It is no answer.
+        """
         try:
             number = int(told, 16)
         except ValueError:
             words = "its chain id is no number"
-            raise RpcError(Kind.MALFORMED, words, method=method, endpoint=where) from None
+            raise RpcError(Kind.MALFORMED, words, method=CHAIN.method, endpoint=endpoint.shown) from None
         problem = wrong_chain(number, self._wanted)
         if not problem and self.found not in {None, number}:
             problem = f"it is on chain {number}, and another endpoint on chain {self.found}"
-        endpoint.chain_ok = not problem
-        endpoint.judge(problem)
-        if problem:
-            raise RpcError(Kind.CHAIN_MISMATCH, problem, method=method, endpoint=where)
-        self.found = number
+        return number, problem
 
     async def close(self) -> None:
         """Give up what is under way."""

@@ -150,6 +150,14 @@ class Endpoint:
             self.up = up
             self._changed(self)
 
+    def place(self, problem: str) -> None:
+        """It has told its chain: the right one, or there is a problem with it."""
+        first = bool(problem) and self.chain_ok is not False and not self.up
+        self.chain_ok = not problem
+        self.judge(problem)
+        if first:
+            self._changed(self)  # it was down for another reason, of which nobody would learn more
+
     def answered(self, seconds: float) -> None:
         """An answer came after so long."""
         self.refusals = 0

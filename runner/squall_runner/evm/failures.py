@@ -229,6 +229,7 @@ class RpcError(SquallError):
         data: What the node said beside it; for a revert, its data as hexadecimal text.
         unknown_fate: Whether the call may have had its effect nevertheless, at this endpoint or at one asked before.
         wait: Seconds that the endpoint asked to wait; 0: it asked for nothing.
+        stale: The endpoint had closed a connection that was kept open for it, which is nobody's failure.
     """
 
     def __init__(
@@ -242,6 +243,7 @@ class RpcError(SquallError):
         data: Any = None,
         unknown_fate: bool = False,
         wait: float = 0.0,
+        stale: bool = False,
     ) -> None:
         self.kind = kind
         self.code = code
@@ -250,6 +252,7 @@ class RpcError(SquallError):
         self.endpoint = endpoint
         self.unknown_fate = unknown_fate
         self.wait = wait
+        self.stale = stale
         self.said = " ".join(message.split())[:_LONGEST_MESSAGE]
         super().__init__(self._sentence(), _HINTS.get(kind, ""))
 
@@ -267,7 +270,7 @@ class RpcError(SquallError):
     @property
     def at_fault(self) -> bool:
         """Whether it speaks against the endpoint rather than against the call."""
-        return self.kind in _HERE
+        return self.kind in _HERE and not self.stale
 
     def repeatable(self, *, idempotent: bool) -> bool:
         """Whether it makes sense to ask again, elsewhere or later, and can do no harm.
@@ -290,8 +293,8 @@ class RpcError(SquallError):
             found = found.get("data", "")
         if not isinstance(found, str):
             return b""
-        digits = found.rpartition("0x")[2]
+        _, prefix, digits = found.rpartition("0x")
         try:
-            return bytes.fromhex(digits)
+            return bytes.fromhex(digits) if prefix else b""
         except ValueError:
             return b""

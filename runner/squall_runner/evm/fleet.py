@@ -213,7 +213,7 @@ class Accounts:
         silent: dict[Account, None] = {}
         for sent, account in self._live.items():
             if sent.deadline <= now and sent.failure is None and not sent.at_work:
-                self._expire(account, sent)
+                self.expire(account, sent)
             if sent.next_look <= now and not sent.at_work:
                 silent[account] = None
         # A node that stands still makes everything late at once, and is not helped by being asked about all of it.
@@ -226,7 +226,8 @@ class Accounts:
                 self._tend(account)
         self._arm()
 
-    def _expire(self, account: Account, sent: Sent) -> None:
+    def expire(self, account: Account, sent: Sent) -> None:
+        """Its time is over: nobody waits for it any longer."""
         sent.fail(
             SendError(
                 Kind.TIMEOUT,

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from squall_runner.evm.rpc import Rpc
     from squall_runner.evm.watching import Fixed
 
-_SILENCE_SECONDS: Final = 5.0
-"""After so long without news over a socket, and three blocks' time, somebody has a look."""
+SILENCE_SECONDS: Final = 5.0
 _JUMP: Final = 64
 """A head so far ahead of the last one is looked at twice; and if nobody waits for anything, what lies between is left out."""
+_NEAR: Final = 2
+_QUIET_SECONDS: Final = 60.0
+"""Of heads that go back the log is told so often at most: nodes behind one address take turns in being behind."""
 _RETRY_SECONDS: Final = 0.25
 _ANNOUNCED: Final = 256
 
@@ -51,6 +53,7 @@ class Follower:
     Args:
         rpc: Its endpoints, started.
         poll_seconds: How often the newest block is asked for while no WebSocket tells of it.
+        silence_seconds: After so long without news over a WebSocket, and three blocks' time, somebody has a look.
         rng: Scatters pauses.
         told: For the run's log, as that of `Rpc`.
 
@@ -64,6 +67,7 @@ class Follower:
         rpc: Rpc,
         *,
         poll_seconds: float = 0.5,
+        silence_seconds: float = SILENCE_SECONDS,
         rng: random.Random | None = None,
         told: Callable[[str, str], None] = _nothing,
     ) -> None:
@@ -72,6 +76,7 @@ class Follower:
         self._rpc = rpc
         self._clock = rpc.clock
         self._poll_seconds = poll_seconds
+        self._silence_seconds = silence_seconds
         self._told = told
         self._reader = BlockReader(rpc)
         self._harvest = Harvest(self._reader, rpc.clock)
@@ -92,7 +97,7 @@ class Follower:
         self._head_callbacks: dict[Callable[[Head], None], None] = {}
         self._reorg_callbacks: dict[Callable[[list[str]], None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._backwards = False
+        self._silent_until = float("-inf")
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -223,7 +228,8 @@ class Follower:
         self._heard(head)
 
     def _heard(self, head: Head) -> None:
-        self._tip = head
+        if self._tip is None or not self._news.is_set() or head.number >= self._tip.number:
+            self._tip = head
         if len(self._announced) < _ANNOUNCED:
             self._announced[head.number] = head
         self._news.set()
@@ -270,7 +276,7 @@ class Follower:
         """How long after the last news somebody has to ask."""
         usual = self.block_seconds
         if self._socket.live:
-            return max(_SILENCE_SECONDS, 3 * usual)
+            return max(self._silence_seconds, 3 * usual)
         head = self.head
         if head is None or self._asked_at > head.seen + self._poll_seconds:
             return self._poll_seconds
@@ -303,7 +309,6 @@ class Follower:
         if tip.number <= head.number:
             self._goes_back(tip, head)
             return
-        self._backwards = False
         if not self._rpc.pool.believable(tip.number):
             self._rpc.check_soon()
             return
@@ -320,17 +325,14 @@ class Follower:
 
     def _goes_back(self, tip: Head, head: Head) -> None:
         """A head that is not newer is known, or a fork that may become longer: then its next block shows it."""
-        known = self._window.at(tip.number)
-        if (
-            tip.number < head.number
-            and (known is None or known.head.hash != tip.hash)
-            and not self._backwards
-        ):
-            self._backwards = True
-            self._told(
-                "warning", f"the head goes back from block {head.number} to {tip.number}: it is not followed"
-            )
-            self._rpc.check_soon()
+        if head.number - tip.number <= _NEAR:
+            return  # two who tell of blocks need not be equally fast
+        self._rpc.check_soon()
+        now = self._clock()
+        if now >= self._silent_until:
+            self._silent_until = now + _QUIET_SECONDS
+            words = f"the head goes back from block {head.number} to {tip.number}: it is not followed"
+            self._told("warning", words)
 
     async def _link(self, head: Head) -> None:
         """Take a block, and the blocks that it stands on if they are others than thought."""

@@ -48,6 +48,7 @@ _BATCH_OF_SHARDS: Final = 100
 _SWEEP_HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _USUAL_BLOCK: Final = 30_000_000
+_CALM_BLOCKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,10 +393,21 @@ class Funds:
         )
         try:
             async with asyncio.timeout(limit):
-                await sweeper.sweep(sources(self._tree))
+                await self._calm()
+                await sweeper.sweep(lambda: sources(self._tree))
         except TimeoutError:
             pass  # what is left is in the result
         return sweeper.result
+
+
+    async def _calm(self) -> None:
+        """Let what the shards' accounts have sent get into blocks, for a few blocks: it is for wallets that are emptied next."""
+        addresses = [self._tree.shard_key(shard).address_bytes for shard in range(self._tree.shards)]
+        for _ in range(_CALM_BLOCKS):
+            sent = await self.look.nonces(addresses, block="pending")
+            if sent == await self.look.nonces(addresses):
+                return
+            await self._accounts.follower.next_head()
 
 
 async def _all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:

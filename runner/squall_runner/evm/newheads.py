@@ -151,7 +151,9 @@ class NewHeads:
         async with asyncio.timeout(CONNECT_SECONDS):
             await socket.send(call_body(_CHAIN, "eth_chainId", ()).decode(), text=True)
             found = await _answer(socket, _CHAIN)
-            self._rpc.chain.settle(endpoint, msgspec.json.decode(found, type=str))
+            _, problem = self._rpc.chain.judge(endpoint, msgspec.json.decode(found, type=str))
+            if problem:
+                raise _Refused(f"its webSocket: {problem}")
             await socket.send(call_body(_SUBSCRIBE, "eth_subscribe", ("newHeads",)).decode(), text=True)
             await _answer(socket, _SUBSCRIBE)
         self._set(socket)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _OK: Final = 200
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
+_LOST: Final = frozenset({errors.RESET, errors.CLOSED})
 _KINDS: Final = {
     errors.FORBIDDEN: Kind.FORBIDDEN,
     errors.TIMEOUT: Kind.TIMEOUT,
@@ -37,8 +38,14 @@ def http_failure(response: Response, method: str, endpoint: str) -> RpcError | N
     """
     if response.error:
         kind = _KINDS.get(response.error, Kind.UNREACHABLE)
-        sent = response.bytes_sent > 0
-        return RpcError(kind, response.error_message, method=method, endpoint=endpoint, unknown_fate=sent)
+        return RpcError(
+            kind,
+            response.error_message,
+            method=method,
+            endpoint=endpoint,
+            unknown_fate=response.bytes_sent > 0,
+            stale=response.reused and not response.bytes_received and response.error in _LOST,
+        )
     if response.status == _OK:
         return None
     wait = asked_pause(response.header("retry-after"))

@@ -291,10 +291,22 @@ class Rpc:
         if line is not None and not line.free(now) and not await line.turn(deadline):
             words = f"more calls wait for their turn than its rate allows in {deadline - now:.3g} s"
             raise RpcError(Kind.RATE_LIMITED, words, method=call.method, endpoint=endpoint.shown)
-        return await self.ask_now(endpoint, call, deadline)
+        try:
+            return await self.ask_now(endpoint, call, deadline)
+        except RpcError as error:
+            if not error.stale:
+                raise
+        await self.chain.verify(endpoint, deadline - now)  # over a new connection
+        return await self.ask_now(endpoint, call, deadline, again=True)
 
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
+    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float, *, again: bool = False) -> Any:
         """Ask one endpoint once, without waiting for a turn and whatever its chain; for `call` and for checks.
+
+        Args:
+            endpoint: Which one.
+            call: What is called.
+            deadline: Until when, by the clock.
+            again: A stale connection was the excuse once already.
 
         Raises:
             RpcError: It has failed.
@@ -310,18 +322,24 @@ class Rpc:
         seconds = None
         try:
             if call.joined and endpoint.batches:
-                batcher = self._batchers[endpoint]
-                answer = batcher.ask(number, body, deadline, repeatable=call.idempotent)
-                text, seconds = await _within(deadline - begun, answer)
+                batcher, left = self._batchers[endpoint], deadline - begun
+                text, seconds = await batcher.ask(number, body, deadline, left, repeatable=call.idempotent)
             else:
-                response = await self._post(endpoint, body, deadline, call.idempotent)
+                harmless = call.idempotent and method != SEND
+                response = await self._post(endpoint, body, deadline, harmless)
                 seconds = response.end - response.start
+                if response.retries:
+                    endpoint.chain_ok = None  # another node may have taken its place
                 text = body_of(response, method, endpoint.shown)
             result = result_of(text, number, call.into, self._wordings, method, endpoint.shown)
         except RpcError as error:
             now = self.clock()
             error.complete(method, endpoint.shown)
+            error.stale = error.stale and call.idempotent and not again
             self._failed(endpoint, error, now)
+            if error.stale:
+                endpoint.breaker.abandon(ticket)
+                raise
             endpoint.breaker.leave(ticket, now, failed=error.at_fault)
             self._recorded(endpoint.name, method, now - begun if seconds is None else seconds, error.kind)
             raise
@@ -369,15 +387,6 @@ class Rpc:
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well an endpoint is."""
         self._health(endpoint.name, endpoint.up, self.pool.lag(endpoint, self.clock()))
-
-
-async def _within(seconds: float, answer: Any) -> Any:
-    """Wait for an answer no longer than that: others in its batch may have more time."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await answer
-    except TimeoutError:
-        raise RpcError(Kind.TIMEOUT, f"no answer came within {seconds:.3g} s", unknown_fate=True) from None
 
 
 def _may_repeat(error: RpcError, endpoint: Endpoint, call: Call) -> bool:

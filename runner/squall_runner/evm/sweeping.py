@@ -30,10 +30,14 @@ AT_ONCE: Final = 32
 _LOOKED_AT: Final = 500
 _BLOCKS: Final = 4
 """For so many blocks a transfer is waited for before it is sent anew, at the price of then."""
+_LEAST_SECONDS: Final = 6.0
+_MOST_SECONDS: Final = 90.0
+"""At least and at most so long, where blocks come fast, or not at all."""
 _LOOK_SECONDS: Final = 2.0
-_WAIT_SECONDS: Final = 90.0
-"""The same in time, where there are no blocks."""
+_READ_SECONDS: Final = 0.0002
+"""For each account that is looked at again: blocks may come faster than that is done."""
 _ROUNDS_IN_VAIN: Final = 5
+_LOOKS: Final = 3
 _SHOWN: Final = 10
 
 
@@ -142,25 +146,35 @@ class Sweeper:
         self._open: list[Source] = []
         self._now = 0
 
-    async def sweep(self, accounts: Iterator[Source]) -> Swept:
-        """Give back what all of them have.
+    async def sweep(self, accounts: Callable[[], Iterator[Source]]) -> Swept:
+        """Give back what all of them have; looks again at the end, as something may have been on its way to them.
 
         Raises:
             RpcError: The node cannot be asked; what was done until then is in `result`.
         """
         try:
-            await self._find(accounts)
-            in_vain = 0
-            while self._open and in_vain < _ROUNDS_IN_VAIN:
-                before = self._total()
-                await self._round()
-                in_vain = 0 if self._total() < before else in_vain + 1
+            for _ in range(_LOOKS):
+                await self._find(accounts())
+                before = self.result.transfers
+                await self._empty()
+                if self.result.transfers == before:
+                    break
         finally:
             self._sum_up()
         return self.result
 
+    async def _empty(self) -> None:
+        in_vain = 0
+        while self._open and in_vain < _ROUNDS_IN_VAIN:
+            before = self._total()
+            await self._round()
+            in_vain = 0 if self._total() < before else in_vain + 1
+
     async def _find(self, accounts: Iterator[Source]) -> None:
         """Who has something. Keys are derived a few hundred at a time, so that others get their turn."""
+        result = self.result
+        result.accounts = result.dust = result.dusty = 0
+        self._open = []
         part: list[Source] = []
         for source in accounts:
             part.append(source)
@@ -188,10 +202,15 @@ class Sweeper:
         if not self._open:
             return
         await several(self._send, list(self._open), at_once=AT_ONCE)
-        blocks, until = 0, self._clock() + _WAIT_SECONDS
-        while blocks < _BLOCKS and self._clock() < until and any(source.sent for source in self._open):
+        begun, blocks = self._clock(), 0
+        while any(source.sent for source in self._open):
+            passed = self._clock() - begun
+            if passed > _MOST_SECONDS or (passed > _LEAST_SECONDS and blocks >= _BLOCKS):
+                break
             blocks += await self._another_block()
-            await self._read([source for source in self._open if source.sent])
+            unsettled = [source for source in self._open if source.sent]
+            await asyncio.sleep(len(unsettled) * _READ_SECONDS)
+            await self._read(unsettled)
             self._settle(all_settled=False)
 
     async def _another_block(self) -> bool:
@@ -231,9 +250,6 @@ class Sweeper:
                 self._count_dust(source)
             else:
                 left.append(source)
-        if all_settled:
-            for source in left:
-                source.sent = 0
         self._open = left
         self._progress(self.result.accounts - len(left), self.result.accounts)
 
@@ -254,20 +270,25 @@ class Sweeper:
             nonce = await ask_number(self._node, "eth_getTransactionCount", [address, "latest"])
             gas = self._gas[source.to]
             made = Transaction(self._chain_id, nonce, source.to, value, b"", gas, price, price, self._legacy)
-            source.sent, source.cost = value, gas * price
             await self._node.call("eth_sendRawTransaction", [sign(made, source.key).hex], sticky=address)
         except RpcError as error:
-            self._refused(source, error)
+            if not self._taken(source, error):
+                return
+        source.sent, source.cost = value, gas * price
 
-    def _refused(self, source: Source, error: RpcError) -> None:
+    def _taken(self, source: Source, error: RpcError) -> bool:
+        """Whether it may get into a block nevertheless; if not, what to do about it next time.
+
+        What was sent in a round before may still be on its way then, and counts on.
+        """
         source.reason = error.message
         if error.kind is Kind.ALREADY_KNOWN or error.unknown_fate:
-            return
-        source.sent = 0
+            return True
         if error.kind in {Kind.REPLACEMENT_UNDERPRICED, Kind.UNDERPRICED}:
             source.raised += 1
-        elif error.kind is Kind.INSUFFICIENT_FUNDS:
+        elif error.kind is Kind.INSUFFICIENT_FUNDS and not source.sent:
             source.spare = source.spare * 2 or self._cost(source)
+        return False
 
     def _total(self) -> int:
         return sum(source.balance for source in self._open)

@@ -6,6 +6,7 @@ or what it offers may be too little by now. The account's two transaction counts
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm import gaps, lookup, redoing
@@ -48,11 +49,13 @@ async def _settle(account: Account) -> None:
     for sent in await lookup.displaced(account, below):
         if sent.at_work or sent.landing is not None:
             continue
-        if sent.failure is None and home.clock() < sent.deadline < float("inf"):
+        if sent.failure is None and home.clock() < sent.deadline < inf:
             redoing.renumber(account, sent, used)
             sent.at_work = False
             await gaps.resend(account, sent)
         else:
+            if sent.failure is None and sent.deadline < inf:
+                home.expire(account, sent)
             account.drop(sent, reuse=False)
 
 
