@@ -38,7 +38,9 @@ def view(
             shown.at(event["done"], event["all"])
         elif kind == "note":
             if event["level"] in _SHOWN:
-                errors.print(Text(f"{event['level']}: {event['fields']['message']}", "yellow"), soft_wrap=True)
+                errors.print(
+                    Text(f"{event['level']}: {event['fields']['message']}", "yellow"), soft_wrap=True
+                )
         elif kind in {"funded", "swept", "wallet"}:
             if as_json:
                 click.echo(json.dumps({key: value for key, value in event.items() if key != "event"}))
