@@ -71,7 +71,12 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) 
         patient = rng.random() < 0.8
         story.ends[data] = "cancelled"
         one = story.send(
-            accounts, rng.choice(KEYS), data, terms, rng.uniform(0, 50), 400.0 if patient else rng.uniform(1, 20)
+            accounts,
+            rng.choice(KEYS),
+            data,
+            terms,
+            rng.uniform(0, 50),
+            400.0 if patient else rng.uniform(1, 20),
         )
         work[data] = asyncio.create_task(one)
     for task in rng.sample(list(work.values()), 4):

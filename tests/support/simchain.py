@@ -9,25 +9,10 @@ import random
 from dataclasses import dataclass, field
 
 from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.heads import Head, Header, Inclusion, Receipt
 from squall_runner.evm.keccak import keccak256
 
 GWEI = 10**9
-
-
-@dataclass(frozen=True)
-class Head:
-    number: int
-    base_fee: int | None
-    gas_limit: int = 30_000_000
-
-
-@dataclass(frozen=True)
-class SimLanding:
-    hash: str
-    status: int
-    gas_used: int
-    block: int
-    seen: float
 
 
 @dataclass(frozen=True)
@@ -106,18 +91,21 @@ class SimChain:
         self.blocks: list[list[SimTx]] = [[]]
         self.where: dict[str, int] = {}
         self.base_fee = GWEI
-        self.watched: dict[str, asyncio.Future] = {}
+        self.watched: dict[str, list[asyncio.Future]] = {}
         self.calls: dict[str, int] = {}
-        self.head = Head(0, self.base_fee)
+        self.head = self._head()
         self._another = asyncio.Event()
 
     # Follower
 
-    def watch(self, tx_hash: str, confirmations: int = 0) -> asyncio.Future:
-        return self.watched.setdefault(tx_hash, asyncio.get_running_loop().create_future())
+    def watch(self, tx_hash: str, confirmations: int = 0, *, late: bool = False) -> asyncio.Future:
+        future = asyncio.get_running_loop().create_future()
+        self.watched.setdefault(tx_hash, []).append(future)
+        return future
 
-    def unwatch(self, tx_hash: str) -> None:
-        self.watched.pop(tx_hash, None)
+    def _head(self) -> Head:
+        number = len(self.blocks) - 1
+        return Head(number, hex(number), "", number, self.base_fee, 30_000_000, 0, 0.0)
 
     async def next_head(self) -> Head:
         await self._another.wait()
@@ -138,12 +126,12 @@ class SimChain:
             if tx.nonce == self.used.get(tx.sender, 0) and tx.max_fee >= self.base_fee:
                 self._include(tx, block)
         self.blocks.append(block)
-        self.head = Head(len(self.blocks) - 1, self.base_fee)
+        self.head = self._head()
         for tx in block:
-            future = self.watched.pop(tx.hash, None)
-            if future is not None and not future.done():
-                now = asyncio.get_running_loop().time()
-                future.set_result(SimLanding(tx.hash, 1, 21_000, self.head.number, now))
+            for future in self.watched.pop(tx.hash, []):
+                if not future.done():
+                    now = asyncio.get_running_loop().time()
+                    future.set_result(Inclusion.of(self._receipt(tx.hash), self.head, now))
         self._another.set()
         self._another = asyncio.Event()
 
@@ -161,7 +149,7 @@ class SimChain:
         self.blocks.append([])
         self._include(foreign, self.blocks[-1])
         self.where[foreign.hash] = len(self.blocks) - 1
-        self.head = Head(len(self.blocks) - 1, self.base_fee)
+        self.head = self._head()
 
     def forget(self) -> None:
         """A node starts anew, without what it had pending."""
@@ -173,7 +161,7 @@ class SimChain:
 
     # Rpc
 
-    async def call(self, method, params=(), *, sticky="", timeout=None):
+    async def call(self, method, params=(), *, sticky="", into=None):
         self.calls[method] = self.calls.get(method, 0) + 1
         await asyncio.sleep(self.rng.random() * 0.1)
         if not self.well and self.rng.random() < 0.05:
@@ -188,7 +176,7 @@ class SimChain:
             case "eth_getTransactionReceipt":
                 return self._receipt(params[0])
             case "eth_getBlockByNumber":
-                return {"timestamp": "0x1"}
+                return Header(params[0], params[0], "", "0x1", "0x1", "0x0")
             case "eth_maxPriorityFeePerGas":
                 return hex(GWEI)
             case "eth_estimateGas":
@@ -210,13 +198,7 @@ class SimChain:
         at = self.where.get(tx_hash)
         if at is None:
             return None
-        return {
-            "transactionHash": tx_hash,
-            "status": "0x1",
-            "gasUsed": "0x5208",
-            "blockNumber": hex(at),
-            "logs": [],
-        }
+        return Receipt(tx_hash, hex(at), hex(at), "0x5208")
 
     async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):
         self.calls["eth_sendRawTransaction"] = self.calls.get("eth_sendRawTransaction", 0) + 1

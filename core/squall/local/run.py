@@ -19,9 +19,10 @@ from squall.errors import UsageError
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
-from squall.local.placing import laid_out
+from squall.local.chainjournal import keeping_journal
 from squall.local.interrupts import Interrupts
 from squall.local.packing import pack
+from squall.local.placing import laid_out
 from squall.logs.choices import LEVEL_VARIABLE, level_of
 from squall.logs.log import Log
 from squall.report.folder import LOG, RUNNERS, ResultsFolder
@@ -145,8 +146,11 @@ async def _carry_out(
     request: LocalRun, launched: _Launched, *, log: Log, view: View, interrupts: Interrupts
 ) -> Summary:
     places = laid_out(request.files, launched.folder.path / FILES)
+    folder = launched.folder.path
     hub = Hub(
-        secrets.token_bytes(32), log=log.tell, remote_write=_remote_write(request, launched.outputs, places)
+        secrets.token_bytes(32),
+        log=keeping_journal(log.tell, folder, launched.run, request.manifest["metadata"]["name"]),
+        remote_write=_remote_write(request, launched.outputs, places),
     )
     runners = pack(request.shards, request.processes)
     try:

@@ -24,6 +24,7 @@ COMMON: Final = {
 
 REQUEST: Final = "request"
 ACTION: Final = "action"
+CHAIN_JOURNAL: Final = "ChainJournal"
 FLOW_START: Final = "flow_start"
 FLOW_COMPLETE: Final = "flow_complete"
 LINES_LEFT_OUT: Final = "log_lines_left_out"
@@ -51,7 +52,9 @@ ROUND_FAILED: Final = "round_failed"
 WORK_FAILED: Final = "work_failed"
 REVIEW_FAILED: Final = "review_failed"
 
-_ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration", "wallet")
+_ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration")
+_WALLET: Final = "wallet"
+"""Lines of iterations that act on a chain tell besides with which wallet: its address."""
 _TIMES: Final = ("total", "duration", "blocked", "connecting", "sending", "waiting", "receiving")
 
 
@@ -73,7 +76,7 @@ class Event:
 
 
 ITERATIONS: Final = (
-    Event(FLOW_START, "an iteration of the sample begins", _ITERATION),
+    Event(FLOW_START, "an iteration of the sample begins", _ITERATION, more=_WALLET),
     Event(
         REQUEST,
         "a request has ended; level `warning` when it failed. `total` is the whole call, `duration` sending, waiting and receiving",
@@ -83,11 +86,13 @@ ITERATIONS: Final = (
             *_TIMES,
             *("sent", "received", "size", "redirects", "reused"),
         ),
+        more=_WALLET,
     ),
     Event(
         ACTION,
         "a step has done something on a chain; level `warning` when that failed",
         (*_ITERATION, *("step", "action", "duration", "error", "hash", "block", "method")),
+        more=_WALLET,
     ),
     Event(
         FLOW_COMPLETE,
@@ -96,6 +101,7 @@ ITERATIONS: Final = (
             *_ITERATION,
             *("outcome", "duration", "failed_step", "error", "failed_steps", "failed_checks"),
         ),
+        more=_WALLET,
     ),
     Event(LINES_LEFT_OUT, "more was due in a second than `maxPerSecond` allows", ("lines", "max_per_second")),
 )
@@ -136,9 +142,17 @@ RUN: Final = (
         "an action of teardown on the chain",
         ("step", "action", "error", "duration", "hash"),
     ),
+    Event(
+        CHAIN_JOURNAL,
+        "money is about to go into wallets: what has to be known to get it back",
+        ("chain_id", "shards", "count", "first_wallet", "funders"),
+    ),
+    Event("ChainJournalLost", "the file that says how to get it back could not be written"),
+    Event("ContractMissing", "a contract is not where the manifest says, unless setup deploys it"),
     Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
+    Event("FundingHeldUp", "wallets could not be filled just now; it is tried again"),
     Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
     Event("FunderHasMoney", "it has enough again", ("address",)),
     Event(

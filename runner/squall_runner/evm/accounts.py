@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squall_runner.evm import sending
 from squall_runner.evm.asking import transaction_count
@@ -21,10 +21,11 @@ from squall_runner.evm.slots import Slots
 from squall_runner.evm.transactions import Transaction, sign
 
 if TYPE_CHECKING:
-    from squall_runner.evm.asking import Landing
     from squall_runner.evm.fees import Offer
     from squall_runner.evm.fleet import Accounts
+    from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.keys import Key
+    from squall_runner.evm.transactions import Signed
 
 
 class Account:
@@ -61,7 +62,14 @@ class Account:
         """How many of its transactions are on their way, or wait for their turn."""
         return self.slots.used + self.slots.waiting
 
-    async def send(self, call: Call, terms: Terms, *, timeout: float = 120.0, sink: Sink = SILENT) -> Sent:
+    async def send(
+        self,
+        call: Call,
+        terms: Terms,
+        *,
+        timeout: float = 120.0,  # noqa: ASYNC109 - one sweep watches all deadlines
+        sink: Sink = SILENT,
+    ) -> Sent:
         """Send a transaction. That a block holds it is not awaited: see `Sent.included`.
 
         Args:
@@ -125,39 +133,40 @@ class Account:
 
     def sign(self, sent: Sent, offer: Offer) -> None:
         """Make another version of it, under the same nonce, and watch for it."""
-        home, call = self.home, sent.call
-        signed = home.presigner.take(self.address, sent, offer) if home.presigner is not None else None
-        if signed is None:
-            signed = sign(
-                Transaction(
-                    home.chain_id,
-                    sent.nonce,
-                    call.to,
-                    call.value,
-                    call.data,
-                    sent.gas,
-                    offer.max_fee,
-                    offer.priority_fee,
-                    sent.terms.fees.legacy,
-                ),
-                self._key,
-            )
+        home = self.home
+        ahead = None if home.presigner is None else home.presigner.take(self.address, sent, offer)
+        if ahead is None:
+            signed = self.signed(sent.call, sent.nonce, sent.gas, offer, legacy=sent.terms.fees.legacy)
+        else:
+            signed, offer = ahead.signed, ahead.offer
+        news = home.follower.watch(signed.hash)
+        news.add_done_callback(partial(self._seen, sent))
         sent.offer = offer
         sent.priced = home.clock()
         sent.versions.append(signed)
-        home.follower.watch(signed.hash).add_done_callback(partial(self._seen, sent))
+        sent.news.append(news)
+
+    def signed(self, call: Call, nonce: int, gas: int, offer: Offer, *, legacy: bool) -> Signed:
+        """A transaction of this wallet, which nobody is told of."""
+        to, data, value = call.to, call.data, call.value
+        transaction = Transaction(
+            self.home.chain_id, nonce, to, value, data, gas, offer.max_fee, offer.priority_fee, legacy
+        )
+        return sign(transaction, self._key)
 
     def unsign(self, sent: Sent, former: Offer) -> None:
         """No node took the last version: the one before it counts again."""
         if sent.landing is None and len(sent.versions) > 1:
-            self.home.follower.unwatch(sent.versions.pop().hash)
+            sent.versions.pop()
+            sent.news.pop().cancel()
             sent.offer = former
 
-    def landed(self, sent: Sent, landing: Landing) -> None:
+    def landed(self, sent: Sent, landing: Inclusion) -> None:
         """A block holds it."""
         if sent.landing is not None or self.flying.get(sent.nonce) is not sent:
             return
-        self._leave(sent, landing.hash)
+        del self.flying[sent.nonce]
+        self._leave(sent)
         sent.land(landing)
         self.home.landed(sent, landing)
 
@@ -169,7 +178,9 @@ class Account:
             reuse: Whether the nonce is free for another transaction.
         """
         del self.flying[sent.nonce]
-        self._forget(sent, "")
+        for news in sent.news:
+            news.cancel()
+        sent.news.clear()
         sent.versions.clear()
         sent.doubtful = False
         if reuse and self.nonces is not None:
@@ -178,22 +189,15 @@ class Account:
     def drop(self, sent: Sent, *, reuse: bool) -> None:
         """The same, and it is not tried again."""
         self.withdraw(sent, reuse=reuse)
+        self._leave(sent)
+
+    def _leave(self, sent: Sent) -> None:
+        for news in sent.news:
+            news.cancel()
         self.home.left(sent)
         self.slots.release()
 
-    def _leave(self, sent: Sent, landed: str) -> None:
-        del self.flying[sent.nonce]
-        if len(sent.versions) > 1:
-            self._forget(sent, landed)
-        self.home.left(sent)
-        self.slots.release()
-
-    def _forget(self, sent: Sent, landed: str) -> None:
-        for version in sent.versions:
-            if version.hash != landed:
-                self.home.follower.unwatch(version.hash)
-
-    def _seen(self, sent: Sent, news: asyncio.Future[Any]) -> None:
+    def _seen(self, sent: Sent, news: asyncio.Future[Inclusion]) -> None:
         if not news.cancelled() and news.exception() is None:
             self.landed(sent, news.result())
 
@@ -213,10 +217,7 @@ class Account:
         home = self.home
         try:
             async with asyncio.timeout(deadline - home.clock()):
-                if self.nonces is None:
-                    await self._load()
-                gas = await terms.gas.find(home.rpc, self.address, call)
-                return gas, await home.market.wait(terms.fees)
+                return await sending.until_answered(home.rng, lambda: self._learn(call, terms))
         except BaseException as error:
             self.slots.release()
             if isinstance(error, RpcError):
@@ -228,6 +229,12 @@ class Account:
                     Kind.TIMEOUT, *sending.why_unprepared(home.market.base_fee, terms.fees)
                 ) from None
             raise
+
+    async def _learn(self, call: Call, terms: Terms) -> tuple[int, Offer]:
+        if self.nonces is None:
+            await self._load()
+        gas = await terms.gas.find(self.home.rpc, self.address, call)
+        return gas, await self.home.market.wait(terms.fees)
 
     async def _load(self) -> None:
         if self._loading is None:

@@ -14,75 +14,39 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from squall_runner.evm.heads import Head, Inclusion
+
 
 class Asks(Protocol):
     """What is needed of `squall_runner.evm.rpc.Rpc`."""
 
     async def call(
-        self, method: str, params: Sequence[Any] = (), *, sticky: str = "", timeout: float | None = None
+        self, method: str, params: Sequence[Any] = (), *, sticky: str = "", into: Any = Any
     ) -> Any:
         """Call a method of the node."""
 
     async def send_raw(
-        self, raw: str, tx_hash: str, *, sticky: str = "", timeout: float | None = None
+        self,
+        raw: str,
+        tx_hash: str,
+        *,
+        sticky: str = "",
+        timeout: float | None = None,  # noqa: ASYNC109 - as `Rpc` has it
     ) -> str:
         """Hand over a signed transaction; that a node has it already is no failure."""
-
-
-class Block(Protocol):
-    """What is needed of a block's header."""
-
-    @property
-    def number(self) -> int:
-        """Its place in the chain."""
-
-    @property
-    def base_fee(self) -> int | None:
-        """Wei per unit of gas; None on a chain without."""
-
-    @property
-    def gas_limit(self) -> int:
-        """The most gas of all its transactions together."""
-
-
-class Landing(Protocol):
-    """What is needed of the news that a transaction is in a block."""
-
-    @property
-    def hash(self) -> str:
-        """Of the transaction."""
-
-    @property
-    def status(self) -> int:
-        """1, or 0 if it was reverted."""
-
-    @property
-    def gas_used(self) -> int:
-        """Of the transaction."""
-
-    @property
-    def block(self) -> int:
-        """The number of the block."""
-
-    @property
-    def seen(self) -> float:
-        """When the follower knew of it, by its clock."""
 
 
 class Follows(Protocol):
     """What is needed of `squall_runner.evm.follower.Follower`."""
 
     @property
-    def head(self) -> Block | None:
+    def head(self) -> Head | None:
         """The newest block that is known."""
 
-    def watch(self, tx_hash: str, confirmations: int = 0) -> asyncio.Future[Any]:
-        """Tell when a transaction is in a block."""
+    def watch(self, tx_hash: str, confirmations: int = 0, *, late: bool = False) -> asyncio.Future[Inclusion]:
+        """Tell when a transaction is in a block; who cancels what is returned is not told."""
 
-    def unwatch(self, tx_hash: str) -> None:
-        """Tell no more."""
-
-    async def next_head(self) -> Any:
+    async def next_head(self) -> Head:
         """Wait for another block."""
 
 
@@ -92,10 +56,10 @@ async def ask_number(rpc: Asks, method: str, params: Sequence[Any] = (), *, stic
     Raises:
         RpcError: The call failed, or the answer is no number.
     """
-    answer = await rpc.call(method, params, sticky=sticky)
+    answer = await rpc.call(method, params, sticky=sticky, into=str)
     try:
         return from_quantity(answer)
-    except (ValueError, TypeError):
+    except ValueError:
         raise RpcError(Kind.MALFORMED, f"the answer {answer!r:.80} is no number", method=method) from None
 
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import SquallError
+from squall.logs import events
 from squall.plan.wallets import uses_wallet
 from squall.spec.amounts import native_text
 from squall.spec.language import WALLET
@@ -35,9 +36,10 @@ from squall_runner.evm.interfaces import Contracts
 from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import RpcMeters
 from squall_runner.evm.opening import endpoints_of
+from squall_runner.evm.presigning import Presigner
 from squall_runner.evm.rpc import Rpc
 from squall_runner.evm.rpcsettings import RpcSettings
-from squall_runner.evm.tree import read_tree
+from squall_runner.evm.tree import of_one_run, read_tree
 from squall_runner.http import HttpClient, Network
 from squall_runner.load import LoadError
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.keys import Key
+    from squall_runner.evm.outgoing import Call, Terms
     from squall_runner.recording import Recorder
 
 CONNECTIONS: Final = 128
@@ -149,6 +152,12 @@ class Chain:
         self._funds: Funds | None = None
         self._wallets: dict[int, Wallet] = {}
         self._once: Wallet | None = None
+        # Wallets of this run alone have sent nothing yet; should a runner be another's successor, nodes will say so.
+        self._untouched = self._tree is not None and of_one_run(manifest)
+        ahead = whole(spec.pre_sign)
+        self._presigner = Presigner(ahead) if ahead else None
+        self._constant: list[tuple[Call, Terms]] = []
+        self._presigning: list[asyncio.Task[None]] = []
         self._begun = False
         self.counting = spec.wallets is not None and spec.wallets.order == "fewestPending"
         self._ending: asyncio.Task[None] | None = None
@@ -176,11 +185,33 @@ class Chain:
         try:
             await self.rpc.start()
             await self.follower.start()
+            await self._look_for_contracts()
         except RpcError as error:
             raise _refused(error) from error
         self._arrange(self.gate)
         if self._funds is not None:
             await self._funds.prepare()
+
+    async def _look_for_contracts(self) -> None:
+        """See that there is code where the manifest says that contracts are, as far as it says so before the run.
+
+        Raises:
+            LoadError: There is none, and no setup that might deploy it.
+            RpcError: The node cannot be asked.
+        """
+        for contract in self.spec.contracts:
+            address = contract.address
+            if address is None or "${" in address:
+                continue
+            if await self.rpc.call("eth_getCode", [address, "latest"]) not in {"0x", "0x0", "", None}:
+                continue
+            message = (
+                f"spec.evm.contracts: there is no contract at {address}, where {contract.name} should be"
+            )
+            if self._manifest.spec.setup is None:
+                hint = "deploy it, or write the address that it has on this chain"
+                raise LoadError("ContractMissing", message, hint)
+            self._note("warning", "ContractMissing", message=f"{message} after setup")
 
     def _arrange(self, rpc: Gate | Rpc) -> None:
         """Make accounts and their money anew, which call through `rpc`."""
@@ -194,6 +225,7 @@ class Chain:
             clock=self.clock,
             rng=random.Random(f"{self._run}/{self.shards}"),  # noqa: S311 - pauses are no secret
             most=16 if wallets is None else whole(wallets.max_in_flight),
+            presigner=self._presigner,
         )
         self._wallets.clear()
         self._funds = None
@@ -214,14 +246,37 @@ class Chain:
         Raises:
             LoadError: The funders have too little, or it failed.
         """
-        if self._funds is not None:
-            await self._funds.pay()
+        if self._funds is None or self._tree is None or self.spec.funding is None:
+            return
+        tree = self._tree
+        self._note(
+            "info",
+            events.CHAIN_JOURNAL,
+            chain_id=self.rpc.chain_id,
+            shards=tree.shards,
+            count=tree.count,
+            first_wallet=tree.fingerprint,
+            funders=" ".join(funder.address for funder in tree.funders),
+        )
+        await self._funds.pay()
 
     def begin(self) -> None:
         """Begin to fill the wallets of this runner's shards, ahead of their use; without effect when it was done."""
         if self._funds is not None and not self._begun and not self._control.stopped:
             self._begun = True
             self._funds.start(self.shards)
+            if self._presigner is not None:
+                keep = self._presigner.keep
+                self._presigning = [
+                    asyncio.create_task(keep(self._active, call, terms)) for call, terms in self._constant
+                ]
+
+    def presign(self, call: Call, terms: Terms) -> None:
+        """A step sends nothing but this: sign it ahead, if the manifest wants that."""
+        self._constant.append((call, terms))
+
+    def _active(self) -> list[Account]:
+        return [wallet.account for wallet in self._wallets.values()]
 
     # -- for VUs ----------------------------------------------------------------------------------------------
 
@@ -296,7 +351,8 @@ class Chain:
             assert self._tree is not None, "there are wallets"
             key = self._tree.keys.key(index)
             shown = {"address": key.address, "publicKey": f"0x{key.public_key.hex()}", "index": index}
-            known = self._wallets[index] = Wallet(index, key, self.accounts.of(key), shown)
+            account = self.accounts.of(key, first=0 if self._untouched else None)
+            known = self._wallets[index] = Wallet(index, key, account, shown)
         return known
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -313,6 +369,9 @@ class Chain:
         await self._ending
 
     async def _end(self) -> None:
+        for task in self._presigning:
+            task.cancel()
+        await asyncio.gather(*self._presigning, return_exceptions=True)
         if self._funds is not None:
             self._account_for_funding()
             await self._funds.stop()
@@ -328,6 +387,7 @@ class Chain:
         await self.end()
         self.gate.open()
         self._ending = None
+        self._untouched = False
         self._arrange(self.gate)
         if self._funds is not None:
             await self._funds.prepare()

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from squall_runner.evm.asking import Asks, Follows, Landing
+    from squall_runner.evm.asking import Asks, Follows
+    from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.keys import Key
     from squall_runner.evm.outgoing import Sent
     from squall_runner.evm.presigning import Presigner
@@ -145,10 +146,10 @@ class Accounts:
         """How many transactions are on their way."""
         return len(self._live)
 
-    async def settle(self, timeout: float) -> bool:
+    async def settle(self, seconds: float) -> bool:
         """Wait until nothing is on its way; returns whether that was so within so many seconds."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._empty.wait()
         except TimeoutError:
             return False
@@ -170,11 +171,12 @@ class Accounts:
         """A transaction is about to be handed over for the first time."""
         sent.submitted = self.clock()
         expected = self.meter.mean or sent.gas
+        if not self._live:
+            self._empty.clear()
         self._live[sent] = account
         sent.expected_gas = expected
         self.gas_on_its_way += expected
         if self._timer is None:
-            self._empty.clear()
             self._arm()
         sent.sink.sent()
 
@@ -194,7 +196,7 @@ class Accounts:
         if not self._live:
             self._empty.set()
 
-    def landed(self, sent: Sent, landing: Landing) -> None:
+    def landed(self, sent: Sent, landing: Inclusion) -> None:
         """It is in a block."""
         self.meter.add(landing.gas_used)
         self.patience.learn(landing.seen - sent.submitted)

@@ -59,13 +59,24 @@ async def resend(account: Account, sent: Sent) -> None:
         if answer in (Answer.REFUSED, Answer.ASK):
             _refused(account, sent, error)
         elif answer is Answer.PAY_MORE:
-            home.market.forget()
-            redoing.pay_more(account, sent)
+            _raise(account, sent)
         if answer is not Answer.TAKEN:
             return
     sent.doubtful, sent.refusals = True, 0
     if not sent.accepted:
         home.accepted(sent)
+
+
+def _raise(account: Account, sent: Sent) -> None:
+    """It offers too little by now. Who still waits for it says whether it may pay more; when nobody does, the others must go on."""
+    fees = sent.terms.fees
+    if sent.failure is None and sent.deadline < inf:
+        if fees.replace_after is None or sent.replaced >= fees.max_replacements:
+            return
+        sent.replaced += 1
+        sent.sink.replaced()
+    account.home.market.forget()
+    redoing.pay_more(account, sent)
 
 
 def _refused(account: Account, sent: Sent, error: RpcError) -> None:

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.hexes import from_quantity
+from squall_runner.evm.heads import Header, Inclusion, Receipt
 
 if TYPE_CHECKING:
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.outgoing import Sent
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A receipt that was asked for, with what the follower's `Inclusion` has."""
-
-    hash: str
-    status: int
-    gas_used: int
-    gas_price: int
-    block: int
-    block_timestamp: int
-    seen: float
-    confirmed: float
-    contract: str | None
-    logs: list[dict[str, Any]]
 
 
 _BLOCK_SECONDS: Final = 1.0
@@ -71,11 +54,12 @@ async def displaced(account: Account, used: list[Sent]) -> list[Sent]:
 
 async def _find(account: Account, sent: Sent) -> bool:
     """Look for a receipt of any version."""
+    rpc = account.home.rpc
     for version in reversed(tuple(sent.versions)):
         if sent.landing is not None:
             return True
-        receipt = await account.home.rpc.call(
-            "eth_getTransactionReceipt", [version.hash], sticky=account.address
+        receipt = await rpc.call(
+            "eth_getTransactionReceipt", [version.hash], sticky=account.address, into=Receipt | None
         )
         if receipt is not None:
             account.landed(sent, await _read(account, receipt))
@@ -83,24 +67,13 @@ async def _find(account: Account, sent: Sent) -> bool:
     return sent.landing is not None
 
 
-async def _read(account: Account, receipt: dict[str, Any]) -> Found:
+async def _read(account: Account, receipt: Receipt) -> Inclusion:
     home = account.home
-    block = await home.rpc.call(
-        "eth_getBlockByNumber", [receipt["blockNumber"], False], sticky=account.address
+    header = await home.rpc.call(
+        "eth_getBlockByNumber", [receipt.block_number, False], sticky=account.address, into=Header
     )
     now = home.clock()
     try:
-        return Found(
-            receipt["transactionHash"],
-            from_quantity(receipt["status"]),
-            from_quantity(receipt["gasUsed"]),
-            from_quantity(receipt.get("effectiveGasPrice", "0x0")),
-            from_quantity(receipt["blockNumber"]),
-            from_quantity(block["timestamp"]),
-            now,
-            now,
-            receipt.get("contractAddress"),
-            receipt.get("logs", []),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise RpcError(Kind.MALFORMED, f"a receipt is not as it should be: {error!r}") from error
+        return Inclusion.of(receipt, header.head(now), now)
+    except ValueError as error:
+        raise RpcError(Kind.MALFORMED, f"a receipt is not as it should be: {error}") from error

@@ -41,7 +41,7 @@ class FeeMarket:
     def base_fee(self) -> int:
         """Of the newest block; 0 on a chain without base fees, and before the first block was seen."""
         head = self._follower.head
-        return 0 if head is None else head.base_fee or 0
+        return 0 if head is None else head.base_fee
 
     def offer(self, policy: FeePolicy) -> Offer | None:
         """What a transaction offers now; None while that is not known, or the base fee is above the policy's limit."""
@@ -55,7 +55,7 @@ class FeeMarket:
             suggested = self._suggested
             if head.number - self._asked_at >= KEPT_BLOCKS:
                 self._ask()
-        return offer(policy, head.base_fee or 0, suggested)
+        return offer(policy, head.base_fee, suggested)
 
     async def wait(self, policy: FeePolicy) -> Offer:
         """The same, as soon as there is an offer; waits for blocks as long as the base fee is above the policy's limit.
@@ -97,7 +97,7 @@ class FeeMarket:
         number = 0 if head is None else head.number
         # Not again at each transaction when this fails.
         self._asked_at = number
-        if head is not None and head.base_fee is not None:
+        if head is not None and head.base_fee:
             try:
                 self._suggested = await ask_number(self._rpc, "eth_maxPriorityFeePerGas")
             except RpcError as error:

@@ -39,6 +39,10 @@ class Nonces:
         self._next += 1
         return self._next - 1
 
+    def nth(self, place: int) -> int:
+        """The one that `take` would return after being called so many times."""
+        return self._free[place] if place < len(self._free) else self._next + place - len(self._free)
+
     def claim(self, nonce: int) -> bool:
         """Take this one, if it was given back."""
         if nonce not in self._free:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from squall.errors import SquallError
-from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
-    from squall_runner.evm.asking import Landing
-    from squall_runner.evm.fees import FeePolicy, Offer
+    from squall_runner.evm.failures import Kind, RpcError
+    from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.gas import GasLimit
+    from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.transactions import Signed
 
 
@@ -80,10 +81,10 @@ class Sink:
     def accepted(self, seconds: float) -> None:
         """A node has taken it, so long after it was submitted."""
 
-    def included(self, sent: Sent, landing: Any) -> None:
+    def included(self, sent: Sent, landing: Inclusion) -> None:
         """It is in a block; `landing` is the follower's `Inclusion`."""
 
-    def confirmed(self, sent: Sent, landing: Any) -> None:
+    def confirmed(self, sent: Sent, landing: Inclusion) -> None:
         """It has the confirmations that were asked for."""
 
     def failed(self, kind: Kind) -> None:
@@ -97,6 +98,9 @@ class Sink:
 
 
 SILENT = Sink()
+
+
+_NOTHING: Final = Offer(0, 0)
 
 
 class Sent:
@@ -127,6 +131,7 @@ class Sent:
         "gas",
         "landing",
         "looked",
+        "news",
         "next_look",
         "nonce",
         "offer",
@@ -145,11 +150,14 @@ class Sent:
         self.sink = sink
         self.gas = gas
         self.deadline = deadline
+        self.offer = _NOTHING
         self.nonce = -1
         self.versions: list[Signed] = []
+        self.news: list[asyncio.Future[Inclusion]] = []
+        """For each version, the follower's promise to tell when it is in a block."""
         self.submitted = 0.0
         self.accepted = 0.0
-        self.landing: Landing | None = None
+        self.landing: Inclusion | None = None
         self.failure: SendError | None = None
         self.doubtful = False
         """Whether a version may be with a node that did not say so."""
@@ -167,7 +175,7 @@ class Sent:
         """How many versions were made because no block took the former ones."""
         self.expected_gas = 0
         """What it counts for among the gas on its way."""
-        self._waiters: list[asyncio.Future[Any]] = []
+        self._waiters: list[asyncio.Future[Inclusion]] = []
 
     @property
     def hash(self) -> str:
@@ -176,7 +184,11 @@ class Sent:
             return self.landing.hash
         return self.versions[-1].hash if self.versions else ""
 
-    async def included(self) -> Any:
+    def landed(self) -> bool:
+        """Whether it is in a block."""
+        return self.landing is not None
+
+    async def included(self) -> Inclusion:
         """Wait until it is in a block, as the follower's `Inclusion`.
 
         Raises:
@@ -186,11 +198,11 @@ class Sent:
             return self.landing
         if self.failure is not None:
             raise self.failure
-        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
 
-    def land(self, landing: Landing) -> None:
+    def land(self, landing: Inclusion) -> None:
         """It is in a block."""
         self.landing = landing
         for waiter in self._waiters:

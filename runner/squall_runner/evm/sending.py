@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from squall.spec.amounts import native_text
 from squall_runner.evm import gaps, lookup, redoing
@@ -18,10 +18,14 @@ from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.resilience.backoff import growing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from random import Random
+
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.outgoing import Sent
 
+_T = TypeVar("_T")
 _AT_ONCE: Final = 3
 """So often, what was changed is handed over without a pause."""
 _DOUBTS: Final = 2
@@ -47,14 +51,14 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
             verdict = await _act(account, sent, error.kind, attempt)
         except RpcError:
             verdict = Answer.AGAIN  # whoever could have told does not answer either
-        if verdict is Answer.TAKEN or sent.landing is not None:
+        if verdict is Answer.TAKEN or sent.landed():
             return
         changed = verdict is not Answer.AGAIN and attempt <= _AT_ONCE
         pause = 0.0 if changed else max(PAUSE(attempt, home.rng), error.wait)
         if verdict is Answer.REFUSED or home.clock() + pause >= sent.deadline:
             raise redoing.give_up(account, sent, error)
         await asyncio.sleep(pause)
-        if sent.landing is not None:
+        if sent.landed():
             return
         try:
             await account.hand_over(sent)
@@ -75,20 +79,22 @@ async def _act(account: Account, sent: Sent, kind: Kind, attempt: int) -> Answer
     """
     answer = ANSWERS[kind]
     if answer is Answer.LOOK:
-        return await _look(account, sent)
-    if answer is Answer.OUTBID:
-        return await _outbid(account, sent, attempt)
-    if answer is Answer.PAY_MORE:
+        answer = await _look(account, sent)
+    elif answer is Answer.OUTBID:
+        answer = await _outbid(account, sent, attempt)
+    elif answer is Answer.PAY_MORE:
         account.home.market.forget()
-        return answer if redoing.pay_more(account, sent) else Answer.AGAIN
-    if answer is Answer.CLOSE_UP:
+        if not redoing.pay_more(account, sent):
+            answer = Answer.AGAIN
+    elif answer is Answer.CLOSE_UP:
         await gaps.close_up(account)
-        return Answer.AGAIN
-    if answer is Answer.ASK:
+        answer = Answer.AGAIN
+    elif answer is Answer.ASK:
         sent.doubtful = True
         if await lookup.known(account, sent):
-            return Answer.TAKEN
-        return Answer.REFUSED if attempt > _DOUBTS else Answer.AGAIN
+            answer = Answer.TAKEN
+        else:
+            answer = Answer.REFUSED if attempt > _DOUBTS else Answer.AGAIN
     return answer
 
 
@@ -116,15 +122,30 @@ async def _outbid(account: Account, sent: Sent, attempt: int) -> Answer:
     return Answer.OUTBID if redoing.pay_more(account, sent) else Answer.AGAIN
 
 
+async def until_answered(rng: Random, ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Ask again as long as nobody can answer just now; the caller knows how long that makes sense.
+
+    Raises:
+        RpcError: The answer is no.
+    """
+    for attempt in count(1):
+        try:
+            return await ask()
+        except RpcError as error:
+            if ANSWERS[error.kind] is not Answer.AGAIN:
+                raise
+            pause = max(PAUSE(attempt, rng), error.wait)
+        await asyncio.sleep(pause)
+    raise AssertionError
+
+
 def why_unprepared(base_fee: int, policy: FeePolicy) -> tuple[str, str]:
     """Message and hint for a transaction that was not even signed in time."""
-    if policy.limit is not None and base_fee > policy.limit:
-        return (
-            f"the base fee is {native_text(base_fee * 10**9)} gwei, above spec.evm.fees.limit of "
-            f"{native_text(policy.limit * 10**9)} gwei",
-            "raise fees.limit, or the step's timeout so that it can wait longer",
-        )
+    limit = policy.limit
+    if limit is None or base_fee <= limit:
+        return "nonce, gas limit or fees of a transaction were not known in time", "see evm_rpc_errors"
+    gwei = native_text(base_fee * 10**9), native_text(limit * 10**9)
     return (
-        "the nonce, the gas limit or the fees of a transaction were not known in time",
-        "see evm_rpc_errors",
+        f"the base fee is {gwei[0]} gwei, above spec.evm.fees.limit of {gwei[1]} gwei",
+        "raise fees.limit, or the step's timeout so that it can wait longer",
     )

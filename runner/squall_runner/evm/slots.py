@@ -33,7 +33,7 @@ class Slots:
         self.used += 1
         return True
 
-    async def turn(self, timeout: float) -> None:
+    async def turn(self, seconds: float) -> None:
         """Take a place as soon as it is one's turn.
 
         Raises:
@@ -45,7 +45,7 @@ class Slots:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._line.append(future)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await future
         except BaseException:
             if future.done() and not future.cancelled():

@@ -45,10 +45,15 @@ def computed(value: Any, scope: Scope, ctx: Context, convert: Callable[[Any], T]
         convert: What is made of the value; raises ValueError or AbiError when that cannot be done.
     """
     make = compile_value(value, scope)
-    if names_in(value, scope) <= KNOWN_BEFORE:
+    if is_constant(value, scope):
         known = convert(make(ctx.constants))
         return lambda _: known
     return lambda env: convert(make(env))
+
+
+def is_constant(value: Any, scope: Scope) -> bool:
+    """Whether a value is the same for all VUs and iterations."""
+    return names_in(value, scope) <= KNOWN_BEFORE
 
 
 def names_in(value: Any, scope: Scope) -> frozenset[str]:
@@ -81,12 +86,17 @@ def address_of(
     given: str | None, contract: str | None, contracts: Contracts, scope: Scope, ctx: Context
 ) -> Callable[[Env], bytes]:
     """Where a contract is: as the step says, or else as is declared; `scope` without secrets."""
+    return computed(place_of(given, contract, contracts), scope, ctx, as_address)
+
+
+def place_of(given: str | None, contract: str | None, contracts: Contracts) -> str:
+    """The address of a contract as the manifest writes it; raises ValueError when it does not."""
     text = given
     if text is None and contract is not None:
         text = contracts.declared(contract).address
     if text is None:
         raise ValueError(f"nothing says where the contract {contract!r} is; write `to` in the step")
-    return computed(text, scope, ctx, as_address)
+    return text
 
 
 def abis_of(contract: str | None, chain: Chain) -> tuple[Abi, ...]:

@@ -29,7 +29,9 @@ from squall_runner.steps.evm.common import (
     chain_of,
     computed,
     evaluate,
+    is_constant,
     names_of,
+    place_of,
     refused,
     store,
     wallet_of,
@@ -79,6 +81,16 @@ def compile_transaction(spec: EvmStep, site: Site, scope: Scope, compiler: Compi
         call = Call(evaluate(site, vu, to), evaluate(site, vu, data), evaluate(site, vu, value))
         await sender.send(vu, call)
 
+    written = [place_of(step.to, step.contract, chain.contracts), step.args, step.data, step.value]
+    if all(is_constant(each, scope.with_secrets()) for each in written):
+        always = Call(to(ctx.constants), data(ctx.constants), value(ctx.constants))
+        if ctx.measured:
+            chain.presign(always, sender.terms)
+
+        async def run_always(vu: Vu) -> None:
+            await sender.send(vu, always)
+
+        return Compiled(run_always, names_of(step.result))
     return Compiled(run, names_of(step.result))
 
 
@@ -141,7 +153,11 @@ def _terms(step: EvmTransaction | EvmDeploy, name: str, chain: Chain, site: Site
 
 
 class _Sender:
-    """Sends the transactions of one step."""
+    """Sends the transactions of one step.
+
+    Attributes:
+        terms: How they are paid for.
+    """
 
     def __init__(
         self,
@@ -158,7 +174,7 @@ class _Sender:
     ) -> None:
         self._site = site
         self._chain = chain
-        self._terms = terms
+        self.terms = terms
         self._wait = wait
         self._timeout = timeout
         self._allow_revert = allow_revert
@@ -193,7 +209,7 @@ class _Sender:
         error, acted = "", site.ctx.acted
         try:
             with turn:
-                sent = await wallet.account.send(call, self._terms, timeout=self._timeout, sink=sink)
+                sent = await wallet.account.send(call, self.terms, timeout=self._timeout, sink=sink)
                 if chain.counting:
                     self._count(vu, sent)
                 if self._wait != "accepted":
