@@ -85,6 +85,7 @@ class Funds:
 
     Attributes:
         wallets: By shard, of those that this runner carries.
+        accounts: The accounts of this process.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Funds:
         self._manifest = manifest
         self._tree = tree
         self._rpc = rpc
-        self._accounts = accounts
+        self.accounts = accounts
         self._run = run
         self._note = note
         self._clock = clock
@@ -149,7 +150,7 @@ class Funds:
         amount, used = amount_wei(funding.amount), self._used()
         batch = self._size(batch_of(funding, self._tree.shards))
         try:
-            price = (await self._accounts.market.wait(self._fees)).max_fee
+            price = (await self.accounts.market.wait(self._fees)).max_fee
             how = Filling(
                 used=used,
                 any_of=self._spec.order == "random",
@@ -293,10 +294,10 @@ class Funds:
 
     def payer(self, key: Key) -> AccountPayer:
         """An account that pays."""
-        return AccountPayer(self._accounts.of(key), self._accounts.market, self._fees)
+        return AccountPayer(self.accounts.of(key), self.accounts.market, self._fees)
 
     def _block_gas(self) -> int:
-        head = self._accounts.follower.head
+        head = self.accounts.follower.head
         return _USUAL_BLOCK if head is None else head.gas_limit
 
     async def stop(self) -> None:
@@ -319,7 +320,7 @@ class Funds:
         try:
             found = await self.look.of(list(addresses.values()))
             lacking = {index: amount - has for index, has in zip(addresses, found, strict=True) if has < amount}
-            price = (await self._accounts.market.wait(self._fees)).max_fee
+            price = (await self.accounts.market.wait(self._fees)).max_fee
             due = bills_ahead(tree, lacking, price=price, batch=self._size(funding.batch))
             has = await self.look.of([tree.funders[bill.funder].address_bytes for bill in due])
             refuse_if_short(tree, due, has, f"{len(lacking):,} wallets of {native_text(amount)} each")
@@ -379,14 +380,14 @@ class Funds:
         exact = replace(fees, headroom=_SWEEP_HEADROOM, max_fee=None, limit=min(most, default=None))
 
         async def price() -> int:
-            return (await self._accounts.market.wait(exact)).max_fee
+            return (await self.accounts.market.wait(exact)).max_fee
 
         sweeper = Sweeper(
             self._rpc,
             self.look,
-            chain_id=self._accounts.chain_id,
+            chain_id=self.accounts.chain_id,
             price=price,
-            next_block=self._accounts.follower.next_head,
+            next_block=self.accounts.follower.next_head,
             clock=self._clock,
             legacy=fees.legacy,
             progress=progress,
@@ -407,7 +408,7 @@ class Funds:
             sent = await self.look.nonces(addresses, block="pending")
             if sent == await self.look.nonces(addresses):
                 return
-            await self._accounts.follower.next_head()
+            await self.accounts.follower.next_head()
 
 
 async def _all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:
