@@ -222,6 +222,8 @@ class ScenarioLoad:
                 failed = await self._ended(vu, problem, self._program.pauses_after(step))
             if self._last is not None and not vu.halted:
                 failed = await self._run(vu, self._last) or failed
+            if chain is not None:
+                vu.end_turn()
             ended = clock()
             if failed is False and not control.failure_streak:
                 meters.completed.value += 1

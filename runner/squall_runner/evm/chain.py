@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from squall.expr import Env
+    from squall.plan.share import Share
     from squall.spec.structs import Evm, Scenario
     from squall_runner.engine.build import Manifest
     from squall_runner.engine.control import Control
@@ -82,6 +83,21 @@ class Wallet:
     def address(self) -> str:
         """Its address."""
         return self.key.address
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What several shards have together.
+
+    Attributes:
+        parts: Of each.
+    """
+
+    parts: tuple[Share, ...]
+
+    def of(self, total: int) -> int:
+        """Their part of a number; over all shards it is the whole."""
+        return sum(part.of(total) for part in self.parts)
 
 
 class Chain:
@@ -270,6 +286,12 @@ class Chain:
                 self._presigning = [
                     asyncio.create_task(keep(self._active, call, terms)) for call, terms in self._constant
                 ]
+
+    def shares_of(self, scenario: str) -> Shares:
+        """What this process has of what a scenario shares among its shards."""
+        plan = self._manifest.plan.scenario(scenario)
+        found = [share for shard in self.shards if (share := plan.share_for(shard)) is not None]
+        return Shares(tuple(found))
 
     def presign(self, call: Call, terms: Terms) -> None:
         """A step sends nothing but this: sign it ahead, if the manifest wants that."""

@@ -117,6 +117,8 @@ class Accounts:
         self.meter = GasMeter()
         self.gas_on_its_way = 0
         """Gas that the transactions on their way will use, as far as is known."""
+        self.eased: list[Callable[[], None]] = []
+        """What is called when less is on its way."""
         self._most = most
         self._tick_seconds = tick
         self._accounts: dict[str, Account] = {}
@@ -193,6 +195,8 @@ class Accounts:
         """It is not on its way any more."""
         del self._live[sent]
         self.gas_on_its_way -= sent.expected_gas
+        for callback in self.eased:
+            callback()
         if not self._live:
             self._empty.set()
 

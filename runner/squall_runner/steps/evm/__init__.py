@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from squall.errors import SquallError
 from squall.expr import ExpressionError
 from squall_runner.load import LoadError
-from squall_runner.steps.evm import reading, sending, signing, waiting
+from squall_runner.steps.evm import pacing, reading, sending, signing, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ _KINDS: Final[dict[str, Callable[[EvmStep, Site, Scope, Compiler], Compiled]]] =
     "balance": reading.compile_balance,
     "rpc": reading.compile_rpc,
     "sign": signing.compile_sign,
+    "pace": pacing.compile_pace,
 }
 
 

@@ -210,6 +210,7 @@ class _Sender:
         try:
             with turn:
                 sent = await wallet.account.send(call, self.terms, timeout=self._timeout, sink=sink)
+                vu.root.end_turn()
                 if chain.counting:
                     self._count(vu, sent)
                 if self._wait != "accepted":
