@@ -56,6 +56,9 @@ class Counted(Sink):
         self.told.append("failed")
         self.failures.append(kind)
 
+    def confirmed(self, sent: Sent, landing: Inclusion) -> None:
+        self.told.append("confirmed")
+
     def replaced(self) -> None:
         self.told.append("replaced")
 

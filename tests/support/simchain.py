@@ -107,6 +107,9 @@ class SimChain:
         number = len(self.blocks) - 1
         return Head(number, hex(number), "", number, self.base_fee, 30_000_000, 0, 0.0)
 
+    def on_reorganisation(self, callback):
+        return lambda: None
+
     async def next_head(self) -> Head:
         await self._another.wait()
         return self.head
@@ -200,7 +203,7 @@ class SimChain:
             return None
         return Receipt(tx_hash, hex(at), hex(at), "0x5208")
 
-    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):
+    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):  # noqa: ASYNC109 - as `Rpc` has it
         self.calls["eth_sendRawTransaction"] = self.calls.get("eth_sendRawTransaction", 0) + 1
         tx = decoded(raw, sticky)
         assert tx.hash == tx_hash

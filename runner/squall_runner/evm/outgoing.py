@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from squall.errors import SquallError
+from squall_runner.evm.failures import Kind
 from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
-    from squall_runner.evm.failures import Kind, RpcError
+    from squall_runner.evm.accounts import Account
+    from squall_runner.evm.failures import RpcError
     from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.gas import GasLimit
     from squall_runner.evm.heads import Inclusion
@@ -107,6 +109,7 @@ class Sent:
     """A transaction that was handed to a node; made by `Account.send`.
 
     Attributes:
+        account: Whose it is.
         nonce: Its place among those of its account.
         call: What it does.
         terms: What it is paid for with.
@@ -122,6 +125,7 @@ class Sent:
     __slots__ = (
         "_waiters",
         "accepted",
+        "account",
         "at_work",
         "call",
         "deadline",
@@ -141,10 +145,14 @@ class Sent:
         "sink",
         "submitted",
         "terms",
+        "told",
         "versions",
     )
 
-    def __init__(self, call: Call, terms: Terms, sink: Sink, gas: int, deadline: float) -> None:
+    def __init__(
+        self, account: Account, call: Call, terms: Terms, *, sink: Sink, gas: int, deadline: float
+    ) -> None:
+        self.account = account
         self.call = call
         self.terms = terms
         self.sink = sink
@@ -158,6 +166,8 @@ class Sent:
         self.submitted = 0.0
         self.accepted = 0.0
         self.landing: Inclusion | None = None
+        self.told = False
+        """Whether the sink knows that it was in a block, even if that was taken back."""
         self.failure: SendError | None = None
         self.doubtful = False
         """Whether a version may be with a node that did not say so."""
@@ -201,6 +211,33 @@ class Sent:
         waiter: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
+
+    async def confirmed(self, confirmations: int) -> Inclusion:
+        """Wait until so many blocks are on top of the one that holds it.
+
+        Returns:
+            Where it is then: after a reorganisation of the chain in another block than `included` has said.
+
+        Raises:
+            SendError: As `included`; or its time is over before.
+        """
+        landing = await self.included()
+        if confirmations:
+            home = self.account.home
+            news = home.follower.watch(landing.hash, confirmations, late=True)
+            try:
+                async with asyncio.timeout(self.deadline - home.clock()):
+                    landing = await news
+            except TimeoutError:
+                raise SendError(
+                    Kind.TIMEOUT,
+                    f"transaction {landing.hash} is in block {landing.block}, which does not have {confirmations} others on top "
+                    "in time",
+                    "raise the step's timeout, or ask for fewer confirmations",
+                    may_land=True,
+                ) from None
+        self.sink.confirmed(self, landing)
+        return landing
 
     def land(self, landing: Inclusion) -> None:
         """It is in a block."""
