@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from squall_dashboards.look import (
     BAD,
     COUNT,
-    HAD,
     PER_SECOND,
     SECONDS,
     SHARE,
@@ -115,8 +114,9 @@ def _transactions() -> list[Panel]:
             "Transactions",
             "Sent a second, and those that were refused, dropped or reverted.",
             PER_SECOND,
-            Query(rate("squall_evm_txs_total", RUN), "sent", HAD),
+            Query(rate("squall_evm_txs_total", RUN), "transactions"),
             Query(or_zero(rate("squall_evm_tx_failed_total", RUN)), "failed", BAD),
+            width=12,
         ),
         lines(
             "p95 of a transaction's clocks",
@@ -124,6 +124,7 @@ def _transactions() -> list[Panel]:
             "seconds and is the block producer's, and until its receipt was seen.",
             SECONDS,
             *(Query(quantile(0.95, trend, RUN), legend) for trend, legend in named.items()),
+            width=12,
         ),
         lines(
             "Gas a second",
@@ -131,12 +132,14 @@ def _transactions() -> list[Panel]:
             COUNT,
             Query(rate("squall_evm_gas_used_total", RUN, by=["step"]), "{{step}}"),
             stacked=True,
+            width=12,
         ),
         lines(
             "On their way into a block",
             "Transactions that were sent and are in no block yet, of all runners.",
             COUNT,
-            Query(f"sum(squall_evm_pending_txs{where(RUN)})", "transactions", WARNING),
+            Query(f"sum(squall_evm_pending_txs{where(RUN)})", "on their way", WARNING),
+            width=12,
         ),
     ]
 
@@ -166,10 +169,11 @@ def _nodes() -> list[Panel]:
             Query(quantile(0.95, "squall_evm_rpc_duration_seconds", RUN, by=by), legend),
         ),
         lines(
-            "Age of the latest block",
-            "That a runner has seen; the oldest of all runners.",
+            "Endpoints behind the others",
+            "How far the head of each is behind that of the others, as the runner saw it that saw it worst.",
             SECONDS,
-            Query(f"max(squall_evm_head_lag_seconds{where(RUN)})", "age"),
+            Query(f"max by (endpoint) (squall_evm_head_lag_seconds{where(RUN)})", legend),
+            width=12,
         ),
         states(
             "Endpoints",

@@ -111,6 +111,8 @@ def _structs(kind: type[msgspec.Struct]) -> dict[str, inspect.StructType]:
             waiting += [field.type for field in each.fields]
         elif isinstance(each, inspect.VarTupleType):
             waiting.append(each.item_type)
+        elif isinstance(each, inspect.UnionType):
+            waiting += each.types
     return found
 
 

@@ -107,6 +107,7 @@ def test_both_reports_have_it_all() -> None:
         assert chain == ["chain", "100", "2/s", "2%", "5", "s", "6", "s", "6", "s", "51.02%"]
         assert "for the 12,500 flows of the plan" in view
         assert "250 ms / 250 ms" in view
+    assert "112 calls in all, 1.12 for each transaction." in written
 
 
 def test_hostile_names_become_no_markup() -> None:
@@ -155,7 +156,7 @@ def test_what_the_chain_suffered_is_told() -> None:
     for text in (
         "9.09% of the calls of the endpoint two failed (2 of 22).",
         "1.11% of the calls of the endpoint one failed (1 of 90).",
-        "The head of the chain was up to 45 s old.",
+        "An endpoint's head was up to 45 s behind that of the others.",
         "Iterations waited for a funded wallet: p95 2 s.",
         "Transactions that were replaced by ones that pay more: 3; gaps in nonces that were closed: 1.",
         "Of the 4 s until a transaction is seen in a block, on the mean, 6.25% is until a node accepts it.",

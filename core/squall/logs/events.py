@@ -45,6 +45,7 @@ OPERATOR_STARTED: Final = "started"
 LEADER: Final = "leader"
 NOT_LEADER: Final = "not_leader"
 WAITING: Final = "waiting"
+RIGHTS_MISSING: Final = "rights_missing"
 ROUND_FAILED: Final = "round_failed"
 WORK_FAILED: Final = "work_failed"
 REVIEW_FAILED: Final = "review_failed"
@@ -168,6 +169,7 @@ SERVICES: Final = (
     Event(LEADER, "it is the one that acts", ()),
     Event(NOT_LEADER, "another one acts", ()),
     Event(WAITING, "something is missing without which it has nothing to do", ("problem",)),
+    Event(RIGHTS_MISSING, "it may not do all that it has to do; what is missing, and for what", ("problem",)),
     Event(ROUND_FAILED, "a LoadTest could not be looked after just now; it is tried again", ("error",)),
     Event(WORK_FAILED, "all of its work was broken off, and begins again", ("error",)),
     Event(REVIEW_FAILED, "the webhook has a defect, and could not judge something", ("error",)),

@@ -179,40 +179,47 @@ _ITERATIONS: Final = (
 )
 
 _CHAIN: Final = (
-    _counter("evm_txs", "Transactions sent; a replacement is no further one.", reported=True),
-    _rate("evm_tx_failed", "Fraction of transactions that were refused, dropped or reverted.", reported=True),
-    _counter("evm_tx_errors", "Failed transactions, by the tag `error` (class of the failure)."),
-    _trend(
-        "evm_tx_accept_duration",
-        "From the moment before a transaction is sent until a node has accepted it.",
+    _counter("evm_rpc_reqs", "JSON-RPC calls, retries and those of the run itself included."),
+    _trend("evm_rpc_duration", "One try of a call, answered or not.", reported=True),
+    _rate("evm_rpc_failed", "Fraction of calls without an answer, or with an error in it.", reported=True),
+    _counter("evm_rpc_errors", "Failed calls, by the tag `error` (what the error means)."),
+    _counter("evm_txs", "Transactions sent, replacements not counted.", reported=True),
+    _rate(
+        "evm_tx_failed",
+        "Fraction of transactions that were refused, reverted or in no block in time.",
         reported=True,
     ),
-    _trend("evm_tx_block_delay", "From the same moment to the time stamp of the block that holds it."),
+    _counter("evm_tx_errors", "Failed transactions, by the tag `error` (class of the failure)."),
+    _trend("evm_tx_accept_duration", "From submitting a transaction until a node has taken it."),
     _trend(
         "evm_tx_inclusion_duration",
-        "From the same moment until its receipt was seen.",
+        "From submitting a transaction until a runner sees it in a block.",
         reported=True,
     ),
     _trend(
-        "evm_tx_confirmation_duration",
-        "From the same moment until the blocks that were asked for were on top of its own.",
+        "evm_tx_block_delay",
+        "From submitting a transaction to the timestamp of its block, which has whole seconds and the clock of who made it; at least 0.",
     ),
-    _counter("evm_gas_used", "Gas that transactions used.", reported=True),
-    _trend("evm_gas_used_per_tx", "Gas that one transaction used.", unit=Unit.ONE),
-    _counter("evm_fees", "Fees that transactions paid, in the chain's native token.", reported=True),
-    _counter("evm_tx_replaced", "Transactions that were replaced by one that pays more."),
-    _counter("evm_nonce_gaps", "Gaps in the nonces of a wallet that were closed."),
-    _trend("evm_event_delay", "From the beginning of a wait for an event until it was seen."),
-    _counter("evm_rpc_reqs", "Calls of a node.", reported=True),
-    _trend("evm_rpc_duration", "One call of a node.", reported=True),
-    _rate("evm_rpc_failed", "Fraction of calls of a node that failed.", reported=True),
-    _counter("evm_rpc_errors", "Failed calls of a node, by the tag `error` (kind of the failure)."),
-    _trend("evm_wallet_wait", "Waiting for a wallet that is funded."),
-    _counter("evm_wallets_funded", "Wallets that were funded."),
-    _counter("evm_funding_spent", "What funding took, in the chain's native token, fees included."),
-    _gauge("evm_endpoint_up", "Whether an endpoint gets calls (1) or is left out (0).", Merge.MAX),
-    _gauge("evm_head_lag", "How old the latest block is that was seen.", Merge.MAX, unit=Unit.SECONDS),
-    _gauge("evm_pending_txs", "Transactions on their way into a block.", Merge.SUM),
+    _trend("evm_tx_confirmation_duration", "From submitting a transaction until it has its confirmations."),
+    _counter("evm_gas_used", "Gas used by transactions.", reported=True),
+    _trend("evm_gas_used_per_tx", "Gas used by a transaction.", unit=Unit.ONE),
+    _counter("evm_fees", "What transactions cost, in whole tokens of the chain.", reported=True),
+    _counter("evm_tx_replaced", "Transactions sent again with higher fees."),
+    _counter("evm_nonce_gaps", "Nonces that would have held up others, and were filled."),
+    _trend(
+        "evm_event_delay", "From the beginning of a `waitEvent` step until the event is seen.", reported=True
+    ),
+    _trend("evm_wallet_wait", "Waiting for a wallet to be funded."),
+    _counter("evm_wallets_funded", "Wallets filled, first time or again."),
+    _counter("evm_funding_spent", "What went into wallets, in whole tokens of the chain."),
+    _gauge("evm_endpoint_up", "Whether an endpoint is asked (1) or left out (0).", Merge.MAX),
+    _gauge(
+        "evm_head_lag",
+        "How far an endpoint's head is behind that of the others.",
+        Merge.MAX,
+        unit=Unit.SECONDS,
+    ),
+    _gauge("evm_pending_txs", "Transactions that are on their way.", Merge.SUM),
 )
 
 _GENERATOR: Final = (
@@ -259,9 +266,8 @@ BUILT_IN: Final[Catalogue] = MappingProxyType(
 """The metrics that exist in each run, by name, in the order of a report."""
 
 TAGS: Final = (
-    *("scenario", "stage", "step", "method", "status", "error", "check", "host", "overflow"),
-    *("endpoint", "rpc_method"),
-)
+    "scenario", "stage", "step", "method", "status", "error", "check", "host", "endpoint", "rpc_method", "overflow",
+)  # fmt: skip
 """Tags that Squall itself sets; a manifest adds its own. `overflow` is on what came after the cap on series."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")

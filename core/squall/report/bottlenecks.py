@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.report.model import Summary
-    from squall.report.parts import ComponentSummary, Gauged
+    from squall.report.parts import ComponentSummary, OwnMetric
 
 _MANY: Final = 0.05
 """A component of whose steps more than this failed is the bottleneck, however fast it was."""
@@ -98,7 +98,7 @@ def _queues(summary: Summary) -> Iterator[Finding]:
                 )
 
 
-def _fills(own: Gauged) -> bool:
+def _fills(own: OwnMetric) -> bool:
     """Whether a gauge counts what waits, rose, and had not fallen again when the load ended."""
     if own.kind != "gauge" or not any(word in own.metric.lower() for word in _QUEUE):
         return False
@@ -109,7 +109,7 @@ def _fills(own: Gauged) -> bool:
 # -- the chain ------------------------------------------------------------------------------------------------------
 
 _RPC_FAILED: Final = 0.01
-_LAG_SECONDS: Final = 30.0
+_LAG_SECONDS: Final = 10.0
 _WAIT_SECONDS: Final = 1.0
 
 
@@ -148,8 +148,8 @@ def _endpoints(summary: Summary) -> Iterator[Finding]:
     lag = find(summary.metrics, "evm_head_lag")
     if lag and lag.values["max"] >= _LAG_SECONDS:
         yield Finding(
-            f"The head of the chain was up to {fmt.time(lag.values['max'])} old.",
-            "Blocks came late, or the endpoints followed late: receipts and events were seen that much later.",
+            f"An endpoint's head was up to {fmt.time(lag.values['max'])} behind that of the others.",
+            "What was asked there was that old: leave it out sooner (`rpc.maxHeadLag`), or take another.",
         )
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from squall.report.model import Summary
-    from squall.report.parts import ChainCost, ChainSummary, Gauged, RpcSummary
+    from squall.report.parts import ChainCost, ChainSummary, OwnMetric, RpcSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def _recorded(summary: Summary) -> Table:
     return Table("Recorded by components", ("", "is", "figures"), rows)
 
 
-def _figures(own: Gauged) -> tuple[str, str]:
+def _figures(own: OwnMetric) -> tuple[str, str]:
     shown = {
         "counter": ("count", "rate"),
         "gauge": ("value", "min", "max"),
@@ -120,7 +120,7 @@ def _figures(own: Gauged) -> tuple[str, str]:
     return own.kind, ", ".join(texts)
 
 
-def _value(own: Gauged, name: str) -> str:
+def _value(own: OwnMetric, name: str) -> str:
     if own.kind == "counter" and name == "rate":
         return f"{fmt.quantity(own.values[name], own.unit)}/s"
     plain = name == "total" or (name == "count" and own.kind != "counter")
@@ -199,7 +199,9 @@ def _rpc(chain: ChainSummary) -> Table:
     """One row for each method at each endpoint."""
     columns = ("", "method", "requests", "failed", "p50", "p95", "p99")
     rows = tuple((row.endpoint, row.method, *_call(row)) for row in _by_endpoint(chain.rpc))
-    return Table("RPC by endpoint and method", columns, rows)
+    calls = sum(row.requests for row in chain.rpc)
+    each = f", {fmt.number(calls / chain.transactions)} for each transaction" if chain.transactions else ""
+    return Table("RPC by endpoint and method", columns, rows, f"{fmt.number(calls)} calls in all{each}.")
 
 
 def _by_endpoint(rows: Iterable[RpcSummary]) -> Sequence[RpcSummary]:

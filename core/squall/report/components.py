@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from squall.metrics.histogram import Histogram
 from squall.metrics.series import Aggregate, Counter, Rate, merge
 from squall.report.figures import values_of
-from squall.report.parts import ComponentSummary, FlowSummary, Gauged
+from squall.report.parts import ComponentSummary, FlowSummary, OwnMetric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,10 +180,10 @@ def _slowest(scenario: str, by_stage: Metrics, places: Mapping[Tags, int]) -> tu
     return enough[slowest] / enough[order[0]], f"{scenario}/{slowest}"
 
 
-def _own(metrics: Metrics, catalogue: Catalogue, seconds: float) -> list[Gauged]:
+def _own(metrics: Metrics, catalogue: Catalogue, seconds: float) -> list[OwnMetric]:
     known = ((catalogue[name], aggregate) for name, aggregate in metrics.items() if name in catalogue)
     return [
-        Gauged(
+        OwnMetric(
             metric=metric.name,
             kind=metric.kind.value,
             unit="share" if isinstance(aggregate, Rate) else metric.unit.value,

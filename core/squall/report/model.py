@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from squall.report.parts import ChainSummary, ComponentSummary, FlowSummary
+from squall.report.parts import ChainState, ChainSummary, ComponentSummary, FlowSummary
 
 SCHEMA = "squall.dev/summary/v1"
 MAX_SUMMARY: Final = 64 << 20
@@ -92,6 +92,8 @@ class LiveState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Percentiles of `http_req_total` over the last ten seconds."""
     requests: int = 0
     vus: int = 0
+    chain: ChainState | None = None
+    """Null until there was a transaction."""
     warnings: tuple[str, ...] = ()
     stop_reason: str = ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Gauged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class OwnMetric(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A metric of the manifest's own, as the steps of one component recorded it."""
 
     metric: str
@@ -16,6 +16,17 @@ class Gauged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     unit: str
     values: dict[str, float]
     """As of any metric, by its kind."""
+
+
+class ChainState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a run does on an EVM chain, at one moment."""
+
+    transactions: int
+    per_second: float
+    failed: float
+    """Share of transactions over the last ten seconds."""
+    p95_seconds: float | None = None
+    """Until a transaction is seen in a block, over the last ten seconds."""
 
 
 class ComponentSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -46,7 +57,7 @@ class ComponentSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     """p95 of the stage that was slowest for it, as a multiple of that of the scenario's first stage; null without stages."""
     growth_stage: str = ""
     """That stage, as scenario/stage."""
-    own: tuple[Gauged, ...] = ()
+    own: tuple[OwnMetric, ...] = ()
     """Metrics of the manifest's own, such as the depth of a queue."""
 
 

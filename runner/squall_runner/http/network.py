@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from squall_runner.http.exchange import Channel
     from squall_runner.http.origin import Origin
+    from squall_runner.http.resolver import Address
 
 __all__ = ["Network", "NetworkOptions", "NetworkStats", "Phases"]
 
@@ -190,7 +191,7 @@ class Network:
         self._prepare_tls_for(origin)
         release = self._count_socket()
         try:
-            proxy, deadline = self._proxy_for(origin), self.clock() + seconds
+            proxy, deadline = self.proxy_for(origin), self.clock() + seconds
             transport = await self._reach(Paused(), origin, proxy, deadline, Phases())
             transport.abort()
         finally:
@@ -205,11 +206,25 @@ class Network:
         """
         if self._guard is None:
             return
-        proxy = self._proxy_for(origin)
+        proxy = self.proxy_for(origin)
         if proxy is not None:
             self._guard.permit_name(origin.host)
         first = origin if proxy is None else proxy.origin
         await self._guard.resolve(first.host, first.port)
+
+    async def addresses(self, origin: Origin) -> list[Address]:
+        """The addresses of an origin, for who opens a connection by other means: only those to which load may go.
+
+        Raises:
+            RequestError: A policy lets load go to none of them (`forbidden`).
+            OSError: The name has no address.
+        """
+        return await self._resolver.resolve(origin.host, origin.port)
+
+    def proxy_for(self, origin: Origin) -> Proxy | None:
+        """The proxy through which an origin is reached; None: it is reached directly."""
+        proxy = self.options.proxy
+        return proxy if proxy is not None and proxy.serves(origin) else None
 
     def remember_session(self, connection: Channel) -> None:
         """Keeps the TLS session of a connection; to be called when its first response has come.
@@ -233,7 +248,7 @@ class Network:
         found = []
         for connection in self._deadlines.members:
             assert isinstance(connection, Connection)
-            proxy = self._proxy_for(connection.origin)
+            proxy = self.proxy_for(connection.origin)
             found.append(proxy.name if proxy else connection.origin.key)
         return found
 
@@ -270,7 +285,7 @@ class Network:
     async def _open(
         self, origin: Origin, deadline: float, phases: Phases, release: Callable[[], None]
     ) -> Connection:
-        proxy = self._proxy_for(origin)
+        proxy = self.proxy_for(origin)
         connection = self._connection(origin, proxy, release)
         if not origin.tls:
             try:
@@ -292,10 +307,6 @@ class Network:
         phases.tls = self.clock() - begun
         self.stats.sessions_resumed += connection.tls_session()[1]
         return connection
-
-    def _proxy_for(self, origin: Origin) -> Proxy | None:
-        proxy = self.options.proxy
-        return proxy if proxy is not None and proxy.serves(origin) else None
 
     def _connection(self, origin: Origin, proxy: Proxy | None, release: Callable[[], None]) -> Connection:
         """What will carry requests; the one place where a protocol is chosen."""

@@ -10,7 +10,7 @@ Variables such as HTTP_PROXY are deliberately not read: where the load went woul
 from __future__ import annotations
 
 import ipaddress
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,14 @@ class Proxy:
     def serves(self, origin: Origin) -> bool:
         """Whether requests to that origin go through it."""
         return origin.host not in self.bypass
+
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User name and password; None: it wants none."""
+        if not self.authorization:
+            return None
+        user, _, password = b64decode(self.authorization.split()[-1]).decode().partition(":")
+        return user, password
 
     def unauthorized(self) -> str:
         """What a 407 says about the credentials."""

@@ -1,0 +1,243 @@
+"""One owner of nonces per wallet: whatever a wallet sends in this process goes through its `Account`, and through nobody else.
+
+A nonce that is used twice is a transaction that never happens, and one that is left out holds up all that follow. So a nonce is
+given out here, at the moment of signing and never earlier; one whose transaction was refused for certain goes to the
+next transaction; and one whose transaction may be anywhere stays with it until the chain has decided. Several transactions may be on
+their way at once. What nodes answer is dealt with in `sending`, what they keep silent about in `tending`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from squall_runner.evm import sending
+from squall_runner.evm.asking import transaction_count
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.nonces import Nonces
+from squall_runner.evm.outgoing import SILENT, Call, SendError, Sent, Sink, Terms
+from squall_runner.evm.slots import Slots
+from squall_runner.evm.transactions import Transaction, sign
+
+if TYPE_CHECKING:
+    from squall_runner.evm.asking import Landing
+    from squall_runner.evm.fees import Offer
+    from squall_runner.evm.fleet import Accounts
+    from squall_runner.evm.keys import Key
+
+
+class Account:
+    """The nonces of one wallet, and its transactions on their way; made by `Accounts.of`.
+
+    Args:
+        home: What all accounts of this process share.
+        key: The wallet's.
+        most: The most transactions on their way; more wait for their turn.
+        first: The nonce of its first transaction; None asks a node for it when it is needed.
+    """
+
+    __slots__ = ("_key", "_loading", "address", "flying", "home", "nonces", "slots", "tended")
+
+    def __init__(self, home: Accounts, key: Key, most: int, first: int | None = None) -> None:
+        self.home = home
+        self.address = key.address
+        self.flying: dict[int, Sent] = {}
+        """What is on its way, by nonce."""
+        self.nonces = None if first is None else Nonces(first)
+        self.slots = Slots(most)
+        self.tended = False
+        """Whether somebody looks after it just now."""
+        self._key = key
+        self._loading: asyncio.Task[int] | None = None
+
+    @property
+    def key(self) -> Key:
+        """The wallet's."""
+        return self._key
+
+    @property
+    def pending(self) -> int:
+        """How many of its transactions are on their way, or wait for their turn."""
+        return self.slots.used + self.slots.waiting
+
+    async def send(self, call: Call, terms: Terms, *, timeout: float = 120.0, sink: Sink = SILENT) -> Sent:
+        """Send a transaction. That a block holds it is not awaited: see `Sent.included`.
+
+        Args:
+            call: What it does.
+            terms: How it is paid for.
+            timeout: Seconds until it has to be in a block.
+            sink: What is told of it.
+
+        Returns:
+            It, when a node has taken it.
+
+        Raises:
+            SendError: No node has taken it.
+            asyncio.CancelledError: The caller was cancelled. What was handed to a node stays this account's business.
+        """
+        home = self.home
+        deadline = home.clock() + timeout
+        if not self.slots.take():
+            await self._turn(deadline, sink)
+        gas = terms.gas.known
+        offer = home.market.offer(terms.fees)
+        if gas is None or offer is None or self.nonces is None:
+            gas, offer = await self._prepare(call, terms, deadline, sink)
+        sent = Sent(call, terms, sink, gas, deadline)
+        self.launch(sent, offer)
+        try:
+            await self.hand_over(sent)
+        except RpcError as error:
+            await sending.persist(self, sent, error)
+        except asyncio.CancelledError:
+            sent.doubtful = True
+            raise
+        finally:
+            sent.at_work = False
+        home.accepted(sent)
+        return sent
+
+    async def hand_over(self, sent: Sent) -> None:
+        """Give the last version to a node.
+
+        Raises:
+            RpcError: As the node answered.
+        """
+        home, version = self.home, sent.versions[-1]
+        left = sent.deadline - home.clock()
+        await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=left)
+
+    def launch(self, sent: Sent, offer: Offer) -> None:
+        """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that."""
+        assert self.nonces is not None
+        self.enter(sent, self.nonces.take(), offer)
+
+    def enter(self, sent: Sent, nonce: int, offer: Offer) -> None:
+        """The same with a nonce that was chosen."""
+        sent.nonce = nonce
+        sent.at_work = True
+        self.flying[nonce] = sent
+        self.sign(sent, offer)
+        if not sent.submitted:
+            self.home.entered(self, sent)
+
+    def sign(self, sent: Sent, offer: Offer) -> None:
+        """Make another version of it, under the same nonce, and watch for it."""
+        home, call = self.home, sent.call
+        signed = home.presigner.take(self.address, sent, offer) if home.presigner is not None else None
+        if signed is None:
+            signed = sign(
+                Transaction(
+                    home.chain_id,
+                    sent.nonce,
+                    call.to,
+                    call.value,
+                    call.data,
+                    sent.gas,
+                    offer.max_fee,
+                    offer.priority_fee,
+                    sent.terms.fees.legacy,
+                ),
+                self._key,
+            )
+        sent.offer = offer
+        sent.priced = home.clock()
+        sent.versions.append(signed)
+        home.follower.watch(signed.hash).add_done_callback(partial(self._seen, sent))
+
+    def unsign(self, sent: Sent, former: Offer) -> None:
+        """No node took the last version: the one before it counts again."""
+        if sent.landing is None and len(sent.versions) > 1:
+            self.home.follower.unwatch(sent.versions.pop().hash)
+            sent.offer = former
+
+    def landed(self, sent: Sent, landing: Landing) -> None:
+        """A block holds it."""
+        if sent.landing is not None or self.flying.get(sent.nonce) is not sent:
+            return
+        self._leave(sent, landing.hash)
+        sent.land(landing)
+        self.home.landed(sent, landing)
+
+    def withdraw(self, sent: Sent, *, reuse: bool) -> None:
+        """It is under this nonce no longer: it was refused for certain, or another transaction has the nonce.
+
+        Args:
+            sent: What it is about.
+            reuse: Whether the nonce is free for another transaction.
+        """
+        del self.flying[sent.nonce]
+        self._forget(sent, "")
+        sent.versions.clear()
+        sent.doubtful = False
+        if reuse and self.nonces is not None:
+            self.nonces.give_back(sent.nonce)
+
+    def drop(self, sent: Sent, *, reuse: bool) -> None:
+        """The same, and it is not tried again."""
+        self.withdraw(sent, reuse=reuse)
+        self.home.left(sent)
+        self.slots.release()
+
+    def _leave(self, sent: Sent, landed: str) -> None:
+        del self.flying[sent.nonce]
+        if len(sent.versions) > 1:
+            self._forget(sent, landed)
+        self.home.left(sent)
+        self.slots.release()
+
+    def _forget(self, sent: Sent, landed: str) -> None:
+        for version in sent.versions:
+            if version.hash != landed:
+                self.home.follower.unwatch(version.hash)
+
+    def _seen(self, sent: Sent, news: asyncio.Future[Any]) -> None:
+        if not news.cancelled() and news.exception() is None:
+            self.landed(sent, news.result())
+
+    async def _turn(self, deadline: float, sink: Sink) -> None:
+        try:
+            await self.slots.turn(deadline - self.home.clock())
+        except TimeoutError:
+            sink.failed(Kind.TIMEOUT)
+            raise SendError(
+                Kind.TIMEOUT,
+                f"{self.slots.used} transactions of {self.address} are on their way, and none of them got into a block in time",
+                "raise spec.evm.wallets.maxInFlight or the step's timeout, or use more wallets",
+            ) from None
+
+    async def _prepare(self, call: Call, terms: Terms, deadline: float, sink: Sink) -> tuple[int, Offer]:
+        """What has to be asked for, or waited for, before the first transaction of an account or a step."""
+        home = self.home
+        try:
+            async with asyncio.timeout(deadline - home.clock()):
+                if self.nonces is None:
+                    await self._load()
+                gas = await terms.gas.find(home.rpc, self.address, call)
+                return gas, await home.market.wait(terms.fees)
+        except BaseException as error:
+            self.slots.release()
+            if isinstance(error, RpcError):
+                sink.failed(error.kind)
+                raise SendError.refused(error) from error
+            if isinstance(error, TimeoutError):
+                sink.failed(Kind.TIMEOUT)
+                raise SendError(
+                    Kind.TIMEOUT, *sending.why_unprepared(home.market.base_fee, terms.fees)
+                ) from None
+            raise
+
+    async def _load(self) -> None:
+        if self._loading is None:
+            # A task, as several transactions may wait for it and each of them may be cancelled.
+            count = transaction_count(self.home.rpc, self.address, "pending")
+            self._loading = asyncio.create_task(count)
+            self._loading.add_done_callback(self._loaded)
+        await asyncio.shield(self._loading)
+
+    def _loaded(self, task: asyncio.Task[int]) -> None:
+        self._loading = None
+        if not task.cancelled() and task.exception() is None and self.nonces is None:
+            self.nonces = Nonces(task.result())

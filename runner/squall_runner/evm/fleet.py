@@ -1,0 +1,251 @@
+"""All accounts of a runner process, and what they share: the chain, its prices, and one timer for all that is on its way.
+
+The timer is the only thing that runs while transactions wait for blocks: a task or a timeout for each of them would cost more
+than sending it. It finds what is late; `tending` finds out why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from squall_runner.evm import tending
+from squall_runner.evm.accounts import Account
+from squall_runner.evm.failures import Kind
+from squall_runner.evm.market import FeeMarket
+from squall_runner.evm.outgoing import SendError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from squall_runner.evm.asking import Asks, Follows, Landing
+    from squall_runner.evm.keys import Key
+    from squall_runner.evm.outgoing import Sent
+    from squall_runner.evm.presigning import Presigner
+
+_AT_ONCE: Final = 8
+_SHARE: Final = 50
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a transaction may be silent before somebody looks where it is.
+
+    What is usual is learned: three times the mean time to a block, so that a chain with long blocks or a full mempool is not asked
+    all the time.
+
+    Args:
+        least: Seconds, before anything is known and at least.
+        most: Seconds, unless one and a half times the mean is longer.
+    """
+
+    least: float = 8.0
+    most: float = 60.0
+    usual: float = field(default=0.0, init=False)
+    """The mean time from submission to a block, of the last hundred or so transactions, in seconds."""
+
+    @property
+    def seconds(self) -> float:
+        """The patience."""
+        return max(self.least, min(3 * self.usual, max(self.most, 1.5 * self.usual)))
+
+    def learn(self, took: float) -> None:
+        """A transaction took so many seconds."""
+        self.usual += (took - self.usual) * 0.02 if self.usual else took
+
+
+@dataclass(slots=True)
+class GasMeter:
+    """What transactions used, on the mean."""
+
+    transactions: int = 0
+    gas: int = 0
+
+    def add(self, used: int) -> None:
+        """A transaction used so much."""
+        self.transactions += 1
+        self.gas += used
+
+    @property
+    def mean(self) -> int | None:
+        """Gas per transaction; None before the first."""
+        return self.gas // self.transactions if self.transactions else None
+
+
+class Accounts:
+    """All accounts of a process.
+
+    Args:
+        rpc: Who is asked, and to whom transactions are handed.
+        follower: Who knows what is in blocks.
+        chain_id: For what is signed.
+        clock: Seconds, monotonic, the follower's clock.
+        rng: For pauses.
+        most: The most transactions of one account on their way.
+        patience: How long they may be silent.
+        tick: Seconds between two looks at what is on its way.
+        presigner: What was signed ahead.
+        short: Is told the address of an account that had too little to pay for a transaction.
+    """
+
+    def __init__(
+        self,
+        rpc: Asks,
+        follower: Follows,
+        chain_id: int,
+        *,
+        clock: Callable[[], float],
+        rng: Random,
+        most: int = 16,
+        patience: Patience | None = None,
+        tick: float = 0.25,
+        presigner: Presigner | None = None,
+        short: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.rpc = rpc
+        self.follower = follower
+        self.chain_id = chain_id
+        self.clock = clock
+        self.rng = rng
+        self.patience = patience or Patience()
+        self.presigner = presigner
+        self.short = short
+        self.market = FeeMarket(rpc, follower)
+        self.meter = GasMeter()
+        self.gas_on_its_way = 0
+        """Gas that the transactions on their way will use, as far as is known."""
+        self._most = most
+        self._tick_seconds = tick
+        self._accounts: dict[str, Account] = {}
+        self._live: dict[Sent, Account] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._tending: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._closed = False
+
+    def of(self, key: Key, *, first: int | None = None, most: int | None = None) -> Account:
+        """The account of a key, always the same one.
+
+        Args:
+            key: The wallet's.
+            first: Its next nonce, where it is known already: then nobody is asked for it.
+            most: The most transactions on their way, when not as for all.
+        """
+        account = self._accounts.get(key.address)
+        if account is None:
+            account = self._accounts[key.address] = Account(self, key, most or self._most, first)
+        return account
+
+    @property
+    def pending(self) -> int:
+        """How many transactions are on their way."""
+        return len(self._live)
+
+    async def settle(self, timeout: float) -> bool:
+        """Wait until nothing is on its way; returns whether that was so within so many seconds."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Look after nothing any longer: from now on nothing is sent again. What is on its way may still be included."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        tasks = list(self._tending)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.market.close()
+
+    def entered(self, account: Account, sent: Sent) -> None:
+        """A transaction is about to be handed over for the first time."""
+        sent.submitted = self.clock()
+        expected = self.meter.mean or sent.gas
+        self._live[sent] = account
+        sent.expected_gas = expected
+        self.gas_on_its_way += expected
+        if self._timer is None:
+            self._empty.clear()
+            self._arm()
+        sent.sink.sent()
+
+    def accepted(self, sent: Sent) -> None:
+        """A node has taken it."""
+        sent.accepted = now = self.clock()
+        sent.next_look = now + self.patience.seconds
+        replace_after = sent.terms.fees.replace_after
+        if replace_after is not None:
+            sent.next_look = min(sent.next_look, sent.submitted + replace_after)
+        sent.sink.accepted(now - sent.submitted)
+
+    def left(self, sent: Sent) -> None:
+        """It is not on its way any more."""
+        del self._live[sent]
+        self.gas_on_its_way -= sent.expected_gas
+        if not self._live:
+            self._empty.set()
+
+    def landed(self, sent: Sent, landing: Landing) -> None:
+        """It is in a block."""
+        self.meter.add(landing.gas_used)
+        self.patience.learn(landing.seen - sent.submitted)
+        sent.sink.included(sent, landing)
+
+    def _arm(self) -> None:
+        if not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
+
+    def _tick(self) -> None:
+        """Find what is late."""
+        self._timer = None
+        if not self._live:
+            return
+        now = self.clock()
+        silent: dict[Account, None] = {}
+        for sent, account in self._live.items():
+            if sent.deadline <= now and sent.failure is None and not sent.at_work:
+                self._expire(account, sent)
+            if sent.next_look <= now and not sent.at_work:
+                silent[account] = None
+        # A node that stands still makes everything late at once, and is not helped by being asked about all of it.
+        room = max(_AT_ONCE, len(self._live) // _SHARE) - len(self._tending)
+        for account in silent:
+            if room <= 0:
+                break
+            if not account.tended:
+                room -= 1
+                self._tend(account)
+        self._arm()
+
+    def _expire(self, account: Account, sent: Sent) -> None:
+        sent.fail(
+            SendError(
+                Kind.TIMEOUT,
+                f"transaction {sent.hash} of {account.address} (nonce {sent.nonce}) is in no block in time",
+                "raise the step's timeout, or set spec.evm.fees.replaceAfter so that more is paid after a while",
+                may_land=True,
+            )
+        )
+        sent.sink.failed(Kind.TIMEOUT)
+
+    def _tend(self, account: Account) -> None:
+        account.tended = True
+        task = asyncio.create_task(self._tended(account))
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    async def _tended(self, account: Account) -> None:
+        try:
+            async with self._turns:
+                await tending.tend(account)
+        finally:
+            account.tended = False

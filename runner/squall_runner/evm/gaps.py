@@ -1,0 +1,103 @@
+"""Nonces that are missing at a node hold up all that come after them, so what is missing is sent again, or filled.
+
+A node tells by the pending transaction count where its unbroken row of nonces ends. What of ours comes after that it has lost, or
+never had: it gets the same bytes again, which does no harm where it has them after all. A nonce under which nothing was ever sent
+is filled with a transaction that does nothing.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from squall_runner.evm import redoing
+from squall_runner.evm.answers import ANSWERS, Answer
+from squall_runner.evm.asking import transaction_count
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.gas import TRANSFER, GasLimit
+from squall_runner.evm.outgoing import SILENT, Call, Sent, Terms
+
+if TYPE_CHECKING:
+    from squall_runner.evm.accounts import Account
+
+_MOST: Final = 64
+"""At once; a node that has lost more is asked again later."""
+_PATIENCE: Final = 3
+"""So often a node may refuse to take something back before its nonce is given to another."""
+
+
+async def close_up(account: Account) -> None:
+    """Send again or fill whatever a node misses of an account's row of nonces.
+
+    Raises:
+        RpcError: No node says what it has.
+    """
+    flying = account.flying
+    if not flying:
+        return
+    missing = await transaction_count(account.home.rpc, account.address, "pending")
+    for nonce in range(missing, missing + _MOST):
+        above = max(flying, default=-1)
+        if nonce > above:
+            return
+        sent = flying.get(nonce)
+        if sent is None:
+            await _fill(account, nonce, flying[above])
+        elif not sent.at_work:
+            sent.sink.gap()
+            await resend(account, sent)
+
+
+async def resend(account: Account, sent: Sent) -> None:
+    """Hand over the last version again. What comes of it shows at the next look."""
+    home = account.home
+    try:
+        await account.hand_over(sent)
+    except RpcError as error:
+        sent.doubtful |= error.unknown_fate
+        answer = ANSWERS[error.kind]
+        if answer in (Answer.REFUSED, Answer.ASK):
+            _refused(account, sent, error)
+        elif answer is Answer.PAY_MORE:
+            home.market.forget()
+            redoing.pay_more(account, sent)
+        if answer is not Answer.TAKEN:
+            return
+    sent.doubtful, sent.refusals = True, 0
+    if not sent.accepted:
+        home.accepted(sent)
+
+
+def _refused(account: Account, sent: Sent, error: RpcError) -> None:
+    """A node has lost it and does not take it back."""
+    sent.refusals += 1
+    short = error.kind is Kind.INSUFFICIENT_FUNDS
+    if short:
+        account.home.short(account.address)
+    if sent.landing is not None or sent.refusals < _PATIENCE or (short and sent.failure is None):
+        return
+    if sent.failure is None:
+        redoing.give_up(account, sent, error)
+    if account.flying.get(sent.nonce) is sent:
+        account.drop(sent, reuse=True)
+
+
+async def _fill(account: Account, nonce: int, above: Sent) -> None:
+    """Send a transaction that does nothing, so that those above can be included.
+
+    Where a node is behind and the nonce was used after all, it is refused or displaced, and forgotten.
+    """
+    fees = above.terms.fees
+    offer = account.home.market.offer(fees)
+    assert account.nonces is not None
+    if offer is None:
+        return
+    account.nonces.claim(nonce)
+    filler = Sent(
+        Call(account.key.address_bytes), Terms(GasLimit.fixed(TRANSFER), fees), SILENT, TRANSFER, inf
+    )
+    above.sink.gap()
+    account.slots.used += 1
+    account.enter(filler, nonce, offer)
+    filler.at_work = False
+    await resend(account, filler)

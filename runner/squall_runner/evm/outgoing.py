@@ -1,0 +1,207 @@
+"""A transaction on its way: what it is to do, the versions of it that were signed, and what became of it.
+
+An intent and a transaction are not the same. Prices rise and nodes forget, so one intent may be signed several times; all versions
+have the same nonce, which is what keeps the chain from doing it twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squall.errors import SquallError
+from squall_runner.evm.failures import Kind, RpcError
+
+if TYPE_CHECKING:
+    from squall_runner.evm.asking import Landing
+    from squall_runner.evm.fees import FeePolicy, Offer
+    from squall_runner.evm.gas import GasLimit
+    from squall_runner.evm.transactions import Signed
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a transaction does.
+
+    Attributes:
+        to: The 20 bytes of an address; None deploys `data` as a contract.
+        data: Calldata, or the code that deploys a contract.
+        value: Wei that go to `to`.
+    """
+
+    to: bytes | None
+    data: bytes = b""
+    value: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Terms:
+    """How the transactions of one step are paid for; made once per step.
+
+    Attributes:
+        gas: Their gas limit.
+        fees: What they offer per unit of gas.
+    """
+
+    gas: GasLimit
+    fees: FeePolicy
+
+
+class SendError(SquallError):
+    """A transaction was not sent, or not included in time.
+
+    Args:
+        kind: Why; also the value of the metric tag `error`.
+        message: For people.
+        hint: What to do about it.
+        may_land: Whether it may be included nevertheless.
+    """
+
+    def __init__(self, kind: Kind, message: str, hint: str = "", *, may_land: bool = False) -> None:
+        super().__init__(message, hint)
+        self.kind = kind
+        self.may_land = may_land
+
+    @classmethod
+    def refused(cls, error: RpcError, *, may_land: bool = False) -> SendError:
+        """The node's last word."""
+        return cls(error.kind, error.message, error.hint, may_land=may_land)
+
+
+class Sink:
+    """What is told of transactions, for metrics; this one counts nothing."""
+
+    __slots__ = ()
+
+    def sent(self) -> None:
+        """One is handed to a node for the first time."""
+
+    def accepted(self, seconds: float) -> None:
+        """A node has taken it, so long after it was submitted."""
+
+    def included(self, sent: Sent, landing: Any) -> None:
+        """It is in a block; `landing` is the follower's `Inclusion`."""
+
+    def confirmed(self, sent: Sent, landing: Any) -> None:
+        """It has the confirmations that were asked for."""
+
+    def failed(self, kind: Kind) -> None:
+        """It was refused, given up, or displaced by another one."""
+
+    def replaced(self) -> None:
+        """A version that pays more was sent."""
+
+    def gap(self) -> None:
+        """A nonce that would have held up others was sent again or filled."""
+
+
+SILENT = Sink()
+
+
+class Sent:
+    """A transaction that was handed to a node; made by `Account.send`.
+
+    Attributes:
+        nonce: Its place among those of its account.
+        call: What it does.
+        terms: What it is paid for with.
+        gas: Its gas limit.
+        offer: What its last version offers per unit of gas.
+        versions: What was signed, the last one last.
+        submitted: When its first version was about to be sent, by the clock of the accounts.
+        accepted: When a node had taken it; 0 before that.
+        landing: The follower's `Inclusion`, once it is in a block.
+        failure: Why it never will be, or why nobody waits for it any more.
+    """
+
+    __slots__ = (
+        "_waiters",
+        "accepted",
+        "at_work",
+        "call",
+        "deadline",
+        "doubtful",
+        "expected_gas",
+        "failure",
+        "gas",
+        "landing",
+        "looked",
+        "next_look",
+        "nonce",
+        "offer",
+        "priced",
+        "refusals",
+        "replaced",
+        "sink",
+        "submitted",
+        "terms",
+        "versions",
+    )
+
+    def __init__(self, call: Call, terms: Terms, sink: Sink, gas: int, deadline: float) -> None:
+        self.call = call
+        self.terms = terms
+        self.sink = sink
+        self.gas = gas
+        self.deadline = deadline
+        self.nonce = -1
+        self.versions: list[Signed] = []
+        self.submitted = 0.0
+        self.accepted = 0.0
+        self.landing: Landing | None = None
+        self.failure: SendError | None = None
+        self.doubtful = False
+        """Whether a version may be with a node that did not say so."""
+        self.at_work = False
+        """Whether whoever sends it is busy with it, so that nobody else needs to be."""
+        self.looked = 0
+        """How often it was looked for in vain."""
+        self.next_look = 0.0
+        """When somebody should look where it is."""
+        self.priced = 0.0
+        """When its last version was signed."""
+        self.refusals = 0
+        """How often a node did not take it back."""
+        self.replaced = 0
+        """How many versions were made because no block took the former ones."""
+        self.expected_gas = 0
+        """What it counts for among the gas on its way."""
+        self._waiters: list[asyncio.Future[Any]] = []
+
+    @property
+    def hash(self) -> str:
+        """Its name on the chain: of the version that is in a block, or else of the last one; empty after it was withdrawn."""
+        if self.landing is not None:
+            return self.landing.hash
+        return self.versions[-1].hash if self.versions else ""
+
+    async def included(self) -> Any:
+        """Wait until it is in a block, as the follower's `Inclusion`.
+
+        Raises:
+            SendError: It is in none within the time that it was given, or never will be.
+        """
+        if self.landing is not None:
+            return self.landing
+        if self.failure is not None:
+            raise self.failure
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return await waiter
+
+    def land(self, landing: Landing) -> None:
+        """It is in a block."""
+        self.landing = landing
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(landing)
+        self._waiters.clear()
+
+    def fail(self, failure: SendError) -> None:
+        """Nobody needs to wait any longer."""
+        self.failure = failure
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(failure)
+        self._waiters.clear()

@@ -1,0 +1,130 @@
+"""What to do when a node does not simply take a transaction.
+
+The answer decides, and whether the transaction may be with a node nevertheless: while it may, its nonce is nobody else's, and it
+gets no other one. Handing over the same bytes again does no harm, however often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from squall.spec.amounts import native_text
+from squall_runner.evm import gaps, lookup, redoing
+from squall_runner.evm.answers import ANSWERS, Answer
+from squall_runner.evm.asking import transaction_count
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.resilience.backoff import growing
+
+if TYPE_CHECKING:
+    from squall_runner.evm.accounts import Account
+    from squall_runner.evm.fees import FeePolicy
+    from squall_runner.evm.outgoing import Sent
+
+_AT_ONCE: Final = 3
+"""So often, what was changed is handed over without a pause."""
+_DOUBTS: Final = 2
+"""So often, an error that nobody understands is taken for a passing one."""
+PAUSE: Final = growing(0.1, factor=2, most=5.0, jitter=0.5)
+
+
+async def persist(account: Account, sent: Sent, error: RpcError) -> None:
+    """Do what it takes for a node to take a transaction that was handed over once.
+
+    Args:
+        account: Whose it is.
+        sent: The transaction.
+        error: How the node answered.
+
+    Raises:
+        SendError: It cannot be done, or not in time.
+    """
+    home = account.home
+    for attempt in count(1):
+        sent.doubtful |= error.unknown_fate
+        try:
+            verdict = await _act(account, sent, error.kind, attempt)
+        except RpcError:
+            verdict = Answer.AGAIN  # whoever could have told does not answer either
+        if verdict is Answer.TAKEN or sent.landing is not None:
+            return
+        changed = verdict is not Answer.AGAIN and attempt <= _AT_ONCE
+        pause = 0.0 if changed else max(PAUSE(attempt, home.rng), error.wait)
+        if verdict is Answer.REFUSED or home.clock() + pause >= sent.deadline:
+            raise redoing.give_up(account, sent, error)
+        await asyncio.sleep(pause)
+        if sent.landing is not None:
+            return
+        try:
+            await account.hand_over(sent)
+        except RpcError as next_error:
+            error = next_error
+        else:
+            return
+
+
+async def _act(account: Account, sent: Sent, kind: Kind, attempt: int) -> Answer:
+    """Do what an answer asks for.
+
+    Returns:
+        TAKEN, REFUSED, AGAIN to wait before the same is handed over again, and else that something else is to be handed over.
+
+    Raises:
+        RpcError: What had to be asked for got no answer.
+    """
+    answer = ANSWERS[kind]
+    if answer is Answer.LOOK:
+        return await _look(account, sent)
+    if answer is Answer.OUTBID:
+        return await _outbid(account, sent, attempt)
+    if answer is Answer.PAY_MORE:
+        account.home.market.forget()
+        return answer if redoing.pay_more(account, sent) else Answer.AGAIN
+    if answer is Answer.CLOSE_UP:
+        await gaps.close_up(account)
+        return Answer.AGAIN
+    if answer is Answer.ASK:
+        sent.doubtful = True
+        if await lookup.known(account, sent):
+            return Answer.TAKEN
+        return Answer.REFUSED if attempt > _DOUBTS else Answer.AGAIN
+    return answer
+
+
+async def _look(account: Account, sent: Sent) -> Answer:
+    """The node says that the nonce was used."""
+    used = await transaction_count(account.home.rpc, account.address, "latest")
+    if used <= sent.nonce:
+        return Answer.AGAIN  # one node is behind another
+    if await lookup.displaced(account, [sent]):
+        redoing.renumber(account, sent, used)
+        return Answer.LOOK
+    return Answer.TAKEN
+
+
+async def _outbid(account: Account, sent: Sent, attempt: int) -> Answer:
+    """A node holds another transaction with this nonce."""
+    if attempt > 1:
+        # Most likely a version of this one: whatever was said before, a node has it. If not, it will be displaced.
+        sent.doubtful = True
+        return Answer.TAKEN
+    held = await transaction_count(account.home.rpc, account.address, "pending")
+    if held > sent.nonce:
+        redoing.renumber(account, sent, held)
+        return Answer.OUTBID
+    return Answer.OUTBID if redoing.pay_more(account, sent) else Answer.AGAIN
+
+
+def why_unprepared(base_fee: int, policy: FeePolicy) -> tuple[str, str]:
+    """Message and hint for a transaction that was not even signed in time."""
+    if policy.limit is not None and base_fee > policy.limit:
+        return (
+            f"the base fee is {native_text(base_fee * 10**9)} gwei, above spec.evm.fees.limit of "
+            f"{native_text(policy.limit * 10**9)} gwei",
+            "raise fees.limit, or the step's timeout so that it can wait longer",
+        )
+    return (
+        "the nonce, the gas limit or the fees of a transaction were not known in time",
+        "see evm_rpc_errors",
+    )

@@ -1,0 +1,108 @@
+"""Whatever nodes do, each intent is on the chain at most once, and in the end once unless its sender was told of a failure."""
+
+import asyncio
+import random
+
+import looptime
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.simchain import GWEI, SimChain
+
+from squall_runner.evm.fees import FeePolicy
+from squall_runner.evm.fleet import Accounts, Patience
+from squall_runner.evm.gas import GasLimit
+from squall_runner.evm.keys import wallet_key
+from squall_runner.evm.outgoing import Call, SendError, Terms
+
+KEYS = [wallet_key(b"property", index) for index in range(3)]
+TROUBLE_SECONDS = 60.0
+
+
+class Story:
+    """What became of each intent: `included`, `refused`, `unsure` or `cancelled`."""
+
+    def __init__(self) -> None:
+        self.ends: dict[bytes, str] = {}
+
+    async def send(self, accounts, key, data, terms, delay, timeout):
+        await asyncio.sleep(delay)
+        self.ends[data] = "cancelled"
+        try:
+            sent = await accounts.of(key).send(Call(b"\x11" * 20, data), terms, timeout=timeout)
+            await sent.included()
+        except SendError as error:
+            self.ends[data] = "unsure" if error.may_land else "refused"
+        else:
+            self.ends[data] = "included"
+
+
+async def trouble(chain: SimChain, rng: random.Random, end: float) -> None:
+    """What happens to a chain beside bad answers, until `end`; then all is well."""
+    loop = asyncio.get_running_loop()
+    while loop.time() < end:
+        await asyncio.sleep(rng.uniform(0.5, 6))
+        match rng.randrange(4):
+            case 0:
+                chain.use(rng.choice(KEYS).address)
+            case 1:
+                chain.forget()
+            case 2:
+                chain.base_fee = GWEI * rng.choice([1, 2, 5, 20])
+            case 3:
+                chain.base_fee = GWEI
+    chain.base_fee = GWEI
+    chain.well = True
+
+
+async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) -> None:
+    rng = random.Random(seed)
+    chain = SimChain(rng, nodes, strict)
+    loop = asyncio.get_running_loop()
+    accounts = Accounts(
+        chain, chain, 1, clock=loop.time, rng=rng, most=cap, patience=Patience(least=4.0, most=8.0)
+    )
+    fees = FeePolicy(replace_after=8.0 if replace else None, max_replacements=10)
+    story, background = Story(), [asyncio.create_task(chain.run())]
+    background.append(asyncio.create_task(trouble(chain, rng, loop.time() + TROUBLE_SECONDS)))
+    terms = Terms(GasLimit.fixed(50_000), fees)
+    work = {}
+    for number in range(40):
+        data = number.to_bytes(4, "big") + b"intent"
+        patient = rng.random() < 0.8
+        story.ends[data] = "cancelled"
+        one = story.send(
+            accounts, rng.choice(KEYS), data, terms, rng.uniform(0, 50), 2000.0 if patient else rng.uniform(1, 20)
+        )
+        work[data] = asyncio.create_task(one)
+    for task in rng.sample(list(work.values()), 4):
+        loop.call_later(rng.uniform(1, 50), task.cancel)
+    await asyncio.gather(*work.values(), return_exceptions=True)
+    settled = await accounts.settle(1000)
+    for task in background:
+        task.cancel()
+    await asyncio.gather(*background, return_exceptions=True)
+    await accounts.close()
+    for data, end in story.ends.items():
+        times = chain.included(data)
+        allowed = {"included": {1}, "refused": {0}}.get(end, {0, 1})
+        assert times in allowed, f"{data!r} ended as {end} and is in {times} blocks"
+    assert settled, f"{accounts.pending} transactions are still on their way"
+    for key in KEYS:
+        account = accounts.of(key)
+        assert account.pending == 0
+        if account.nonces is not None:
+            assert account.nonces.free == []
+            assert account.nonces.end <= chain.used.get(key.address, 0)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    seed=st.integers(0, 2**32),
+    nodes=st.integers(1, 3),
+    strict=st.booleans(),
+    replace=st.booleans(),
+    cap=st.sampled_from([1, 4, 16]),
+)
+def test_each_intent_happens_at_most_once_and_is_never_forgotten(seed, nodes, strict, replace, cap):
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        runner.run(play(seed, nodes=nodes, strict=strict, replace=replace, cap=cap))

@@ -1,0 +1,281 @@
+"""A chain in virtual time with nodes that go wrong in every way, for finding out what a sender makes of it.
+
+It stands for `Rpc` and for `Follower` at once. What is sent is decoded from its bytes; blocks take what has the next nonce and
+pays the base fee. Which fault comes next is drawn from a seeded generator, until `well` is set.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.keccak import keccak256
+
+GWEI = 10**9
+
+
+@dataclass(frozen=True)
+class Head:
+    number: int
+    base_fee: int | None
+    gas_limit: int = 30_000_000
+
+
+@dataclass(frozen=True)
+class SimLanding:
+    hash: str
+    status: int
+    gas_used: int
+    block: int
+    seen: float
+
+
+@dataclass(frozen=True)
+class SimTx:
+    sender: str
+    nonce: int
+    max_fee: int
+    data: bytes
+    hash: str
+
+
+def items(data: bytes) -> list[bytes]:
+    """The byte strings of an RLP list of them; a list within counts as one."""
+    start = 1 if data[0] <= 0xF7 else 1 + data[0] - 0xF7
+    found = []
+    while start < len(data):
+        first = data[start]
+        if first < 0x80:
+            size, head = 1, 0
+        elif first <= 0xB7 or 0xC0 <= first <= 0xF7:
+            size, head = first - (0x80 if first <= 0xB7 else 0xC0), 1
+        else:
+            width = first - 0xB7
+            size, head = int.from_bytes(data[start + 1 : start + 1 + width], "big"), 1 + width
+        found.append(data[start + head : start + head + size])
+        start += head + size
+    return found
+
+
+def decoded(raw: str, sender: str) -> SimTx:
+    data = bytes.fromhex(raw[2:])
+    if data[0] == 2:
+        fields = items(data[1:])
+        nonce, fee, payload = fields[1], fields[3], fields[7]
+    else:
+        fields = items(data)
+        nonce, fee, payload = fields[0], fields[1], fields[5]
+    number = lambda text: int.from_bytes(text, "big")  # noqa: E731
+    return SimTx(sender, number(nonce), number(fee), payload, "0x" + keccak256(data).hex())
+
+
+@dataclass
+class Weights:
+    """How often what goes wrong, of a hundred sends."""
+
+    drop: int = 8
+    timeout_taken: int = 5
+    timeout_lost: int = 5
+    error_taken: int = 3
+    error_lost: int = 3
+    full: int = 4
+    unreachable: int = 4
+
+
+@dataclass
+class SimChain:
+    """See the module.
+
+    Args:
+        rng: Draws faults.
+        nodes: How many nodes there are; each call goes to one of them, and each has a pool of its own.
+        strict: Whether nodes refuse transactions behind a gap.
+        weights: How often what goes wrong.
+    """
+
+    rng: random.Random
+    nodes: int = 2
+    strict: bool = False
+    weights: Weights = field(default_factory=Weights)
+
+    def __post_init__(self) -> None:
+        self.well = False
+        self.pools: list[dict[tuple[str, int], SimTx]] = [{} for _ in range(self.nodes)]
+        self.used: dict[str, int] = {}
+        self.before: dict[str, int] = {}
+        self.blocks: list[list[SimTx]] = [[]]
+        self.where: dict[str, int] = {}
+        self.base_fee = GWEI
+        self.watched: dict[str, asyncio.Future] = {}
+        self.calls: dict[str, int] = {}
+        self.head = Head(0, self.base_fee)
+        self._another = asyncio.Event()
+
+    # Follower
+
+    def watch(self, tx_hash: str, confirmations: int = 0) -> asyncio.Future:
+        return self.watched.setdefault(tx_hash, asyncio.get_running_loop().create_future())
+
+    def unwatch(self, tx_hash: str) -> None:
+        self.watched.pop(tx_hash, None)
+
+    async def next_head(self) -> Head:
+        await self._another.wait()
+        return self.head
+
+    # The chain
+
+    async def run(self, seconds: float = 2.0) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            self.mine()
+
+    def mine(self) -> None:
+        self.before = dict(self.used)
+        block: list[SimTx] = []
+        pool = self.pools[self.rng.randrange(self.nodes)]
+        for tx in sorted(pool.values(), key=lambda tx: tx.nonce):
+            if tx.nonce == self.used.get(tx.sender, 0) and tx.max_fee >= self.base_fee:
+                self._include(tx, block)
+        self.blocks.append(block)
+        self.head = Head(len(self.blocks) - 1, self.base_fee)
+        for tx in block:
+            future = self.watched.pop(tx.hash, None)
+            if future is not None and not future.done():
+                now = asyncio.get_running_loop().time()
+                future.set_result(SimLanding(tx.hash, 1, 21_000, self.head.number, now))
+        self._another.set()
+        self._another = asyncio.Event()
+
+    def _include(self, tx: SimTx, block: list[SimTx]) -> None:
+        self.used[tx.sender] = tx.nonce + 1
+        self.where[tx.hash] = len(self.blocks)
+        block.append(tx)
+        for pool in self.pools:
+            pool.pop((tx.sender, tx.nonce), None)
+
+    def use(self, sender: str) -> None:
+        """Somebody else sends a transaction of this account, and it is in the next block."""
+        nonce = self.used.get(sender, 0)
+        foreign = SimTx(sender, nonce, 0, b"foreign", "0x" + self.rng.randbytes(32).hex())
+        self.blocks.append([])
+        self._include(foreign, self.blocks[-1])
+        self.where[foreign.hash] = len(self.blocks) - 1
+        self.head = Head(len(self.blocks) - 1, self.base_fee)
+
+    def forget(self) -> None:
+        """A node starts anew, without what it had pending."""
+        self.pools[self.rng.randrange(self.nodes)].clear()
+
+    def included(self, data: bytes) -> int:
+        """How many transactions with this data are in blocks."""
+        return sum(tx.data == data for block in self.blocks for tx in block)
+
+    # Rpc
+
+    async def call(self, method, params=(), *, sticky="", timeout=None):
+        self.calls[method] = self.calls.get(method, 0) + 1
+        await asyncio.sleep(self.rng.random() * 0.1)
+        if not self.well and self.rng.random() < 0.05:
+            raise RpcError(Kind.TIMEOUT, "no answer", method=method)
+        node = self._node()
+        match method:
+            case "eth_getTransactionCount":
+                return hex(self._count(params[0], params[1], node))
+            case "eth_getTransactionByHash":
+                pooled = any(tx.hash == params[0] for tx in self.pools[node].values())
+                return {"hash": params[0]} if pooled or params[0] in self.where else None
+            case "eth_getTransactionReceipt":
+                return self._receipt(params[0])
+            case "eth_getBlockByNumber":
+                return {"timestamp": "0x1"}
+            case "eth_maxPriorityFeePerGas":
+                return hex(GWEI)
+            case "eth_estimateGas":
+                return hex(50_000)
+        raise AssertionError(method)
+
+    def _node(self) -> int:
+        return self.rng.randrange(self.nodes)
+
+    def _count(self, sender: str, block: str, node: int) -> int:
+        stale = not self.well and self.rng.random() < 0.1
+        count = (self.before if stale else self.used).get(sender, 0)
+        if block == "pending":
+            while (sender, count) in self.pools[node]:
+                count += 1
+        return count
+
+    def _receipt(self, tx_hash: str):
+        at = self.where.get(tx_hash)
+        if at is None:
+            return None
+        return {
+            "transactionHash": tx_hash,
+            "status": "0x1",
+            "gasUsed": "0x5208",
+            "blockNumber": hex(at),
+            "logs": [],
+        }
+
+    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):
+        self.calls["eth_sendRawTransaction"] = self.calls.get("eth_sendRawTransaction", 0) + 1
+        tx = decoded(raw, sticky)
+        assert tx.hash == tx_hash
+        fault = self._fault()
+        await asyncio.sleep(self.rng.random() * 0.2)
+        if fault == "drop":
+            return tx_hash
+        if fault == "full":
+            raise RpcError(Kind.POOL_FULL, "txpool is full")
+        if fault == "unreachable":
+            raise RpcError(Kind.UNREACHABLE, "nobody there")
+        if fault == "error_lost":
+            raise RpcError(Kind.OTHER, "internal error")
+        if fault == "timeout_lost":
+            await asyncio.sleep(5)
+            raise RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
+        self._take(tx)
+        if fault == "error_taken":
+            raise RpcError(Kind.OTHER, "internal error")
+        if fault == "timeout_taken":
+            await asyncio.sleep(5)
+            raise RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
+        return tx_hash
+
+    def _fault(self) -> str:
+        if self.well:
+            return ""
+        left = self.rng.randrange(100)
+        for name, share in vars(self.weights).items():
+            if left < share:
+                return name
+            left -= share
+        return ""
+
+    def _take(self, tx: SimTx) -> None:
+        node = self._node()
+        pool = self.pools[node]
+        held = pool.get((tx.sender, tx.nonce))
+        if held is not None and held.hash == tx.hash:
+            return
+        if tx.nonce < self.used.get(tx.sender, 0):
+            raise RpcError(Kind.NONCE_TOO_LOW, "nonce too low")
+        if tx.max_fee < self.base_fee // 2:
+            raise RpcError(Kind.UNDERPRICED, "transaction underpriced")
+        if held is not None and tx.max_fee < held.max_fee * 1.1:
+            raise RpcError(Kind.REPLACEMENT_UNDERPRICED, "replacement transaction underpriced")
+        if self.strict and tx.nonce > self._pending(tx.sender, node):
+            raise RpcError(Kind.NONCE_TOO_HIGH, "nonce too high")
+        # What one node takes, the others hear of, mostly.
+        for other in range(self.nodes):
+            if other == node or self.well or self.rng.random() < 0.7:
+                mine = self.pools[other].get((tx.sender, tx.nonce))
+                if mine is None or mine.max_fee * 1.1 <= tx.max_fee:
+                    self.pools[other][tx.sender, tx.nonce] = tx
+
+    def _pending(self, sender: str, node: int) -> int:
+        count = self.used.get(sender, 0)
+        while (sender, count) in self.pools[node]:
+            count += 1
+        return count
