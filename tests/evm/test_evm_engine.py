@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import subprocess
+import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -59,7 +61,7 @@ async def test_generated_data_depends_on_run_vu_and_iteration_alone() -> None:
 async def test_lines_of_iterations_tell_the_wallet(tmp_path: Path) -> None:
     with anvil() as node:
         logs = {"logs": {"iterations": {"sample": "100%", "maxPerSecond": 1000}}}
-        test = on_chain(node, {**PAY, "evm": {"transaction": {**PAY["evm"]["transaction"]}}}, outputs=logs)
+        test = on_chain(node, PAY, outputs=logs)
         with closing(Log(tmp_path / "log", "runner")) as log:
             engine = Engine(assignment(test), attempt="a1", hooks=replace(Told().hooks(), lines=log.lines))
             try:
@@ -100,7 +102,7 @@ async def test_after_a_stop_no_call_of_the_load_goes_out_and_teardown_gives_back
 
 
 async def test_without_its_packages_a_run_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "squall_runner.evm.chain", None)
+    monkeypatch.setitem(sys.modules, "squall_runner.evm.chain", None)
     with anvil() as node:
         engine = Engine(assignment(on_chain(node, PAY)), attempt="a1", hooks=Told().hooks())
         with pytest.raises(LoadError) as caught:
@@ -108,3 +110,12 @@ async def test_without_its_packages_a_run_says_what_is_missing(monkeypatch: pyte
         await engine.close()
     assert caught.value.reason == "ExtraMissing"
     assert "squall[evm]" in caught.value.hint
+
+
+def test_a_runner_without_a_chain_loads_nothing_of_it() -> None:
+    code = (
+        "import sys; import squall_runner.main, squall_runner.agent, squall_runner.engine\n"
+        "print([name for name in sys.modules if 'squall_runner.evm' in name or name in {'coincurve', 'eth_abi'}])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]"

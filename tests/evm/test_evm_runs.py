@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import Any
 
 import pytest
 from support.anvil import anvil
-from support.chainruns import NOBODY, balance, on_chain, receivers, transactions
+from support.chainruns import FUNDER_ADDRESS, NOBODY, balance, on_chain, receivers, transactions
 from support.squallrun import Squall
 
 PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}
@@ -22,6 +23,8 @@ def test_two_shards_on_two_runners_have_different_wallets(squall: Squall) -> Non
         senders = receivers(node, 1)
     assert len(senders) == len(set(senders)) == 4
     assert ended.count("evm_txs") == 4
+    journal = json.loads((ended.results / "evm.json").read_text())
+    assert (journal["chainId"], journal["shards"], journal["funders"]) == (31337, 2, [FUNDER_ADDRESS])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -74,3 +77,44 @@ def test_wallets_that_run_out_stop_their_scenario(squall: Squall) -> None:
         senders = receivers(node, 1)
     assert len(set(senders)) == len(senders) == 3, ended.out
     assert "the 3 wallets were used up" in str(ended.log)
+
+
+def test_other_ways_to_send(squall: Squall) -> None:
+    """News by WebSocket, calls in batches, a wallet for each iteration, legacy fees, signed ahead, confirmed."""
+    legacy = {
+        "to": NOBODY,
+        "value": "1 wei",
+        "fees": {"type": "legacy"},
+        "wait": "accepted",
+        "result": "first",
+    }
+    confirmed = {"to": NOBODY, "value": "2 wei", "wait": "confirmed", "result": "second"}
+    steps = [
+        {"name": "legacy", "evm": {"transaction": legacy}},
+        {"name": "confirmed", "evm": {"transaction": confirmed}},
+        {"check": {"in order": "first.nonce == 0 and second.nonce == 1", "paid": "second.status == 1"}},
+        {
+            "evm": {
+                "rpc": {"method": "eth_getTransactionByHash", "params": ["${first.hash}"], "result": "seen"}
+            }
+        },
+        {"check": {"legacy": "seen.type == '0x0'"}},
+    ]
+    with anvil(block_time=0.2) as node:
+        evm = {
+            "endpoints": [{"name": "node", "url": node.url, "webSocket": node.url.replace("http", "ws")}],
+            "rpc": {"batch": {"max": 10, "wait": "1ms"}},
+            "wallets": {"seed": "of ${run.id}", "count": 20, "per": "iteration", "order": "fewestPending"},
+            "confirmations": 2,
+            "preSign": 20,
+        }
+        test = on_chain(node, *steps, evm=evm)
+        test["spec"]["scenarios"][0]["iterations"] = 3
+        ended = squall(test).ended()
+        senders = receivers(node, 2)
+    assert ended.outcome()[1] == "Passed", ended.out
+    rates = {row.metric: row.values for row in ended.summary.metrics if row.tags == {}}
+    assert rates["checks"]["rate"] == 1, ended.out
+    assert len(senders) == len(set(senders)) == 6
+    assert rates["evm_tx_confirmation_duration"]["count"] == 6
+    assert rates["evm_tx_confirmation_duration"]["min"] > 0.2

@@ -64,7 +64,7 @@ def _chain(store: SlotStore, first: int, slot: int) -> ChainState | None:
         return None
     return ChainState(
         transactions=int(sent),
-        per_second=_count(store.window(_TRANSACTIONS, first, slot)) / (slot - first + 1),
+        per_second=_count(store.window(_TRANSACTIONS, first, slot)) / max(1, slot - first + 1),
         failed=_share(store.window(_TRANSACTIONS_FAILED, first, slot)),
         p95_seconds=_percentiles(store.window(_SEEN, first, slot))[1],
     )

@@ -52,7 +52,7 @@ class Guard:
         app: Serves what is let through.
         accounts: Secret and bucket by access key.
         latency: Mean seconds that a request takes longer.
-        failure_rate: Share of requests that are answered with 503 SlowDown.
+        failure_rate: Share of requests for objects that are answered with 503 SlowDown.
     """
 
     def __init__(
@@ -66,14 +66,15 @@ class Guard:
         if self._latency:
             time.sleep(self._random.expovariate(1 / self._latency))
         try:
-            self._fail_at_random()
+            self._fail_at_random(environ["PATH_INFO"])
             self._check(environ)
         except RefusedError as error:
             return _refusal(error, environ, start_response)
         return self._app(environ, start_response)
 
-    def _fail_at_random(self) -> None:
-        if self._random.random() < self._failure_rate:
+    def _fail_at_random(self, path: str) -> None:
+        is_object = "/" in path[1:]
+        if is_object and self._random.random() < self._failure_rate:
             raise RefusedError("503 Slow Down", "SlowDown", "Reduce your request rate.")
 
     def _check(self, environ: dict) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from squall.errors import SquallError
 from squall_runner.engine.vu import Vu
 from squall_runner.load import LoadError
 from squall_runner.steps.failure import EndIteration, Halted
@@ -143,6 +144,8 @@ async def run_once(
         raise LoadError(
             f"{word}Failed", message, f"raise spec.{name}.timeout, or mend what it waits for"
         ) from None
+    except SquallError as error:
+        raise LoadError(f"{word}Failed", error.message, error.hint) from error
     except (Halted, asyncio.CancelledError):
         if not vu.halted:
             raise
