@@ -46,6 +46,7 @@ async def test_wallets_are_filled_before_their_users_come_and_all_goes_back():
         for index in used:
             assert await balance(node, chain.tree.keys.key(index).address) == AMOUNT
         await chain.funds.stop()
+        assert [event for level, event, _ in chain.notes.all if level != "info"] == []
         assert await all_money(node, chain.tree) == start
         swept = await chain.funds.sweep(30)
         assert (swept.left, swept.dust, swept.failed) == (0, 0, [])

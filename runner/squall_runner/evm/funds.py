@@ -133,7 +133,8 @@ class Funds:
         funding = self.funding
         if funding is None:
             return
-        amount, used = amount_wei(funding.amount), self._used()
+        amount = amount_wei(funding.amount)
+        used = [self._used_by(shard) for shard in range(self.tree.shards)]
         batch = self.size(batch_of(funding, self.tree.shards))
         try:
             price = (await self.accounts.market.wait(self.fees)).max_fee
@@ -151,11 +152,10 @@ class Funds:
         except (RpcError, SendError, FundingError) as error:
             raise funding_failed(error) from error
 
-    def _used(self) -> list[int]:
-        manifest, count = self._manifest, self.tree.count
-        return [
-            wallets_of(manifest.spec, manifest.plan, shard, count=count) for shard in range(self.tree.shards)
-        ]
+    def _used_by(self, shard: int) -> int:
+        """How many wallets a shard takes at most, as the plan says."""
+        spec, plan = self._manifest.spec, self._manifest.plan
+        return wallets_of(spec, plan, shard, count=self.tree.count)
 
     @property
     def _batches(self) -> bool:
@@ -243,12 +243,14 @@ class Funds:
         funding = self.funding
         assert funding is not None
         amount, ahead = amount_wei(funding.amount), ahead_of(funding, shard, self.tree.shards)
+        used = self._used_by(shard)
         below = None if funding.refill_below is None else amount_wei(funding.refill_below)
         return self.filler(
             self.tree.shard_key(shard),
             lambda index: Target(pool.key(index).address_bytes, amount),
             batch=batch_of(funding, self.tree.shards),
-            upcoming=lambda: pool.upcoming(ahead),
+            # The shard was given money for those that the plan takes, and for no others.
+            upcoming=lambda: pool.upcoming(max(0, min(ahead, used - pool.taken))),
             refill_below=below,
             patience=seconds(funding.wait),
         )
