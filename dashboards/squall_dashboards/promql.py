@@ -64,6 +64,11 @@ def or_zero(expression: str) -> str:
     return f"{expression}\nor\n0 * max(squall_run_elapsed_seconds{where(RUN)})"
 
 
+def final_or_zero(counter: str, *matchers: str) -> str:
+    """What a counter has counted in all of a run that counts only what hardly ever happens."""
+    return f"{final(counter, *matchers)}\nor\n0 * max({last('squall_run_elapsed_seconds', RUN)})"
+
+
 def quantile(q: float, trend: str, *matchers: str, by: Sequence[str] = (), ago: str = "") -> str:
     """A percentile of the last moments, over all runners."""
     native = rate(trend, *matchers, by=by, ago=ago)
@@ -82,9 +87,9 @@ def final_quantile(q: float, trend: str, *matchers: str, by: Sequence[str] = (),
     return _either(q, native, classic)
 
 
-def total_per_second(trend: str, *matchers: str) -> str:
+def total_per_second(trend: str, *matchers: str, by: Sequence[str] = ()) -> str:
     """What the values of a trend add up to in a second."""
-    return f"histogram_sum({rate(trend, *matchers)})\nor\n{rate(f'{trend}_sum', *matchers)}"
+    return f"histogram_sum({rate(trend, *matchers, by=by)})\nor\n{rate(f'{trend}_sum', *matchers, by=by)}"
 
 
 def buckets(trend: str, *matchers: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall_dashboards import generator, judged, promql, requests, system
+from squall_dashboards import chain, generator, judged, promql, requests, system
 from squall_dashboards.frame import add_row, moments, page, resolution, values_of, which_run
 from squall_dashboards.look import (
     BAD,
@@ -63,6 +63,8 @@ def run() -> Dashboard:
     add_row(made, "Thresholds", judged.thresholds())
     add_row(made, "Thresholds, one by one", [judged.one_by_one()], folded=True)
     add_row(made, "By scenario, stage and step", requests.parts(), folded=True)
+    add_row(made, "Components (steps with the tag component)", chain.components(), folded=True)
+    add_row(made, "Chain (spec.evm)", chain.chain(), folded=True)
     add_row(made, "Generator", generator.generator())
     add_row(made, "Shards (with outputs.prometheus.perShard)", generator.shards(), folded=True)
     add_row(made, "Hosts (rate limits, circuits, fail-over)", requests.hosts(), folded=True)

@@ -2,16 +2,14 @@
 
 The node and the compiler that the examples and the tests use come as npm packages that run without being installed. npm
 only downloads the archive, so its own settings (registry, proxy) hold; the archive is checked against a digest
-that stands in our code, and unpacked into `${XDG_CACHE_HOME:-~/.cache}/squall/npm/`. What is there is not fetched again,
+that stands in our code, and unpacked into the cache. What is there is not fetched again,
 so that everything works without a network afterwards. Two processes that want the same package wait for each other.
 """
 
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -19,6 +17,8 @@ import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from tool_cache import alone, cache_folder
 
 FETCH_SECONDS = 300.0
 
@@ -47,11 +47,10 @@ class NpmPackage:
         Raises:
             NpmPackageError: There is no npm, no such package, or another archive than expected.
         """
-        cache = _cache_folder()
+        cache = cache_folder("npm")
         folder = cache / f"{self.name.removeprefix('@').replace('/', '-')}-{self.version}"
         if not folder.is_dir():
-            with (cache / ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with alone(cache):
                 if not folder.is_dir():
                     self._fetch(folder)
         return folder
@@ -89,10 +88,3 @@ class NpmPackage:
                 f"the archive of {self.name} {self.version} has the digest {digest}, not {self.integrity}"
             )
         return found[0]
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "squall" / "npm"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
 from squall.hub.assignment import pods
+from squall.hub.limits import setup_seconds, teardown_seconds
 from squall.plan.compile import compile_plan
 from squall.spec.problems import Problem
 from squall.spec.quantities import seconds
@@ -91,16 +92,15 @@ def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
     if problems:
         return Checked(problems=tuple(problems))
     per_pod = int(spec.runner.shards_per_pod) if spec.runner else 1
-    teardown = seconds(spec.teardown.timeout) if spec.teardown else 0.0
     return Checked(
         test=test,
         plan=Plan(
             shards=plan.shards,
             pods=-(-plan.shards // per_pod),
             max_seconds=seconds(spec.safety.max_duration),
-            stop_seconds=seconds(spec.safety.stop_grace) + teardown,
+            stop_seconds=seconds(spec.safety.stop_grace) + teardown_seconds(spec),
             lost_control_seconds=seconds(spec.safety.lost_control),
-            setup_seconds=seconds(spec.setup.timeout) if spec.setup else 0.0,
+            setup_seconds=setup_seconds(spec),
             runners=tuple(len(pod) for pod in pods(plan.shards, per_pod, processes)),
             warnings=(
                 *(

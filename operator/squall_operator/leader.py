@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from squall.kube.api import KubeError
 from squall.kube.paths import collection, named
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall.kube.api import Json, Kube
+
+
+LEASE: Final = "squall-operator"
+"""Its name: roles give rights on this one alone."""
 
 
 @dataclass(slots=True)

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 
 _SECOND = 10**9
-_CONTENT = frozenset({"json", "form", "multipart", "query", "headers", "args", "set"})
+_CONTENT = frozenset(
+    {"json", "form", "multipart", "query", "headers", "args", "set", "params", "typedData", "where"}
+)
 """What requests carry: an address in it is none that a request goes to."""
-_HOST_KNOWN = re.compile(r"https?://[^/?#]*\$\{", re.IGNORECASE)
+_HOST_KNOWN = re.compile(r"(?:http|ws)s?://[^/?#]*\$\{", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +163,7 @@ def _hosts(plain: Mapping[str, Any]) -> Iterator[str]:
     """Hosts of all URLs that requests go to, as far as they are written out."""
     for key, value in _walk(plain, besides=_CONTENT):
         texts = value if isinstance(value, list) else [value]
-        if key in ("url", "baseUrl", "baseUrls", "tokenUrl"):
+        if key in ("url", "webSocket", "baseUrl", "baseUrls", "tokenUrl"):
             for text in texts:
                 if isinstance(text, str) and not _HOST_KNOWN.match(text):
                     yield from _host_of(text)

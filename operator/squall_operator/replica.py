@@ -23,10 +23,11 @@ from squall_operator.handlers import watch
 from squall_operator.hubs import Hubs
 from squall_operator.kinds import wait_for_kinds
 from squall_operator.lasting import standing
-from squall_operator.leader import Leadership
+from squall_operator.leader import LEASE, Leadership
 from squall_operator.listing import Listing
 from squall_operator.orphans import Orphans
 from squall_operator.reconcile import Reconciler
+from squall_operator.rights import Rights, needed
 from squall_operator.telemetry import serve
 from squall_operator.timetable import Timetable
 
@@ -84,10 +85,15 @@ class Replica:
             None if settings.namespaces else Orphans(kube, self._seen, self._hubs, time.monotonic, time.time)
         )
         self._identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
-        self._leadership = Leadership(
-            kube, lease_namespace, "squall-operator", self._identity, time.monotonic
-        )
+        self._leadership = Leadership(kube, lease_namespace, LEASE, self._identity, time.monotonic)
         self._webhook = Webhook(kube, settings, telemetry)
+        self._rights = Rights(
+            kube,
+            needed(settings, lease_namespace),
+            telemetry.refused,
+            waiting=telemetry.waiting,
+            lacking=telemetry.lacking,
+        )
         self._watches = False
         self._answered = False
         self._patience = 0.0
@@ -136,8 +142,11 @@ class Replica:
 
     async def _work(self) -> None:
         await wait_for_kinds(self._kube, self._settings.namespaces, self._telemetry.waiting)
+        await self._rights.wait()
         self._watches = True
-        await _until_one_ends(watch(self._settings, self._saw), self._leadership.run(), self._lead())
+        await _until_one_ends(
+            *(watch(self._settings, self._saw), self._leadership.run(), self._lead(), self._rights.watch())
+        )
 
     async def _lead(self) -> None:
         """Act whenever this process leads, and only then."""

@@ -7,8 +7,10 @@ GET /metrics   Prometheus' text format, or OpenMetrics
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from squall_operator.lasting import Standing
 
+OUTCOMES: Final = ("allowed", "refused", "error")
+"""Of reviews."""
 _SECONDS: Final = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 
 
@@ -33,6 +37,9 @@ class Telemetry:
 
     Args:
         lines: Makes lines of its log.
+
+    Attributes:
+        refused: Set whenever the Kubernetes API has forbidden something; cleared by whoever looks into it.
     """
 
     def __init__(self, lines: FilteringBoundLogger) -> None:
@@ -41,6 +48,7 @@ class Telemetry:
             {"version": __version__}
         )
         self._log = lines
+        self.refused = asyncio.Event()
         self._actions = Histogram(
             "squall_operator_action_seconds",
             "How long actions took, by kind",
@@ -69,11 +77,13 @@ class Telemetry:
         )
         self._reviews = Histogram(
             "squall_operator_review_seconds",
-            "How long reviews of the webhook took, by outcome",
+            "How long reviews of the webhook took, by outcome: allowed, refused, or error where it could not judge",
             ["outcome"],
             registry=self.registry,
             buckets=_SECONDS,
         )
+        for outcome in OUTCOMES:  # a counter that begins with its first error hides that one
+            self._reviews.labels(outcome)
         self._leader = Gauge("squall_operator_leader", "1 while this process acts", registry=self.registry)
         self._waiting = Gauge(
             "squall_operator_queue_waiting", "LoadTests that wait to be looked at", registry=self.registry
@@ -123,6 +133,8 @@ class Telemetry:
     def called(self, method: str, status: int, seconds: float) -> None:
         """A call of the Kubernetes API is over; the status is 0 where there was no answer."""
         self._calls.labels(method, str(status)).observe(seconds)
+        if status == HTTPStatus.FORBIDDEN:
+            self.refused.set()
 
     def failed(self, place: tuple[str, str], error: Exception) -> None:
         """A round has failed; it is tried again."""
@@ -154,6 +166,10 @@ class Telemetry:
     def waiting(self, problem: str) -> None:
         """Something is missing without which there is nothing to do; it is waited for."""
         self._log.warning(events.WAITING, problem=problem)
+
+    def lacking(self, problem: str) -> None:
+        """The operator works, but not all of it: rights are missing."""
+        self._log.warning(events.RIGHTS_MISSING, problem=problem)
 
     def gauge(self, *, waiting: int, standing: Standing, hubs: Mapping[str, bool]) -> None:
         """Take the readings that are asked for."""

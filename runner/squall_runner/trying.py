@@ -105,6 +105,19 @@ class Telling:
         """A name was given a value."""
         self._emit("value", step=site.name, name=name, value=_short(value))
 
+    def act(  # noqa: PLR0917 - as in `Observer`
+        self,
+        site: Site,
+        vu: Vu,  # noqa: ARG002 - as in `Observer`
+        action: str,
+        duration: float,
+        error: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """A step has done something on a chain."""
+        shown = {key: _short(value) for key, value in details.items() if value not in {"", None}}
+        self._emit("act", step=site.name, action=action, duration=duration, error=error, details=shown)
+
     def failure(self, site: Site, error: str, message: str, hint: str) -> None:
         """A step failed."""
         self.failures += 1
@@ -153,6 +166,8 @@ def _text(data: bytes) -> str:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
     if isinstance(value, Headers):
         value = dict(value)
     try:
@@ -248,6 +263,7 @@ async def _carry_out(engine: Engine, emit: Callable[..., None]) -> bool:
     finally:
         if engine.has_teardown:
             emit("section", name="teardown", kind="teardown")
+        if engine.has_teardown or engine.has_chain:
             await asyncio.shield(engine.teardown())
     return failed
 

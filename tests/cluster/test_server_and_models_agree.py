@@ -40,8 +40,20 @@ PLACES: dict[str, tuple[str | int, ...]] = {
     "Think": (*STEP, "think"),
     "Repeat": (*STEP, "repeat"),
     "Python": (*STEP, "python"),
+    "EvmStep": (*STEP, "evm"),
+    "EvmCall": (*STEP, "evm", "call"),
+    "EvmTransaction": (*STEP, "evm", "transaction"),
+    "EvmWaitEvent": (*STEP, "evm", "waitEvent"),
+    "EvmSign": (*STEP, "evm", "sign"),
+    "EvmPace": (*STEP, "evm", "pace"),
+    "Encrypt": (*STEP, "encrypt"),
+    "Decrypt": (*STEP, "decrypt"),
     "Extractor": (*STEP, "extract", "x"),
     "Record": (*STEP, "record"),
+    "Contract": ("spec", "evm", "contracts", 0),
+    "Wallets": ("spec", "evm", "wallets"),
+    "Gas": ("spec", "evm", "gas"),
+    "Fees": ("spec", "evm", "fees"),
     "ReceiverAuth": ("spec", "outputs", "prometheus", "auth"),
 }
 """Where in a manifest an object of each model that has rules is put."""
@@ -107,6 +119,8 @@ def _manifest_with(place: tuple[str | int, ...], value: Json) -> Json:
         manifest["spec"]["scenarios"][0]["steps"] = [step]
     if place[:2] == ("spec", "outputs"):
         manifest["spec"]["outputs"] = {"prometheus": {"remoteWriteUrl": "http://a/"}}
+    if place[:2] == ("spec", "evm"):
+        manifest["spec"]["evm"] = {"endpoints": [{"name": "a", "url": "http://a/"}]}
     if place[:2] == ("spec", "files") and len(place) > len(("spec", "files", 0)):
         manifest["spec"]["files"] = [{"name": "a"}]
     here: Any = manifest
@@ -143,6 +157,8 @@ def _samples() -> dict[str, Json]:
     manifest = yaml.safe_load(EVERYTHING.read_text(encoding="utf-8"))
     _collect(KINDS["LoadTest"].model_validate(manifest), found)
     found["HttpDefaults"]["baseUrl"] = "http://127.0.0.1:8080"
+    found["Wallets"]["keys"] = "keys.txt"
+    found["Gas"]["policy"] = "fixed"
     return found
 
 

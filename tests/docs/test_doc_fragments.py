@@ -32,6 +32,10 @@ def complete(text: str) -> str:
     assert set(found) <= KEYS, f"neither a manifest nor parts of a spec: {sorted(set(found) - KEYS)}"
     manifest = yaml.safe_load(FRAME.text)
     steps = found.pop("steps", None)
+    own = {each["name"]: each for each in found.pop("variables", ())}
+    manifest["spec"]["variables"] = [
+        *({each["name"]: each for each in manifest["spec"]["variables"]} | own).values()
+    ]
     manifest["spec"].update(found)
     if steps is not None:
         manifest["spec"]["scenarios"][0]["steps"] = steps

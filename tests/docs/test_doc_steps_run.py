@@ -18,7 +18,7 @@ SHOWN = [yaml.safe_load(each.text) for each in blocks("yaml") if each.page == SC
 STEPS = [each["steps"] for each in SHOWN if "steps" in each]
 CARE = next(each["http"] for each in SHOWN if "retry" in each.get("http", {}))
 """What the page shows of retries, rate limits and the circuit breaker."""
-OWN_TAGS = {"page"}
+OWN_TAGS = {"page", "component"}
 SOMETIMES = {"status", "error", "stage"}
 """Tags that are left out where they have no value."""
 

@@ -10,6 +10,5 @@ def test_what_is_committed_is_what_the_sources_compile_to():
         made = solc.artifacts()
     except solc.SolcError as error:
         missing(solc.PART, str(error))
-    assert set(made) == {folder / f"{name}.json" for name, folder in solc.COMPILED.items()}
     changed = [path.name for path, content in made.items() if path.read_text(encoding="utf-8") != content]
     assert changed == [], "run `make contracts`"

@@ -38,11 +38,12 @@ WORDS = {
     "max",
     "count",
     "rate",
+    "deriv",
     "increase",
     "absent",
     "histogram_quantile",
 }
-LABELS = {"namespace", "loadtest", "run", "pod", "hub", "error", "reason", "check", "queue", "le"}
+LABELS = {"namespace", "loadtest", "run", "pod", "hub", "error", "reason", "check", "queue", "endpoint", "le"}
 
 Rule = dict[str, Any]
 

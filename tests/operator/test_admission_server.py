@@ -150,6 +150,7 @@ async def test_only_so_many_are_taken_at_once(tmp_path: Path, unused_tcp_port: i
             while desk.asked < server.AT_ONCE:
                 await asyncio.sleep(0.01)
         assert await webhook.post() == (503, "too many reviews at once")
+        assert webhook.count("error") == 1
         desk.may.set()
         assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
 

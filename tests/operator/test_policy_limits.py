@@ -171,3 +171,19 @@ def test_an_output_that_does_nothing_on_a_cluster_is_said() -> None:
         plan = check(load_test(**receiver(per_shard=per_shard)), defaults).plan
         assert plan is not None
         assert any("is for one machine" in text for text in plan.warnings) is not per_shard
+
+
+def test_load_goes_to_endpoints_of_a_chain_only_where_it_may() -> None:
+    endpoint = {
+        "name": "node",
+        "url": "https://rpc.test.example/key",
+        "webSocket": "wss://news.test.example",
+        "headers": {"Origin": "https://not-a-target.example"},
+    }
+    step = {"evm": {"rpc": {"method": "eth_call", "params": [{"url": "https://argument.example"}]}}}
+    scenario = {"name": "s", "executor": "constant-vus", "vus": 1, "duration": "1m", "steps": [step]}
+    found = facts(evm={"endpoints": [endpoint]}, scenarios=[scenario])
+    assert {"rpc.test.example", "news.test.example"} <= set(found.hosts)
+    assert not {"not-a-target.example", "argument.example"} & set(found.hosts)
+    (violation,) = allowed({"allowedHosts": ["rpc.test.example", "shop.test.example"]}, found).violations
+    assert "load may not go to news.test.example" in violation

@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import portability
 from support.summaries import summary
 
 from squall.cli.main import cli
 from squall.errors import UsageError
 
 FORMS = ("console", "markdown", "junit", "json")
+MADE = [json.loads(msgspec.json.encode(made())) for made in (summary, portability.summary)]
 ODD: list[Any] = [
     None,
     True,
@@ -52,16 +54,16 @@ def changed(value: Any, places: list[int], odd: Any) -> Any:
     return copy
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     places=st.lists(st.integers(0, 100), min_size=1, max_size=6),
     odd=st.sampled_from(ODD),
     form=st.sampled_from(FORMS),
+    plain=st.sampled_from(MADE),
 )
 def test_a_hostile_report_is_shown_or_refused_in_words(
-    tmp_path: Path, places: list[int], odd: Any, form: str
+    tmp_path: Path, places: list[int], odd: Any, form: str, plain: Any
 ) -> None:
-    plain = json.loads(msgspec.json.encode(summary()))
     file = tmp_path / "summary.json"
     file.write_text(json.dumps(changed(plain, places, odd)), encoding="utf-8")
     result = report(file, form)

@@ -10,6 +10,7 @@ from support.summaries import threshold
 
 from squall.report.live import LiveView, PlainView, view_for
 from squall.report.model import LiveState, RunnerState, ScenarioState
+from squall.report.parts import ChainState
 from squall.report.terminal import terminal
 
 
@@ -51,6 +52,17 @@ def drawn(view_type: Any, *states: LiveState, tty: bool) -> str:
         view.update(one)
     view.end()
     return buffer.getvalue()
+
+
+def test_what_is_done_on_a_chain_is_shown_as_soon_as_there_is_some() -> None:
+    chain = ChainState(transactions=120, per_second=12.0, failed=0.03, p95_seconds=2.5)
+    for view, tty, parts in (
+        (LiveView, True, ("tx/s", "3%", "tx p95", "2.5 s")),
+        (PlainView, False, ("12 tx/s", "3% tx failed", "2.5 s tx p95")),
+    ):
+        assert "tx" not in drawn(view, state(), tty=tty)
+        text = drawn(view, state(chain=chain), tty=tty)
+        assert all(part in text for part in parts), text
 
 
 def test_the_live_view_shows_load_figures_thresholds_and_warnings() -> None:

@@ -80,6 +80,7 @@ def test_one_manifest_uses_every_key() -> None:
         used |= {("HttpDefaults", key) for key in variant["spec"].get("http", {})}
         output = variant["spec"].get("outputs", {}).get("prometheus", {})
         used |= {("ReceiverAuth", key) for key in output.get("auth", {})}
+        used |= {("Wallets", key) for key in variant["spec"].get("evm", {}).get("wallets", {})}
     every = {(name, key) for name, model in schema.models.items() for key in model["properties"]}
     assert every - used == set()
 

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "targe
 
 from evm_node import EvmNode, EvmNodeError, NodeOptions, RpcRefusedError, anvil_binary
 
-__all__ = ["PART", "EvmNode", "NodeOptions", "RpcRefusedError", "anvil"]
+__all__ = ["PART", "EvmNode", "EvmNodeError", "NodeOptions", "RpcRefusedError", "anvil", "anvil_binary"]
 
 PART = "anvil"
 

@@ -34,6 +34,8 @@ from squall.report.model import MetricSummary, Summary
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 PLATFORM = EXAMPLES / "nft-platform" / "loadtest.yaml"
+DATA_PORTABILITY = EXAMPLES / "data-portability" / "loadtest.yaml"
+"""Runs against a network of its own, not against the bundled platform."""
 FULL_FLOW = EXAMPLES / "nft-platform" / "full-flow.yaml"
 SQUALL = (sys.executable, "-m", "squall.cli.main")
 SETTINGS = {"NFT_PASSWORD": "loadtest", "AUTH_TOKEN": "demo-token"}

@@ -31,6 +31,8 @@ COMPILED = {
     "RewardToken": SOURCES,
 }
 """The contracts, and the folder that holds what each was compiled to."""
+REGISTRY_ABI = ROOT / "examples" / "data-portability" / "DataRegistry.abi.json"
+"""A manifest's files lie below the manifest, so the example has the ABI that it needs."""
 # Chains that lag behind lack the instructions of later versions, such as PUSH0.
 SETTINGS = {
     "evmVersion": "paris",
@@ -64,10 +66,12 @@ def artifacts() -> dict[Path, str]:
     outputs = ["abi", "evm.bytecode.object"]
     settings = SETTINGS | {"outputSelection": {"*": {"*": outputs}}}
     version, compiled = _compile({"language": "Solidity", "sources": sources, "settings": settings})
-    return {
+    made = {
         folder / f"{name}.json": _artifact(name, version, compiled[f"{name}.sol"][name])
         for name, folder in COMPILED.items()
     }
+    made[REGISTRY_ABI] = json.dumps(compiled["DataRegistry.sol"]["DataRegistry"]["abi"], indent=1) + "\n"
+    return made
 
 
 def _artifact(name: str, version: str, contract: dict[str, Any]) -> str:

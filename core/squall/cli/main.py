@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "plan": ("squall.cli.plan:plan", "Show the load over time, without sending any."),
     "report": ("squall.cli.report:report", "Show the report of a finished run again."),
     "runs": ("squall.cli.runs:runs", "List finished runs."),
+    "evm": ("squall.cli.evm:evm", "Fill, empty and look at the wallets of tests on EVM chains."),
     "compare": ("squall.cli.compare:compare", "Compare two runs and fail on regressions."),
     "get": ("squall.cli.get:get", "List the load tests of a cluster."),
     "watch": ("squall.cli.watch:watch", "Follow a run on a cluster."),

@@ -150,6 +150,8 @@ _STEP: Final = "scenario, stage, step"
 _REQUEST: Final = f"{_STEP}, method, status, error"
 _ITERATION: Final = "scenario, stage"
 _HOST: Final = "host"
+_ENDPOINT: Final = "endpoint"
+_RPC: Final = "endpoint, rpc_method"
 _TAGS: Final = {
     "http_req_errors": _REQUEST,
     "http_retries": _REQUEST,
@@ -167,6 +169,8 @@ _TAGS: Final = {
     "checks": f"{_STEP}, check",
     "step_failures": f"{_STEP}, error",
     "group_duration": _STEP,
+    "component_duration": _STEP,
+    "component_failed": _STEP,
     "job_latency": _STEP,
     "poll_count": _STEP,
     "job_failed": _STEP,
@@ -175,6 +179,31 @@ _TAGS: Final = {
     "arrivals_late": _ITERATION,
     "arrivals_planned": "scenario",
     "dropped_iterations": "scenario",
+    "evm_rpc_reqs": f"{_RPC}, error",
+    "evm_rpc_duration": f"{_RPC}, error",
+    "evm_rpc_failed": f"{_RPC}, error",
+    "evm_rpc_errors": f"{_RPC}, error",
+    "evm_endpoint_up": _ENDPOINT,
+    "evm_head_lag": _ENDPOINT,
+    "evm_tx_errors": f"{_STEP}, error",
+    **dict.fromkeys(
+        (
+            "evm_txs",
+            "evm_tx_failed",
+            "evm_tx_accept_duration",
+            "evm_tx_inclusion_duration",
+            "evm_tx_block_delay",
+            "evm_tx_confirmation_duration",
+            "evm_gas_used",
+            "evm_gas_used_per_tx",
+            "evm_fees",
+            "evm_tx_replaced",
+            "evm_nonce_gaps",
+            "evm_event_delay",
+        ),
+        _STEP,
+    ),
+    "evm_wallet_wait": "scenario",
     "capacity": "scenario",
     "vus": "scenario",
     "vus_max": "scenario",

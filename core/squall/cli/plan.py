@@ -27,6 +27,7 @@ def plan(file: str, *, shards: int | None, as_json: bool, changes: ManifestChang
     """
     from dataclasses import replace
 
+    from squall.plan.chain import chain_cost
     from squall.plan.compile import compile_plan
     from squall.plan.sizing import requests_per_iteration
     from squall.validation import load_one
@@ -36,16 +37,17 @@ def plan(file: str, *, shards: int | None, as_json: bool, changes: ManifestChang
     test = load_one(file, changes.options(complete=False))
     compiled = compile_plan(test.model.spec)
     requests = [requests_per_iteration(scenario) for scenario in test.model.spec.scenarios]
+    chain = chain_cost(test.model.spec, compiled)
     if as_json:
         import json
 
         from squall.plan.document import plan_document
 
-        click.echo(json.dumps(plan_document(test.name, compiled, requests), indent=2))
+        click.echo(json.dumps(plan_document(test.name, compiled, requests, chain), indent=2))
     else:
         from squall.cli.plan_view import print_plan
         from squall.report.terminal import SafeConsole
 
-        print_plan(SafeConsole(highlight=False), test.name, compiled, requests)
+        print_plan(SafeConsole(highlight=False), test.name, compiled, requests, chain)
     for warning in test.warnings:
         say(f"warning: {warning}", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from squall.cli.plan_chain import chain_lines
 from squall.cli.plan_chart import GUTTER, chart, number, stage_axis, time_axis
 from squall.plan.curve import column_peaks, peak
 from squall.plan.document import shard_load
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from squall.plan.chain import ChainCost
     from squall.plan.document import ShardLoad
     from squall.plan.model import ScenarioPlan, TestPlan
     from squall.plan.sizing import Requests
@@ -31,7 +33,13 @@ _EDGE_SHARDS = 5
 _WIDEST = 100
 
 
-def print_plan(console: Console, name: str, plan: TestPlan, requests: Sequence[Requests]) -> None:
+def print_plan(
+    console: Console,
+    name: str,
+    plan: TestPlan,
+    requests: Sequence[Requests],
+    chain: ChainCost | None = None,
+) -> None:
     """Print the whole plan.
 
     Args:
@@ -39,6 +47,7 @@ def print_plan(console: Console, name: str, plan: TestPlan, requests: Sequence[R
         name: The test's name.
         plan: The compiled test.
         requests: Requests per iteration, for each scenario of the plan in order.
+        chain: What it does on a chain, if it has one.
     """
     console.print(Text(_headline(name, plan), style="bold"), soft_wrap=True)
     height = max(3, min(8, 14 // len(plan.scenarios)))
@@ -53,7 +62,7 @@ def print_plan(console: Console, name: str, plan: TestPlan, requests: Sequence[R
     console.print()
     console.print(_shares(plan))
     console.print()
-    for line in _advice(plan, requests):
+    for line in (*_advice(plan, requests), *(chain_lines(chain) if chain else ())):
         console.print(Text(line))
 
 

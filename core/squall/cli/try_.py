@@ -28,6 +28,7 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
     from squall.cli.try_process import try_assignment
     from squall.cli.try_view import TryView
     from squall.hub.protocol import Assignment
+    from squall.local.placing import laid_out
     from squall.report.terminal import terminal
     from squall.validation import load_one
 
@@ -36,15 +37,6 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
     for warning in test.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     with tempfile.TemporaryDirectory(prefix="squall-try-") as folder:
-        places = {}
-        for number, (name, found) in enumerate(test.files.items()):
-            if found.path is not None:
-                places[name] = str(found.path.resolve())
-                continue
-            place = Path(folder, str(number), name)
-            place.parent.mkdir()
-            place.write_bytes(found.read())
-            places[name] = str(place)
         assignment = Assignment(
             run=f"try-{secrets.token_hex(4)}",
             hub="",
@@ -54,6 +46,6 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
             manifest=test.data,
             variables=dict(test.variables),
             secrets=dict(test.secrets),
-            files=places,
+            files=laid_out(test.files, Path(folder)),
         )
         return try_assignment(assignment, TryView(console).show)

@@ -34,6 +34,7 @@ class TryView:
             "section": self._section,
             "step": self._step,
             "exchange": self._exchange,
+            "act": self._act,
             "check": self._check,
             "value": self._value,
             "failure": self._failure,
@@ -82,6 +83,12 @@ class TryView:
             self._line(line)
         if len(lines) > _MAX_LINES:
             self._line(f"... {len(lines) - _MAX_LINES} more lines", "dim")
+
+    def _act(self, event: dict[str, Any]) -> None:
+        told = ", ".join(f"{name} {value}" for name, value in event["details"].items())
+        style = "bold red" if event["error"] else "bold green"
+        self._line(f"~ {event['action']} ({told})" if told else f"~ {event['action']}", style, indent=2)
+        self._line(f"{event['duration'] * 1e3:.1f} ms", "dim", indent=2)
 
     def _check(self, event: dict[str, Any]) -> None:
         mark, style = ("✓", "green") if event["held"] else ("✗", "bold red")

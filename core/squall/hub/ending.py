@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from squall.hub import protocol
-from squall.hub.limits import SECOND
+from squall.hub.limits import SECOND, needs_teardown
 from squall.hub.model import Judged, Stopping
 from squall.hub.state import NEVER, RunBase
 from squall.hub.timeline import shortened
@@ -73,7 +73,7 @@ class RunEnding(RunBase):
         if self.stopping is None:
             self._decide_stop(Stopping(cause="user", reason="Killed", message="stopped at once"), now_ns)
         assert self.stopping is not None, "decided above"
-        if self.manifest.teardown is not None and not again:
+        if needs_teardown(self.manifest) and not again:
             self.note("warning", "TeardownSkipped", "ended at once, without teardown", now_ns)
         for member in self.members.connected():
             self.send(member, protocol.Stop(self.stopping.reason, 0))
@@ -160,7 +160,7 @@ class RunEnding(RunBase):
     def _end_load(self, now_ns: int) -> None:
         """There is no load any more, and will be none: tear down if there is something to tear down."""
         begun = self.start_ns is not None or self.setup_runner is not None
-        if not begun or self.manifest.teardown is None or self.killed:
+        if not begun or not needs_teardown(self.manifest) or self.killed:
             self._finish(now_ns)
             return
         present = [member for member in self.members.connected() if not member.exited]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SECOND: Final = 1_000_000_000
 BLOCK_MARGIN_NS: Final = 10 * SECOND
 """Setup and teardown end themselves at their timeout; the hub waits this much longer for the word of it."""
+FUNDING_NS: Final = 120 * SECOND
+"""How long the funders of a chain's wallets may take until the load can begin; only then they fill wallets ahead of their use."""
 LIVE_WINDOW_SLOTS: Final = 10
 """The live view shows percentiles over so many slots."""
 SLACK_SLOTS: Final = 5
@@ -73,11 +75,44 @@ class Limits:
             lost_control_ns=lost_control,
             max_duration_ns=nanoseconds(safety.max_duration),
             stop_grace_ns=nanoseconds(safety.stop_grace),
-            setup_ns=_block(spec.setup),
-            teardown_ns=_block(spec.teardown),
+            setup_ns=_block(spec.setup) + (FUNDING_NS if funds(spec) else 0),
+            teardown_ns=_block(spec.teardown) + _sweep(spec),
             keep_slots=max(windows) + math.ceil(lost_control / SECOND) + SLACK_SLOTS,
             anchors=tuple(sorted({start - 1 for start in starts if start > 0})),
         )
+
+
+def funds(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
+    """Whether a run gives money to wallets before its load, which setup does."""
+    return spec.evm is not None and spec.evm.funding is not None
+
+
+def setup_seconds(spec: LoadTestSpec | structs.LoadTestSpec) -> float:
+    """How long what is done once before the load may take."""
+    block = nanoseconds(spec.setup.timeout) if spec.setup else 0
+    return (block + (FUNDING_NS if funds(spec) else 0)) / SECOND
+
+
+def teardown_seconds(spec: LoadTestSpec | structs.LoadTestSpec) -> float:
+    """How long what is done once after the load may take."""
+    block = nanoseconds(spec.teardown.timeout) if spec.teardown else 0
+    return (block + _sweep(spec)) / SECOND
+
+
+def needs_setup(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
+    """Whether anything is done once before the load."""
+    return spec.setup is not None or funds(spec)
+
+
+def needs_teardown(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
+    """Whether anything is done once after the load."""
+    return spec.teardown is not None or _sweep(spec) > 0
+
+
+def _sweep(spec: LoadTestSpec | structs.LoadTestSpec) -> int:
+    """How long giving back what is left may take."""
+    funding = spec.evm.funding if spec.evm is not None else None
+    return nanoseconds(funding.sweep_timeout) if funding is not None and funding.sweep else 0
 
 
 def _block(block: StepBlock | structs.StepBlock | None) -> int:

@@ -10,16 +10,21 @@ from squall.hub.limits import LIVE_WINDOW_SLOTS, SECOND
 from squall.metrics.histogram import Histogram
 from squall.metrics.series import Counter, Gauge, Rate, Selector
 from squall.report.model import LiveState, ScenarioState
+from squall.report.parts import ChainState
 
 if TYPE_CHECKING:
     from squall.hub.run import RunState
     from squall.metrics.series import Tags
+    from squall.metrics.slots import SlotStore
     from squall.plan.model import ScenarioPlan, TestPlan
 
 _REQUESTS: Final = Selector("http_reqs")
 _FAILED: Final = Selector("http_req_failed")
 _TOTAL: Final = Selector("http_req_total")
 _VUS: Final = Selector("vus")
+_TRANSACTIONS: Final = Selector("evm_txs")
+_TRANSACTIONS_FAILED: Final = Selector("evm_tx_failed")
+_SEEN: Final = Selector("evm_tx_inclusion_duration")
 
 
 def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveState:
@@ -41,15 +46,32 @@ def live_state(run: RunState, plan: TestPlan, name: str, now_ns: int) -> LiveSta
         scenarios=_scenarios(run, plan, slot),
         thresholds=run.judge.thresholds(),
         requests_per_second=_count(store.window(_REQUESTS, slot, slot)),
-        error_rate=failed.value if isinstance(failed, Rate) and failed.total else 0.0,
+        error_rate=_share(failed),
         p50_seconds=p50,
         p95_seconds=p95,
         p99_seconds=p99,
         requests=int(_count(store.total(_REQUESTS))),
         vus=round(vus.last) if isinstance(vus, Gauge) else 0,
+        chain=_chain(store, first, slot),
         warnings=run.timeline.warnings,
         stop_reason=run.stopping.message if run.stopping else "",
     )
+
+
+def _chain(store: SlotStore, first: int, slot: int) -> ChainState | None:
+    sent = _count(store.total(_TRANSACTIONS))
+    if not sent:
+        return None
+    return ChainState(
+        transactions=int(sent),
+        per_second=_count(store.window(_TRANSACTIONS, first, slot)) / max(1, slot - first + 1),
+        failed=_share(store.window(_TRANSACTIONS_FAILED, first, slot)),
+        p95_seconds=_percentiles(store.window(_SEEN, first, slot))[1],
+    )
+
+
+def _share(rate: object) -> float:
+    return rate.value if isinstance(rate, Rate) and rate.total else 0.0
 
 
 def _percentiles(trend: object) -> tuple[float | None, float | None, float | None]:

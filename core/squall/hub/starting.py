@@ -12,7 +12,7 @@ import msgspec
 
 from squall.hub import protocol
 from squall.hub.ending import RunEnding
-from squall.hub.limits import SECOND
+from squall.hub.limits import SECOND, needs_setup
 from squall.hub.model import Stopping
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class RunStarting(RunEnding):
         if self.ready_ns is None:
             self.ready_ns = now_ns
             self.note("info", "Ready", f"runners ready: {len(self.members)}", now_ns)
-        if self.manifest.setup is None or self.setup_values is not None:
+        if not needs_setup(self.manifest) or self.setup_values is not None:
             self._open(now_ns)
             return
         first = self.members[0]

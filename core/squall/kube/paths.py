@@ -18,6 +18,7 @@ GROUPS: Final = {
     "pods": "api/v1",
     "secrets": "api/v1",
     "jobs": "apis/batch/v1",
+    "selfsubjectaccessreviews": "apis/authorization.k8s.io/v1",
     "selfsubjectreviews": "apis/authentication.k8s.io/v1",
     "subjectaccessreviews": "apis/authorization.k8s.io/v1",
     "validatingwebhookconfigurations": "apis/admissionregistration.k8s.io/v1",

@@ -19,8 +19,10 @@ from squall.errors import UsageError
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 from squall.hub.protocol import Assignment
+from squall.local.chainjournal import keeping_journal
 from squall.local.interrupts import Interrupts
 from squall.local.packing import pack
+from squall.local.placing import laid_out
 from squall.logs.choices import LEVEL_VARIABLE, level_of
 from squall.logs.log import Log
 from squall.report.folder import LOG, RUNNERS, ResultsFolder
@@ -143,9 +145,12 @@ def _log(request: LocalRun, outputs: Outputs | None, folder: ResultsFolder) -> L
 async def _carry_out(
     request: LocalRun, launched: _Launched, *, log: Log, view: View, interrupts: Interrupts
 ) -> Summary:
-    places = _laid_out(request.files, launched.folder)
+    places = laid_out(request.files, launched.folder.path / FILES)
+    folder = launched.folder.path
     hub = Hub(
-        secrets.token_bytes(32), log=log.tell, remote_write=_remote_write(request, launched.outputs, places)
+        secrets.token_bytes(32),
+        log=keeping_journal(log.tell, folder, launched.run, request.manifest["metadata"]["name"]),
+        remote_write=_remote_write(request, launched.outputs, places),
     )
     runners = pack(request.shards, request.processes)
     try:
@@ -211,27 +216,6 @@ def _remote_write(
     settings = settings_of(outputs.prometheus, secrets=request.secrets, files=places)
     tls_context(settings.receiver)  # what is wrong with it should be known before there is load
     return settings
-
-
-def _laid_out(files: Mapping[str, LocalFile], folder: ResultsFolder) -> dict[str, str]:
-    """Where each file lies; inline ones are written into the results folder.
-
-    Raises:
-        UsageError: One cannot be written.
-    """
-    places = {}
-    for name, file in files.items():
-        if file.path is not None:
-            places[name] = str(file.path.resolve())
-            continue
-        place = folder.path / FILES / name
-        try:
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(file.read())
-        except OSError as error:
-            raise UsageError(f"{place} cannot be written: {error.strerror}") from error
-        places[name] = str(place)
-    return places
 
 
 async def _watch(run: Run, launcher: Launcher, assignments: list[Assignment], view: View) -> None:

@@ -23,6 +23,8 @@ COMMON: Final = {
 """Fields that lines of all events have, as far as they make sense for them."""
 
 REQUEST: Final = "request"
+ACTION: Final = "action"
+CHAIN_JOURNAL: Final = "ChainJournal"
 FLOW_START: Final = "flow_start"
 FLOW_COMPLETE: Final = "flow_complete"
 LINES_LEFT_OUT: Final = "log_lines_left_out"
@@ -45,11 +47,14 @@ OPERATOR_STARTED: Final = "started"
 LEADER: Final = "leader"
 NOT_LEADER: Final = "not_leader"
 WAITING: Final = "waiting"
+RIGHTS_MISSING: Final = "rights_missing"
 ROUND_FAILED: Final = "round_failed"
 WORK_FAILED: Final = "work_failed"
 REVIEW_FAILED: Final = "review_failed"
 
 _ITERATION: Final = ("shard", "scenario", "stage", "vu", "iteration")
+_WALLET: Final = "wallet"
+"""Lines of iterations that act on a chain tell besides with which wallet: its address."""
 _TIMES: Final = ("total", "duration", "blocked", "connecting", "sending", "waiting", "receiving")
 
 
@@ -71,7 +76,7 @@ class Event:
 
 
 ITERATIONS: Final = (
-    Event(FLOW_START, "an iteration of the sample begins", _ITERATION),
+    Event(FLOW_START, "an iteration of the sample begins", _ITERATION, more=_WALLET),
     Event(
         REQUEST,
         "a request has ended; level `warning` when it failed. `total` is the whole call, `duration` sending, waiting and receiving",
@@ -81,6 +86,13 @@ ITERATIONS: Final = (
             *_TIMES,
             *("sent", "received", "size", "redirects", "reused"),
         ),
+        more=_WALLET,
+    ),
+    Event(
+        ACTION,
+        "a step has done something on a chain; level `warning` when that failed",
+        (*_ITERATION, *("step", "action", "duration", "error", "hash", "block", "method")),
+        more=_WALLET,
     ),
     Event(
         FLOW_COMPLETE,
@@ -89,6 +101,7 @@ ITERATIONS: Final = (
             *_ITERATION,
             *("outcome", "duration", "failed_step", "error", "failed_steps", "failed_checks"),
         ),
+        more=_WALLET,
     ),
     Event(LINES_LEFT_OUT, "more was due in a second than `maxPerSecond` allows", ("lines", "max_per_second")),
 )
@@ -123,6 +136,31 @@ RUN: Final = (
     Event(
         "teardown_request", "a request of teardown", ("step", "method", "url", "status", "error", "duration")
     ),
+    Event("setup_action", "an action of setup on the chain", ("step", "action", "error", "duration", "hash")),
+    Event(
+        "teardown_action",
+        "an action of teardown on the chain",
+        ("step", "action", "error", "duration", "hash"),
+    ),
+    Event(
+        CHAIN_JOURNAL,
+        "money is about to go into wallets: what has to be known to get it back",
+        ("chain_id", "shards", "count", "first_wallet", "funders"),
+    ),
+    Event("ChainJournalLost", "the file that says how to get it back could not be written"),
+    Event("ContractMissing", "a contract is not where the manifest says, unless setup deploys it"),
+    Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
+    Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
+    Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
+    Event("FundingHeldUp", "wallets could not be filled just now; it is tried again"),
+    Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
+    Event("FunderHasMoney", "it has enough again", ("address",)),
+    Event(
+        "Swept",
+        "what was left went back to the funders",
+        ("message", "accounts", "returned", "spent", "left"),
+    ),
+    Event("SweepFailed", "what is left did not go back", ("message", "hint")),
     Event("python_log", "`vu.log` of a Python step", ("scenario", "step", "message"), more="user_"),
     Event("ThresholdFailed", "a threshold is broken, and the run goes on"),
     Event("DataExhausted", "rows of data were used up", ("message", "scenario", "data", "rows")),
@@ -168,6 +206,7 @@ SERVICES: Final = (
     Event(LEADER, "it is the one that acts", ()),
     Event(NOT_LEADER, "another one acts", ()),
     Event(WAITING, "something is missing without which it has nothing to do", ("problem",)),
+    Event(RIGHTS_MISSING, "it may not do all that it has to do; what is missing, and for what", ("problem",)),
     Event(ROUND_FAILED, "a LoadTest could not be looked after just now; it is tried again", ("error",)),
     Event(WORK_FAILED, "all of its work was broken off, and begins again", ("error",)),
     Event(REVIEW_FAILED, "the webhook has a defect, and could not judge something", ("error",)),

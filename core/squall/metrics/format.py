@@ -14,6 +14,17 @@ def number(value: float) -> str:
     return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def amount(value: float) -> str:
+    """An amount of money: four significant digits at least, never an exponent, as a small fee is a long decimal."""
+    if math.isnan(value):
+        return "-"
+    if value == 0 or abs(value) >= 1000:
+        return f"{value:,.2f}".removesuffix(".00")
+    digits = max(0, 3 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def time(value: float) -> str:
     """A length of time in seconds, in the unit that reads best."""
     if math.isnan(value):

@@ -151,6 +151,11 @@ _ITERATIONS: Final = (
     _counter("step_failures", "Failed steps, by the tag `error` (class of the failure)."),
     _trend("iteration_duration", "One iteration, think time included.", reported=True),
     _trend("group_duration", "One pass through a group of steps; tag `step`."),
+    _trend(
+        "component_duration",
+        "One step that has the tag `component`, or whose scenario has it, whatever its kind; each moment counts once.",
+    ),
+    _rate("component_failed", "Fraction of these steps that failed."),
     _counter(
         "dropped_iterations",
         "Iterations of the plan that were not started: no VU was free, or the time was up.",
@@ -171,6 +176,50 @@ _ITERATIONS: Final = (
     _trend("poll_count", "Polls per job until it ended.", unit=Unit.ONE),
     _counter("poll_reqs", "Requests sent by polling; they are no part of the request trends."),
     _rate("job_failed", "Fraction of polled jobs that failed or missed their deadline."),
+)
+
+_CHAIN: Final = (
+    _counter("evm_rpc_reqs", "JSON-RPC calls, retries and those of the run itself included."),
+    _trend("evm_rpc_duration", "One try of a call, answered or not.", reported=True),
+    _rate("evm_rpc_failed", "Fraction of calls without an answer, or with an error in it.", reported=True),
+    _counter("evm_rpc_errors", "Failed calls, by the tag `error` (what the error means)."),
+    _counter("evm_txs", "Transactions sent, replacements not counted.", reported=True),
+    _rate(
+        "evm_tx_failed",
+        "Fraction of transactions that were refused, reverted or in no block in time.",
+        reported=True,
+    ),
+    _counter("evm_tx_errors", "Failed transactions, by the tag `error` (class of the failure)."),
+    _trend("evm_tx_accept_duration", "From submitting a transaction until a node has taken it."),
+    _trend(
+        "evm_tx_inclusion_duration",
+        "From submitting a transaction until a runner sees it in a block.",
+        reported=True,
+    ),
+    _trend(
+        "evm_tx_block_delay",
+        "From submitting a transaction to the timestamp of its block, which has whole seconds and the clock of who made it; at least 0.",
+    ),
+    _trend("evm_tx_confirmation_duration", "From submitting a transaction until it has its confirmations."),
+    _counter("evm_gas_used", "Gas used by transactions.", reported=True),
+    _trend("evm_gas_used_per_tx", "Gas used by a transaction.", unit=Unit.ONE),
+    _counter("evm_fees", "What transactions cost, in whole tokens of the chain.", reported=True),
+    _counter("evm_tx_replaced", "Transactions sent again with higher fees."),
+    _counter("evm_nonce_gaps", "Nonces that would have held up others, and were filled."),
+    _trend(
+        "evm_event_delay", "From the beginning of a `waitEvent` step until the event is seen.", reported=True
+    ),
+    _trend("evm_wallet_wait", "Waiting for a wallet to be funded."),
+    _counter("evm_wallets_funded", "Wallets filled, first time or again."),
+    _counter("evm_funding_spent", "What went into wallets, in whole tokens of the chain."),
+    _gauge("evm_endpoint_up", "Whether an endpoint is asked (1) or left out (0).", Merge.MAX),
+    _gauge(
+        "evm_head_lag",
+        "How far an endpoint's head is behind that of the others.",
+        Merge.MAX,
+        unit=Unit.SECONDS,
+    ),
+    _gauge("evm_pending_txs", "Transactions that are on their way.", Merge.SUM),
 )
 
 _GENERATOR: Final = (
@@ -212,11 +261,13 @@ _GENERATOR: Final = (
 )
 
 BUILT_IN: Final[Catalogue] = MappingProxyType(
-    {metric.name: metric for metric in (*_REQUESTS, *_ITERATIONS, *_GENERATOR)}
+    {metric.name: metric for metric in (*_REQUESTS, *_ITERATIONS, *_CHAIN, *_GENERATOR)}
 )
 """The metrics that exist in each run, by name, in the order of a report."""
 
-TAGS: Final = ("scenario", "stage", "step", "method", "status", "error", "check", "host", "overflow")
+TAGS: Final = (
+    "scenario", "stage", "step", "method", "status", "error", "check", "host", "endpoint", "rpc_method", "overflow",
+)  # fmt: skip
 """Tags that Squall itself sets; a manifest adds its own. `overflow` is on what came after the cap on series."""
 
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,127}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from squall.plan.chain import chain_document
 from squall.plan.curve import vertices
 from squall.plan.model import SECOND
 from squall.plan.sizing import suggest_shards
@@ -16,6 +17,7 @@ from squall.plan.sizing import suggest_shards
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squall.plan.chain import ChainCost
     from squall.plan.model import ScenarioPlan, TestPlan
     from squall.plan.search import SearchPlan
     from squall.plan.sizing import Requests
@@ -52,13 +54,16 @@ def shard_load(plan: TestPlan, shard: int) -> ShardLoad:
     )
 
 
-def plan_document(name: str, plan: TestPlan, requests: Sequence[Requests]) -> dict[str, Any]:
+def plan_document(
+    name: str, plan: TestPlan, requests: Sequence[Requests], chain: ChainCost | None = None
+) -> dict[str, Any]:
     """The whole plan.
 
     Args:
         name: The test's name.
         plan: The compiled test.
         requests: Requests per iteration, for each scenario of the plan in order.
+        chain: What it does on a chain, if it has one.
     """
     suggestion = suggest_shards(plan, requests)
     return {
@@ -74,6 +79,7 @@ def plan_document(name: str, plan: TestPlan, requests: Sequence[Requests]) -> di
         "assumption": suggestion.assumption,
         "scenarios": [_scenario(s, each) for s, each in zip(plan.scenarios, requests, strict=True)],
         "shares": [_share(plan, shard) for shard in range(plan.shards)],
+        "chain": None if chain is None else chain_document(chain),
     }
 
 

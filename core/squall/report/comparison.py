@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from squall.report.model import MetricSummary, Summary
+    from squall.report.parts import ComponentSummary
 
-_HIGHER_IS_BETTER: Final = frozenset({"checks", "http_reqs", "iterations"})
-_NEITHER: Final = frozenset({"data_sent", "data_received", "loop_lag", "schedule_lag"})
+_HIGHER_IS_BETTER: Final = frozenset({"checks", "http_reqs", "iterations", "evm_txs"})
+_NEITHER: Final = frozenset(
+    {"data_sent", "data_received", "loop_lag", "schedule_lag", "evm_rpc_reqs", "evm_gas_used", "evm_fees"}
+)
 """More or less of these is neither better nor worse, or says nothing about the target."""
 _TREND_FIGURES: Final = ("avg", "med", "p90", "p95", "p99", "max")
 _SHOWN: Final = frozenset(
@@ -36,6 +39,9 @@ _SHOWN: Final = frozenset(
         FigureKey("http_req_failed", "rate"),
         FigureKey("checks", "rate"),
         FigureKey("capacity", "value"),
+        FigureKey("evm_txs", "rate"),
+        FigureKey("evm_tx_failed", "rate"),
+        FigureKey("evm_tx_inclusion_duration", "p95"),
         *(
             FigureKey(metric, name)
             for metric in ("http_req_total", "http_req_duration")
@@ -46,13 +52,24 @@ _SHOWN: Final = frozenset(
 
 
 def figures(summary: Summary) -> dict[FigureKey, Figure]:
-    """The figures of a run that can be compared: of the whole run and of each scenario."""
+    """The figures of a run that can be compared: of the whole run, of each scenario and of each component."""
     return {
         FigureKey(str(SeriesKey.of(row.metric, **row.tags)), name): figure
         for row in summary.metrics
         if set(row.tags) <= {"scenario"} and _compared(row)
         for name, figure in _figures(row)
-    }
+    } | {key: figure for component in summary.components for key, figure in _of_component(component)}
+
+
+def _of_component(found: ComponentSummary) -> Iterable[tuple[FigureKey, Figure]]:
+    duration, failed = (
+        str(SeriesKey.of(metric, component=found.name))
+        for metric in ("component_duration", "component_failed")
+    )
+    for name, seconds in (("med", found.p50_seconds), ("p95", found.p95_seconds), ("p99", found.p99_seconds)):
+        yield FigureKey(duration, name), Figure(seconds, unit="s")
+    if found.steps:
+        yield FigureKey(failed, "rate"), Figure(found.failed / found.steps, share=True, unit="share")
 
 
 def _compared(row: MetricSummary) -> bool:
@@ -160,7 +177,7 @@ def table(before: Summary, after: Summary, found: Iterable[Difference]) -> Table
     for column in ("figure", "before", "after", "change", "limit"):
         shown.add_column(column, justify="left" if column == "figure" else "right")
     for difference in found:
-        if difference.key not in _SHOWN and difference.limit is None:
+        if not (_shown(difference.key) or difference.limit is not None):
             continue
         style = "red" if difference.key in broken else ""
         shown.add_row(
@@ -171,6 +188,13 @@ def table(before: Summary, after: Summary, found: Iterable[Difference]) -> Table
             f"≤ {fmt.share(difference.limit.allowed)}" if difference.limit else "",
         )
     return shown
+
+
+def _shown(key: FigureKey) -> bool:
+    return key in _SHOWN or (
+        key.metric.startswith(("component_duration{", "component_failed{"))
+        and key.aggregation in {"p95", "rate"}
+    )
 
 
 def _change(difference: Difference) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from squall.metrics import format as fmt
+from squall.report.breakdown import tables
 from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from squall.report import breakdown
     from squall.report.model import CapacitySummary, MetricSummary, Summary, ThresholdState
 
 RESULT_STYLE: Final = {
@@ -63,13 +65,9 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
     for found in summary.capacity:
         yield _capacity(found)
         yield Text(f"{found.scenario}: {found.message}", "bold")
-    for title, metrics in _TIMED.items():
-        timed = _timed(summary, title, metrics)
-        if timed.row_count:
-            yield timed
-    custom = _custom(summary)
-    if custom.row_count:
-        yield custom
+    timed = [_timed(summary, title, metrics) for title, metrics in _TIMED.items()]
+    parts = [_drawn(table) for table in tables(summary)]
+    yield from (table for table in (*timed, *parts, _custom(summary)) if table.row_count)
     if summary.errors:
         yield _errors(summary)
     for finding in findings(summary):
@@ -244,6 +242,14 @@ def _timed(summary: Summary, title: str, metric: str) -> Table:
                 *(fmt.time(row.values[figure]) for figure in ("med", "p95", "p99")),
                 fmt.share(failed.values["rate"]) if failed else "",
             )
+    return table
+
+
+def _drawn(given: breakdown.Table) -> Table:
+    """Components, flows and the chain."""
+    table = _table(given.title, *given.columns)
+    for row in given.rows:
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 

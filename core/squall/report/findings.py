@@ -7,22 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from squall.metrics import format as fmt
+from squall.report.bottlenecks import bottlenecks
 from squall.report.figures import find
+from squall.report.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from squall.report.model import GeneratorSummary, LoadSummary, MetricSummary, Summary
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """Something that was seen, and what to do about it (empty when there is nothing to do)."""
-
-    text: str
-    advice: str = ""
 
 
 def findings(summary: Summary) -> tuple[Finding, ...]:
@@ -31,6 +24,7 @@ def findings(summary: Summary) -> tuple[Finding, ...]:
         _thresholds,
         _iterations,
         _errors,
+        bottlenecks,
         _circuits,
         _dropped,
         _retries,
@@ -103,6 +97,16 @@ _ERROR_ADVICE = {
     "http_4xx": "The target refused: look at credentials, rate limits and what the scenario sends.",
     "rate_limited": "More was asked for than `http.rateLimits` allow: ask for less, or allow more or a longer `timeout`.",
     "circuit_open": "The circuit breaker left the host alone: look at the failures that came before.",
+    "encryption": "Something could not be decrypted: another wallet or password than it was encrypted with, or it was changed.",
+    "evm_wallet": "Wallets were not filled in time: raise `evm.funding.ahead`, `batch` or `wait`, or fill them before with `squall evm fund`.",
+    "evm_reverted": "A contract refused transactions: the example says why, and `squall try` shows one.",
+    "evm_event": "Events did not come within `timeout`: look at who should emit them, and at how full blocks are.",
+    "evm_arguments": "Values do not fit the contract's ABI, or results do not: `squall try` shows them.",
+    "evm_timeout": "The chain or its endpoint was slower than `timeout`: look at how full blocks are, and at `evm.fees`.",
+    "evm_insufficient_funds": "Wallets had too little to pay: raise `evm.funding.amount`, or set `refillBelow`.",
+    "evm_unreachable": "No endpoint answered: look at the nodes, and give more than one.",
+    "evm_rate_limited": "Endpoints asked for pauses: set their `rate`, or add others.",
+    "evm_pool_full": "The mempool was full: send more slowly, `evm.pace` does.",
     "extract": "The response lacked what a step extracts: `squall try` shows it.",
 }
 

@@ -113,7 +113,21 @@ def _line(state: LiveState) -> str:
         f"{fmt.clock(state.elapsed_seconds)}/{fmt.clock(state.planned_seconds)}  {stages}  "
         f"{fmt.number(state.requests_per_second)} req/s  {fmt.share(state.error_rate)} failed  "
         f"p95 {fmt.quantity(state.p95_seconds, 's')}"
+        + "".join(f"  {value} {label}" for label, value, _ in _chain(state))
     )
+
+
+def _chain(state: LiveState) -> list[tuple[str, str, str]]:
+    """Labels, values and styles of what is done on a chain."""
+    chain = state.chain
+    if chain is None:
+        return []
+    return [
+        ("tx/s", fmt.number(chain.per_second), ""),
+        ("tx", fmt.number(chain.transactions), ""),
+        ("tx failed", fmt.share(chain.failed), "red" if chain.failed > 0 else ""),
+        ("tx p95", fmt.quantity(chain.p95_seconds, "s"), ""),
+    ]
 
 
 def _load(scenario: ScenarioState) -> str:
@@ -170,6 +184,7 @@ def _figures(state: LiveState) -> Text:
         ("p95", fmt.quantity(state.p95_seconds, "s"), ""),
         ("p99", fmt.quantity(state.p99_seconds, "s"), ""),
         ("VUs", fmt.number(state.vus), ""),
+        *_chain(state),
     ):
         line.append(f"{label} ", "dim")
         line.append(value + "   ", style)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squall.metrics import format as fmt
 from squall.printable import printable
+from squall.report.breakdown import tables
 from squall.report.capacity import CURVE, curve
 from squall.report.figures import find
 from squall.report.findings import findings
@@ -28,6 +29,7 @@ def render(summary: Summary) -> str:
         _by(summary, "step", "Steps"),
         _timed(summary, "Groups", "group_duration"),
         _timed(summary, "Jobs", "job_latency"),
+        _breakdown(summary),
         _custom(summary),
         _checks(summary),
         _errors(summary),
@@ -89,8 +91,12 @@ def _peak(summary: Summary) -> list[str]:
 
 
 def _success(summary: Summary) -> str:
-    failed = find(summary.metrics, "http_req_failed")
-    return fmt.share(1 - failed.values["rate"]) + " of requests" if failed else "-"
+    found = {
+        "requests": find(summary.metrics, "http_req_failed"),
+        "transactions": find(summary.metrics, "evm_tx_failed"),
+    }
+    shares = [f"{fmt.share(1 - row.values['rate'])} of {what}" for what, row in found.items() if row]
+    return ", ".join(shares) or "-"
 
 
 _COLUMNS = ("Requests", "Rate", "Failed", "Total p50", "p95", "p99", "Response p95", "Service p95")
@@ -125,6 +131,8 @@ def _performance(summary: Summary) -> str:
         row = _row(summary.metrics, {"scenario": load.scenario})
         if row:
             rows.append((text(load.scenario), *row))
+    if not rows and summary.chain is not None and not find(summary.metrics, "poll_reqs"):
+        return ""  # what it did has tables of its own
     if not rows:
         polls = find(summary.metrics, "poll_reqs")
         told = (
@@ -201,6 +209,22 @@ def _timed(summary: Summary, title: str, metric: str) -> str:
         if row.metric == metric and "step" in row.tags
     ]
     return f"## {title}\n\n" + _table(("Step", "Count", "p50", "p95", "p99", "Max"), rows) if rows else ""
+
+
+def _breakdown(summary: Summary) -> str:
+    """Components, flows and the chain."""
+    return "\n\n".join(
+        f"## {table.title}\n\n"
+        + _table(
+            [
+                column if column.startswith("p") and column[1:].isdigit() else column.capitalize()
+                for column in table.columns
+            ],
+            ([text(cell) for cell in row] for row in table.rows),
+        )
+        + (f"\n\n{table.note}" if table.note else "")
+        for table in tables(summary)
+    )
 
 
 def _custom(summary: Summary) -> str:

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from squall.report.parts import ChainState, ChainSummary, ComponentSummary, FlowSummary
+
 SCHEMA = "squall.dev/summary/v1"
 MAX_SUMMARY: Final = 64 << 20
 """Bytes of a summary as JSON that are read; the largest that a hub makes have some."""
@@ -90,6 +92,8 @@ class LiveState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Percentiles of `http_req_total` over the last ten seconds."""
     requests: int = 0
     vus: int = 0
+    chain: ChainState | None = None
+    """Null until there was a transaction."""
     warnings: tuple[str, ...] = ()
     stop_reason: str = ""
 
@@ -334,6 +338,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     load: tuple[LoadSummary, ...] = ()
     capacity: tuple[CapacitySummary, ...] = ()
     """What searches for capacity have found."""
+    components: tuple[ComponentSummary, ...] = ()
+    """By the tag `component`, the one that takes most of the time first."""
+    flows: tuple[FlowSummary, ...] = ()
+    """From end to end, the scenarios that go through components."""
+    chain: ChainSummary | None = None
+    """What was done on an EVM chain; null when there was none."""
     events: tuple[Event, ...] = ()
     warnings: tuple[str, ...] = ()
     timings: Timings = Timings()

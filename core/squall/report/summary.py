@@ -11,6 +11,8 @@ import msgspec
 
 import squall
 from squall.metrics.series import Aggregate, Counter, Gauge, Selector, SeriesKey, Tags, merge
+from squall.report.chain import chain_summary
+from squall.report.components import component_summaries, flow_summaries
 from squall.report.figures import check_summaries, error_summaries, find, metric_summaries
 from squall.report.hosts import host_summaries, retry_summaries
 from squall.report.model import (
@@ -130,6 +132,9 @@ def build_summary(facts: Facts) -> Summary:
         hosts=host_summaries(facts.totals),
         load=tuple(_load(facts, scenario) for scenario in facts.plan.scenarios),
         capacity=facts.capacity,
+        components=component_summaries(facts.totals, facts.catalogue, facts.timings.load_seconds, places),
+        flows=flow_summaries(facts.totals, _scenario_seconds(facts), places),
+        chain=chain_summary(facts.totals, facts.plan),
         events=facts.events,
         warnings=facts.warnings,
         timings=facts.timings,
@@ -166,6 +171,10 @@ def _named_steps(part: object) -> Iterator[str]:
 def _seconds(facts: Facts, tags: dict[str, str]) -> float:
     """How long the load lasted that the tags select: a counter's rate is over the time in which it could count."""
     return sum(last - first for first, last in loaded(facts.plan, facts.timings.load_seconds, tags))
+
+
+def _scenario_seconds(facts: Facts) -> dict[str, float]:
+    return {each.name: _seconds(facts, {"scenario": each.name}) for each in facts.plan.scenarios}
 
 
 def loaded(plan: TestPlan, end: float, tags: Mapping[str, str]) -> Spans:

@@ -11,8 +11,17 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
-from squall.expr import BASE_NAMES, ExpressionError, Scope, compile_json, compile_template
+from squall.expr import (
+    BASE_NAMES,
+    ExpressionError,
+    Scope,
+    compile_expression,
+    compile_json,
+    compile_template,
+    name_problem,
+)
 from squall.spec.datafiles import DataFile, check_data
+from squall.spec.language import WALLET
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.quantities import exact_share, fraction, nanoseconds
@@ -28,8 +37,8 @@ if TYPE_CHECKING:
 
 _NAMED = ("variables", "files", "data", "scenarios", "tiers", "thresholds", "variants")
 _NOUNS = {"data": "data", "variables": "variable", "files": "file"}
-_PROTOCOLS = ("http://", "https://")
-_BEFORE_THE_LOAD = frozenset({"var", "run"})
+PROTOCOLS = ("http://", "https://")
+BEFORE_THE_LOAD = frozenset({"var", "run"})
 
 
 @dataclass(slots=True)
@@ -83,6 +92,31 @@ class Checks:
                     self.report(below, message, f"use two steps: set {early} in one before this")
                 else:
                     self.expression_error(below, error)
+
+    def expression(self, path: Path, scope: Scope) -> None:
+        """Compile the expression at a path, if there is one."""
+        text = text_at(self.root, *path)
+        if text:
+            try:
+                compile_expression(text, scope)
+            except ExpressionError as error:
+                self.expression_error(path, error)
+
+    def new_name(self, path: Path, name: str | None) -> list[str]:
+        """The name in a list, after checking that it can be one; it counts as known in any case."""
+        if name is None:
+            return []
+        wrong = name_problem(name)
+        if not wrong and name == WALLET and self.wallets:
+            wrong = f"{name!r} is the wallet of spec.evm.wallets that the VU acts with"
+        if wrong:
+            self.report(path, wrong, "choose another name", key=True)
+        return [name]
+
+    @property
+    def wallets(self) -> bool:
+        """Whether VUs have wallets."""
+        return find(self.root, "spec", "evm", "wallets") is not None
 
     def file_name(self, path: Path) -> str | None:
         """The name of a file at a path, after checking that `spec.files` has it."""
@@ -178,16 +212,16 @@ def _check_defaults(checks: Checks) -> None:
     urls = [("spec", "http", "baseUrl"), *(("spec", "http", "baseUrls", i) for i in range(32))]
     for path in urls:
         text = text_at(checks.root, *path)
-        if text is not None and not text.startswith((*_PROTOCOLS, "${")):
+        if text is not None and not text.startswith((*PROTOCOLS, "${")):
             checks.report(path, f"{show(text)} is not an absolute URL", "begin it with http:// or https://")
     for section in ("baseUrls", "headers"):
         checks.templates(("spec", "http", section), request)
     check_auth(checks, ("spec", "http"), request)
-    _check_proxy(checks, replace(request, names=_BEFORE_THE_LOAD))
+    _check_proxy(checks, replace(request, names=BEFORE_THE_LOAD))
     for key in ("caFile", "certFile"):
         checks.file_name(("spec", "http", "tls", key))
     connectivity: Path = ("spec", "safety", "connectivity", "url")
-    checks.template(connectivity, replace(request, names=_BEFORE_THE_LOAD))
+    checks.template(connectivity, replace(request, names=BEFORE_THE_LOAD))
     check_url(checks, connectivity)
 
 
@@ -196,7 +230,7 @@ def _check_proxy(checks: Checks, scope: Scope) -> None:
     for key in ("url", "auth"):
         checks.templates((*proxy, key), scope)
     url, path = text_at(checks.root, *proxy, "url") or "${", (*proxy, "url")
-    if not url.startswith((*_PROTOCOLS, "${")):
+    if not url.startswith((*PROTOCOLS, "${")):
         message = f"{show(url)} is no HTTP proxy"
         checks.report(path, message, "write http://host:port, or https://host:port to speak TLS with it")
     elif "@" in url:
@@ -250,7 +284,7 @@ def _limit(node: Node | None) -> float | None:
 def check_url(checks: Checks, path: Path) -> None:
     """Report a URL that is neither absolute nor a path below a base URL."""
     url = text_at(checks.root, *path)
-    if url is None or url.startswith((*_PROTOCOLS, "${")):
+    if url is None or url.startswith((*PROTOCOLS, "${")):
         return
     if "://" in url:
         checks.report(path, f"{show(url)} has a protocol that is not spoken", "http and https are")
@@ -266,7 +300,7 @@ def check_auth(checks: Checks, path: Path, scope: Scope) -> None:
     for key in ("basic", "bearer"):
         checks.templates((*path, "auth", key), scope)
     oauth2: Path = (*path, "auth", "oauth2")
-    checks.templates(oauth2, replace(scope, names=_BEFORE_THE_LOAD))
+    checks.templates(oauth2, replace(scope, names=BEFORE_THE_LOAD))
     check_url(checks, (*oauth2, "tokenUrl"))
     headers = find(checks.root, *path, "headers")
     if not isinstance(headers, MapNode) or not isinstance(find(checks.root, *path, "auth"), MapNode):
@@ -284,7 +318,7 @@ def base_scope(checks: Checks) -> Scope:
         for name in names_of(checks.root, "data")
     }
     return Scope(
-        names=BASE_NAMES,
+        names=BASE_NAMES | {WALLET} if checks.wallets else BASE_NAMES,
         variables=frozenset(names_of(checks.root, "variables")),
         data=columns,
         secrets=checks.variables.secret_names,

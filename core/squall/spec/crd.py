@@ -3,8 +3,8 @@
 The API server takes structural schemas only (no references, no `string | object`), and bounds what a rule in CEL may cost: its
 price times the number of objects it can be asked for, which is the product of all maxima on the way. CEL does not see keys
 that take anything (a JSON body). And `kubectl apply` keeps a copy of the CRD in an annotation of at most 256 KiB. From this
-follow the shapes here: references are written out; steps within steps are written out once, in a scenario's steps only, and
-beyond that kept as they are; a rule that CEL cannot have is said in plain schema where that can say it, and otherwise left
+follow the shapes here: references are written out; steps within steps are written out once, in a scenario's steps only and
+without the longest kinds, and beyond that kept as they are; a rule that CEL cannot have is said in plain schema where that can say it, and otherwise left
 to the models, which check everything again.
 
 No defaults are set: they live in the models alone, so that a stored manifest is what its author wrote.
@@ -23,6 +23,9 @@ STEP_LEVELS = 2
 """Steps are written out this deep: a scenario's steps, and the steps within these."""
 SHALLOW_STEPS = frozenset({("Scenario", "finally"), ("StepBlock", "steps")})
 """Where only the steps themselves are written out: model and key of what is short as a rule."""
+LONG_KINDS = frozenset({"poll", "evm", "encrypt", "decrypt", "generate"})
+"""Kinds of steps that are written out among a scenario's own steps only, and elsewhere kept as they are: of ten places in which
+steps stand, each would take as much of the annotation."""
 CEL_OBJECTS = 100_000
 """A rule is given in CEL when at most this many objects can be there; the server refuses dearer CRDs."""
 
@@ -199,6 +202,9 @@ class _Walk:
         model = self.schema.models[name]
         properties = {}
         for key, value in model["properties"].items():
+            if name == "Step" and key in LONG_KINDS and place.step_level > 1:
+                properties[key] = {"type": "object", PRESERVE: True}
+                continue
             shallow = (name, key) in SHALLOW_STEPS
             properties[key] = self.node(value, replace(place, step_level=1) if shallow else place)
         result: Node = {"type": "object", "properties": properties}

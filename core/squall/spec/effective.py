@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from squall.spec.checks import Checks, check_document
+from squall.spec.evmchecks import check_evm
 from squall.spec.files import Files, locate_files
 from squall.spec.hostchecks import check_hosts
 from squall.spec.httpchecks import check_http
@@ -89,6 +90,7 @@ def make_effective(root: Node, directory: Path, options: Options) -> Effective:
     checks = Checks(changed, variables, files)
     check_document(checks)
     check_http(checks)
+    check_evm(checks)
     check_steps(checks)
     check_hosts(checks)
     check_outputs(checks)

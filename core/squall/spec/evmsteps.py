@@ -53,7 +53,9 @@ class EvmCall(Model):
     to: Address | None = None
     """Where the contract is, when not where `evm.contracts` says; may hold `${...}`."""
     function: Function
+    """Its name in the ABI, or its signature."""
     args: Arguments = None
+    """What its arguments are: a list in order, or a mapping by name; texts may hold `${...}`."""
     block: Text = "latest"
     """`latest`, `pending`, `safe`, `finalized`, or a number."""
     result: Identifier | None = None
@@ -84,6 +86,7 @@ class EvmTransaction(Model):
     function: Function | None = None
     """Without it, only `value` is sent, or `data`."""
     args: Arguments = None
+    """What its arguments are: a list in order, or a mapping by name; texts may hold `${...}`."""
     data: Text | None = None
     """What is sent along as it is, `0x` and hexadecimal digits; may hold `${...}`."""
     value: Amount = "0"
@@ -111,10 +114,15 @@ class EvmDeploy(Model):
     bytecode: Annotated[str, Field(max_length=65536)] | None = None
     """`0x` and hexadecimal digits."""
     args: Arguments = None
+    """What its arguments are: a list in order, or a mapping by name; texts may hold `${...}`."""
     value: Amount = "0"
+    """What the constructor is sent along of the native token; may hold `${...}`, whose number is of wei."""
     gas: Gas | None = None
+    """Instead of that of `spec.evm`."""
     fees: Fees | None = None
+    """Instead of those of `spec.evm`."""
     timeout: Duration = "2m"
+    """For all of it."""
     result: Identifier | None = None
     """The name for what came of it: `address`, and as for a transaction."""
 
@@ -127,7 +135,9 @@ class EvmWaitReceipt(Model):
     confirmations: Count | None = None
     """How many blocks on top of it; by default those of `spec.evm`."""
     allow_revert: bool = False
+    """Whether a transaction that was reverted is no failure."""
     timeout: Duration = "2m"
+    """For all of it."""
     result: Identifier | None = None
     """The name for what came: as for a transaction."""
 
@@ -153,6 +163,7 @@ class EvmWaitEvent(Model):
     extract: Annotated[dict[Identifier, Identifier], Field(min_length=1, max_length=32)] | None = None
     """Names for later steps, and the event's arguments that they take."""
     timeout: Duration = "2m"
+    """The step has failed when no such event has come by then."""
     result: Identifier | None = None
     """The name for the event: `name`, `args`, `address`, `block`, `hash` of its transaction."""
 
@@ -170,6 +181,7 @@ class EvmRpc(Model):
     """Calls any method of the node."""
 
     method: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+    """Such as `eth_getCode`."""
     params: Annotated[list[JsonValue], Field(max_length=64)] = []
     """Texts may hold `${...}`; one that is exactly `${expr}` keeps the expression's type."""
     result: Identifier | None = None
@@ -263,6 +275,7 @@ class Decrypt(Model):
     message: Text | None = None
     """The text whose signature gave the key."""
     password: Text | None = None
+    """What the key was derived from; may hold `${...}`."""
     encoding: Literal["bytes", "text"] = "text"
     """What comes out."""
     result: Identifier

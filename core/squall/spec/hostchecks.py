@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from squall.spec.tree import Path
 
 _VARIABLE: Final = re.compile(r"\$\{\s*var\.(\w+)\s*\}")
-_PORTS: Final = {"http": 80, "https": 443}
+_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_ENDPOINT: Final = ("url", "webSocket")
 _SHOWN: Final = 5
 
 
@@ -84,7 +85,7 @@ def _is_url(path: Path) -> bool:
         ("http", "baseUrl"),
         ("http", "url"),
         ("connectivity", "url"),
-    } or path[-3:-1] == ("http", "baseUrls")  # fmt: skip
+    } or path[-3:-1] == ("http", "baseUrls") or (path[:3] == ("spec", "evm", "endpoints") and path[-1] in _ENDPOINT)  # fmt: skip
 
 
 def _means(text: str, host: str, port: int) -> bool:

@@ -30,3 +30,6 @@ MIN_INTERVAL = "10ms"
 
 DEFAULT_MAX_DURATION = "10m"
 """How long iterations, or a search, may last where `maxDuration` is not written."""
+
+WALLET = "wallet"
+"""The name under which steps see the wallet that they act with: `wallet.address`, `wallet.publicKey`, `wallet.index`."""

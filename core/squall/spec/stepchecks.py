@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall.expr import ExpressionError, Scope, compile_expression, compile_pattern, name_problem
+from squall.expr import ExpressionError, Scope, compile_pattern
 from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
+from squall.spec.evmstepchecks import EvmStepChecks
 from squall.spec.httpchecks import check_backoff, check_request
 from squall.spec.jsonpaths import jsonpath_problem
 from squall.spec.language import MAX_TIMES, MIN_INTERVAL
@@ -36,6 +37,7 @@ class _StepChecks:
         self._checks = checks
         self._root = checks.root
         self._python: dict[str, PythonFile] = {}
+        self._evm = EvmStepChecks(checks)
         self._kinds: dict[str, Callable[[Path, Scope], Scope]] = {
             "http": self._http_step,
             "poll": self._poll,
@@ -48,6 +50,10 @@ class _StepChecks:
             "set": self._set,
             "check": self._check,
             "python": self._python_step,
+            "evm": self._evm.check,
+            "encrypt": self._evm.encrypt,
+            "decrypt": self._evm.decrypt,
+            "generate": self._evm.generate,
         }
 
     def all(self) -> None:
@@ -75,7 +81,7 @@ class _StepChecks:
         self._expressions((*path, "checks"), seen)
         names = self._extract((*path, "extract"))
         after = after.with_names(names)
-        self._expression((*path, "record", "value"), seen.with_names(names))
+        self._checks.expression((*path, "record", "value"), seen.with_names(names))
         self._checks.templates((*path, "tags"), scope)
         return after
 
@@ -122,8 +128,8 @@ class _StepChecks:
 
     def _poll(self, path: Path, scope: Scope) -> Scope:
         self._http_step((*path, "http"), scope)
-        self._expression((*path, "until"), scope.with_response())
-        self._expression((*path, "failWhen"), scope.with_response())
+        self._checks.expression((*path, "until"), scope.with_response())
+        self._checks.expression((*path, "failWhen"), scope.with_response())
         interval, deadline = (length_at(find(self._root, *path), key) for key in ("interval", "deadline"))
         if interval is not None and deadline is not None and interval > deadline:
             self._checks.report(
@@ -147,7 +153,7 @@ class _StepChecks:
         return self._steps((*path, "steps"), scope)
 
     def _if(self, path: Path, scope: Scope) -> Scope:
-        self._expression((*path, "condition"), scope)
+        self._checks.expression((*path, "condition"), scope)
         then = self._steps((*path, "then"), scope)
         return self._steps((*path, "else"), scope).with_names(then.names)
 
@@ -166,11 +172,11 @@ class _StepChecks:
     def _repeat(self, path: Path, scope: Scope) -> Scope:
         self._checks.template((*path, "times"), scope)
         self._times((*path, "times"))
-        index = self._new_name((*path, "index"), text_at(self._root, *path, "index"))
+        index = self._checks.new_name((*path, "index"), text_at(self._root, *path, "index"))
         inner = scope.with_names(index)
         after = self._steps((*path, "steps"), inner)
         # Asked before each round, also of what the round before has set.
-        self._expression((*path, "while"), after)
+        self._checks.expression((*path, "while"), after)
         return after
 
     def _times(self, path: Path) -> None:
@@ -189,7 +195,7 @@ class _StepChecks:
         known: list[str] = []
         for name in names:
             self._checks.templates((*path, name), scope, siblings)
-            known += self._new_name((*path, name), name)
+            known += self._checks.new_name((*path, name), name)
         return scope.with_names(known)
 
     def _check(self, path: Path, scope: Scope) -> Scope:
@@ -202,7 +208,7 @@ class _StepChecks:
         outputs = [node.value for node in items_at(self._root, *path, "outputs") if isinstance(node, Leaf)]
         names: list[str] = []
         for index, name in enumerate(outputs):
-            names += self._new_name((*path, "outputs", index), name if isinstance(name, str) else None)
+            names += self._checks.new_name((*path, "outputs", index), name if isinstance(name, str) else None)
         return scope.with_names(names)
 
     def _function(self, path: Path) -> None:
@@ -222,24 +228,16 @@ class _StepChecks:
 
     # Parts that several kinds share.
 
-    def _expression(self, path: Path, scope: Scope) -> None:
-        text = text_at(self._root, *path)
-        if text:
-            try:
-                compile_expression(text, scope)
-            except ExpressionError as error:
-                self._checks.expression_error(path, error)
-
     def _expressions(self, path: Path, scope: Scope) -> None:
         node = find(self._root, *path)
         for name in node.items if isinstance(node, MapNode) else ():
-            self._expression((*path, name), scope)
+            self._checks.expression((*path, name), scope)
 
     def _extract(self, path: Path) -> list[str]:
         node = find(self._root, *path)
         names: list[str] = []
         for name in node.items if isinstance(node, MapNode) else ():
-            names += self._new_name((*path, name), name)
+            names += self._checks.new_name((*path, name), name)
             regex = text_at(node, name, "regex")
             if regex:
                 try:
@@ -250,15 +248,6 @@ class _StepChecks:
             if query is not None and (wrong := jsonpath_problem(query)):
                 self._checks.report((*path, name, "jsonPath"), *wrong)
         return names
-
-    def _new_name(self, path: Path, name: str | None) -> list[str]:
-        """The name in a list, after checking that it can be one; it counts as known in any case."""
-        if name is None:
-            return []
-        wrong = name_problem(name)
-        if wrong:
-            self._checks.report(path, wrong, "choose another name", key=True)
-        return [name]
 
 
 def _inner_lists(step: object, path: Path) -> Iterable[Path]:

@@ -6,10 +6,10 @@ one counts as not given); `value`, or the Secret of `secret`.
 - A scalar that is exactly `${var.x}` takes the variable's value with its type; text from outside is read as a
   number or a boolean where the manifest wants one. Within a longer text the value is written out.
 - Everywhere in `spec` but in `variables`, `variants` and inline files.
-- Inside requests (steps, `http`, connectivity), where `${...}` is evaluated for each request, a value that itself
+- Inside requests (steps, `http`, connectivity) and where `evm` is evaluated by the runner, where `${...}` is evaluated for each request, a value that itself
   contains `${` stays a reference, so that no value is ever evaluated as a template.
-- Secrets always stay references; they may stand in requests and in the arguments of `python` steps only, and
-  their values are returned apart.
+- Secrets always stay references; they may stand in requests, in the arguments of `python` and `evm` steps, in passwords, and in seed, keys
+  and endpoints of `evm` only, and their values are returned apart.
 """
 
 from __future__ import annotations
@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"(?<!\$)\$\{\s*var\.([A-Za-z_][A-Za-z0-9_]*)\s*\}")
 _TEMPLATE = re.compile(r"(?<!\$)\$\{")
 _REQUEST_KEYS = frozenset({"url", "query", "headers", "auth", "json", "form", "multipart", "raw"})
+_SECRET_ARGUMENTS = frozenset(
+    {
+        ("python", "args"),
+        ("call", "args"),
+        ("transaction", "args"),
+        ("deploy", "args"),
+        ("rpc", "params"),
+        ("encrypt", "password"),
+        ("decrypt", "password"),
+    }
+)
+"""Keys of steps, and what below them may hold a secret."""
 _STEP_LISTS = frozenset({"steps", "finally"})
 _FREE_TEXT = frozenset({"query", "template"})
 """Keys outside requests whose text may hold `${` of another language: PromQL, pod templates."""
@@ -160,7 +172,7 @@ class _Resolver:
                 self.problems.append(problem_at(self.root, path, message, hint))
             elif name in secret and not secrets_allowed(path):
                 message = f'the secret variable "{name}" cannot be used here'
-                hint = "secrets may stand only inside requests, in the arguments of python steps and in outputs.prometheus.auth"
+                hint = "secrets may stand only inside requests, in arguments of python and evm steps, in passwords, seed and keys, and in outputs.prometheus.auth"
                 self.problems.append(problem_at(self.root, path, message, hint))
         if not request and not _FREE_TEXT.intersection(path) and _TEMPLATE.search(_REFERENCE.sub("", text)):
             message = "only ${var.name} can stand here; nothing else is known before the run"
@@ -181,14 +193,18 @@ def evaluated_later(path: Path) -> bool:
             return True
         case ("scenarios", int(), key, *_):
             return key in _STEP_LISTS
-        case ("safety", "connectivity", "url", *_):
+        case ("safety", "connectivity", "url", *_) | ("evm", "funding", "keys", *_):
+            return True
+        case ("evm", "endpoints", int(), "url" | "webSocket" | "headers", *_):
+            return True
+        case ("evm", "contracts", int(), "address") | ("evm", "wallets", "seed"):
             return True
         case _:
             return False
 
 
 def secrets_allowed(path: Path) -> bool:
-    """Whether a secret may stand at this path: inside a request, in a python step's arguments, or to push metrics with."""
+    """Whether a secret may stand at this path: what is sent or signed with, a python step's arguments, or to push metrics with."""
     if path[1:2] == ("http",):
         below = path[3:4] if path[2:3] == ("proxy",) else path[2:3]
         return below in (("url",), ("auth",), ("baseUrl",), ("baseUrls",), ("headers",))
@@ -198,8 +214,12 @@ def secrets_allowed(path: Path) -> bool:
         return True
     if not evaluated_later(path):
         return False
+    if path[1:2] == ("evm",):
+        return path[2:3] != ("contracts",)
     pairs = list(pairwise(path))
-    return any(a == "http" and b in _REQUEST_KEYS for a, b in pairs) or ("python", "args") in pairs
+    return any(a == "http" and b in _REQUEST_KEYS for a, b in pairs) or not _SECRET_ARGUMENTS.isdisjoint(
+        pairs
+    )
 
 
 def with_secrets(text: str, secrets: Mapping[str, str]) -> str:

@@ -54,7 +54,7 @@
 {{- define "squall.rules.policies" -}}
 - apiGroups: [squall.dev]
   resources: [loadtestpolicies]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 {{- end }}
 {{- define "squall.rules.view" -}}
 - apiGroups: [squall.dev]

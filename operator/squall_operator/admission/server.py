@@ -52,6 +52,7 @@ async def serve_reviews(
 
     async def handle(request: web.Request) -> web.Response:
         if free.locked():
+            telemetry.reviewed("error", 0.0)
             return _unanswered(HTTPStatus.SERVICE_UNAVAILABLE, "too many reviews at once")
         began = time.perf_counter()
         async with free:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from squall.hub.limits import setup_seconds, teardown_seconds
 from squall.logs.choices import FORM_VARIABLE, LEVEL_VARIABLE
 from squall.spec.quantities import seconds
 from squall_operator.manifests.inputs import FOLDER
@@ -111,7 +112,7 @@ def build_job(
 def _run_seconds(spec: LoadTestSpec) -> float:
     """The most that a run may take once its runners are ready, one that loses its hub at the very end included."""
     safety = spec.safety
-    around = sum(seconds(block.timeout) for block in (spec.setup, spec.teardown) if block)
+    around = setup_seconds(spec) + teardown_seconds(spec)
     return around + seconds(safety.max_duration) + seconds(safety.stop_grace) + seconds(safety.lost_control)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from squall.expr import ExpressionError, Scope, compile_template
 from squall.plan.compile import compile_plan
 from squall.plan.data import data_share, uses_data
+from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, size_bytes
 from squall.spec.received import received
 from squall.spec.secrets import Secrets
@@ -24,6 +25,7 @@ from squall_runner.resilience.hosts import Resilience
 from squall_runner.resilience.targets import make_failover
 from squall_runner.steps.context import Context, Target
 from squall_runner.steps.program import Program, compile_steps
+from squall_runner.steps.wallet import compile_wallet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
     from squall_runner.engine.traffic import Traffic
+    from squall_runner.evm.chain import Chain
     from squall_runner.load import Hooks
     from squall_runner.recording import Recorder
     from squall_runner.resilience.failover import Failover
@@ -183,12 +186,14 @@ class ScenarioPrograms:
         run: One iteration.
         run_finally: What runs after every iteration.
         data: The data its iterations use.
+        chain: Where its VUs get wallets; None where they need none.
     """
 
     tags: tuple[tuple[str, str], ...]
     run: Program
     run_finally: Program | None
     data: tuple[str, ...]
+    chain: Chain | None = None
 
 
 class Builder:
@@ -204,6 +209,7 @@ class Builder:
         tokens: The OAuth2 tokens that requests show.
         observer: Who watches every step, if anybody.
         traffic: Logs iterations and requests, if the manifest asks for it.
+        chain: What this process has of the manifest's chain, if it has one.
     """
 
     def __init__(
@@ -218,8 +224,10 @@ class Builder:
         tokens: Tokens,
         observer: Observer | None = None,
         traffic: Traffic | None = None,
+        chain: Chain | None = None,
     ) -> None:
         self._manifest = manifest
+        self._chain = chain
         self._recorder = recorder
         self._control = control
         self._examples = examples
@@ -315,10 +323,14 @@ class Builder:
         used = self._used_data(scenario)
         scope, ctx = self._scope(), self._context(scenario.name, tags)
         run = self._compile(scenario.steps, scope, ctx)
+        chain = self._chain
+        wallets = chain is not None and chain.wanted_by(scenario)
+        if chain is not None and wallets:
+            run = run.after(compile_wallet(chain, ctx))
         last = None
         if scenario.finally_steps:
             last = self._compile(scenario.finally_steps, scope.with_names(run.names), ctx)
-        return ScenarioPrograms(tags, run, last, used)
+        return ScenarioPrograms(tags, run, last, used, chain if wallets else None)
 
     def _compile(self, steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:
         try:
@@ -335,6 +347,8 @@ class Builder:
         opened = self.rows if data else {}
         columns = {name: frozenset(rows.columns) or None for name, rows in opened.items()}
         scope = base_scope(self._manifest.base, self._manifest.secrets).with_names(self._setup_names)
+        if self._manifest.spec.evm is not None and self._manifest.spec.evm.wallets is not None:
+            scope = scope.with_names([WALLET])
         return Scope(names=scope.names, variables=scope.variables, data=columns, secrets=scope.secrets)
 
     def _once(self, name: str, examples: Examples, observer: Observer) -> Context:
@@ -371,4 +385,5 @@ class Builder:
             traffic=self._traffic if measured else None,
             measured=measured,
             pauses=self._observer is None,
+            chain=self._chain,
         )

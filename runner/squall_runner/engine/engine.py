@@ -35,12 +35,14 @@ from squall_runner.executors.base import OutOfData
 from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 from squall_runner.recording import Recorder
+from squall_runner.steps.extras import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall.hub.protocol import Assignment, Level
     from squall.metrics.snapshot import Snapshot
+    from squall_runner.evm.chain import Chain
     from squall_runner.http import Network
     from squall_runner.load import Hooks
     from squall_runner.resilience.hosts import Resilience
@@ -92,6 +94,7 @@ class Engine:
         self._observation: SelfObservation | None = None
         self._resilience: Resilience | None = None
         self._network: Network | None = None
+        self._chain: Chain | None = None
         self._setup: Program | None = None
         self._teardown: Program | None = None
 
@@ -128,6 +131,7 @@ class Engine:
         self._traffic = self._make_traffic()
         self._examples = Examples(self._hooks.note, mask)
         self._once_examples = Examples(self._hooks.note, mask)
+        self._chain = self._make_chain()
         builder = Builder(
             manifest,
             recorder=self._recorder,
@@ -138,6 +142,7 @@ class Engine:
             tokens=self._tokens,
             observer=self._observer,
             traffic=self._traffic,
+            chain=self._chain,
         )
         self._resilience = builder.resilience
         builder.open_data()
@@ -150,11 +155,32 @@ class Engine:
         )
         self._make_room()
         await self._preflight()
+        if self._chain is not None:
+            await self._chain.start()
         await self._tokens.fetch()
         self._tokens.start()
         gc.collect()
         gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
         self._observation.start()
+
+    def _make_chain(self) -> Chain | None:
+        """What this process has of the manifest's chain. Only who has one loads what it takes."""
+        if self._manifest.spec.evm is None:
+            return None
+        try:
+            from squall_runner.evm.chain import Chain  # noqa: PLC0415 - see above
+        except ImportError as error:
+            raise missing(error, "spec.evm") from error
+        return Chain(
+            self._manifest,
+            self._need_network(),
+            shards=self._assignment.shards,
+            run=self._assignment.run,
+            recorder=self._recorder,
+            control=self._control,
+            clock=self._clock,
+            note=self._hooks.note,
+        )
 
     def _make_traffic(self) -> Traffic | None:
         """What logs iterations, where the manifest asks for it and this process has a log."""
@@ -216,6 +242,7 @@ class Engine:
                     feeders={s: tuple(feeders[s][name] for name in compiled.data) for s in shards}
                     if compiled.data
                     else {},
+                    chain=compiled.chain,
                 )
             )
 
@@ -248,6 +275,9 @@ class Engine:
 
     async def setup(self) -> dict[str, Any]:
         """Run the setup steps; returns what they extracted. See `Load.setup`."""
+        if self._chain is not None:
+            await self._chain.fund()
+            self._chain.begin()
         if self._setup is None:
             return {}
         values = await self._once(self._setup, "setup", self._control)
@@ -281,6 +311,7 @@ class Engine:
             program,
             name=name,
             env=env,
+            chain=self._chain,
             client=HttpClient(self._need_network(), cookies=self._manifest.spec.http.cookies),
             seconds=seconds(block.timeout),
             examples=self._once_examples,
@@ -293,6 +324,8 @@ class Engine:
         """Drive the load; see `Load.drive`."""
         if self._control.stopped:
             return
+        if self._chain is not None:
+            self._chain.begin()
         self._timeline = timeline = Timeline(self._clock_ns, start_ns)
         self._executors = [
             make_executor(scenario, shard, timeline, self._control)
@@ -310,6 +343,8 @@ class Engine:
                 end()
             if watch is not None:
                 watch.cancel()
+            if self._chain is not None:
+                await self._chain.end()
         for run in runs:
             if run.done() and not run.cancelled() and (error := run.exception()) is not None:
                 raise error
@@ -343,6 +378,8 @@ class Engine:
         self._control.stop(grace_seconds)
         if self._tokens is not None:
             self._tokens.halt()
+        if self._chain is not None:
+            self._chain.stop()
         if self._timeline is not None:
             self._timeline.wake()
 
@@ -357,6 +394,11 @@ class Engine:
     def has_teardown(self) -> bool:
         """Whether the manifest has teardown steps."""
         return self._teardown is not None
+
+    @property
+    def has_chain(self) -> bool:
+        """Whether the manifest has a chain."""
+        return self._chain is not None
 
     @property
     def scenario_names(self) -> tuple[str, ...]:
@@ -392,6 +434,8 @@ class Engine:
             self._observation.read()
         if self._traffic is not None:
             self._traffic.account()
+        if self._chain is not None:
+            self._chain.account()
         if not self._tags_cut and (warning := self._recorder.limit.warning()):
             self._tags_cut = True
             self._hooks.note("warning", "TagsDropped", message=warning)
@@ -399,10 +443,17 @@ class Engine:
 
     async def teardown(self) -> None:
         """Run the teardown steps; see `Load.teardown`."""
-        if self._teardown is not None:
-            if self._tokens is not None:
-                await self._tokens.freshen()
-            await self._once(self._teardown, "teardown", None)
+        chain = self._chain
+        if chain is not None:
+            await chain.reopen()
+        try:
+            if self._teardown is not None:
+                if self._tokens is not None:
+                    await self._tokens.freshen()
+                await self._once(self._teardown, "teardown", None)
+        finally:
+            if chain is not None:
+                await chain.sweep()
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -411,6 +462,8 @@ class Engine:
             await self._observation.stop()
         if self._tokens is not None:
             await self._tokens.close()
+        if self._chain is not None:
+            await self._chain.close()
         if self._network is not None:
             await self._network.close()
         gc.unfreeze()

@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from squall.errors import SquallError
 from squall_runner.engine.vu import Vu
 from squall_runner.load import LoadError
 from squall_runner.steps.failure import EndIteration, Halted
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.evm.chain import Chain
     from squall_runner.http import HttpClient, Request, Response
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Program
@@ -54,6 +56,26 @@ class RequestLog:
             duration=round(response.total, 6),
         )
 
+    def act(  # noqa: PLR0917 - as in `Observer`
+        self,
+        site: Site,
+        vu: Vu,  # noqa: ARG002 - as in `Observer`
+        action: str,
+        duration: float,
+        error: str,
+        details: Mapping[str, Any],
+    ) -> None:
+        """Something was done on a chain."""
+        self._note(
+            "info",
+            f"{site.ctx.scenario}_action",
+            step=site.name,
+            action=action,
+            error=error,
+            duration=round(duration, 6),
+            hash=details.get("hash", ""),
+        )
+
     def check(
         self,
         site: Site,
@@ -85,6 +107,7 @@ async def run_once(
     seconds: float,
     examples: Examples,
     control: Control | None,
+    chain: Chain | None = None,
 ) -> dict[str, Any]:
     """Run setup or teardown.
 
@@ -96,6 +119,7 @@ async def run_once(
         seconds: For all of them.
         examples: Where their failures are told.
         control: Stops them; teardown, which runs after a stop, has none.
+        chain: Where they get their wallet, if there is a chain.
 
     Returns:
         What they extracted and set.
@@ -110,6 +134,8 @@ async def run_once(
         control.register(vu)
     try:
         async with asyncio.timeout(seconds):
+            if chain is not None:
+                await chain.prepare_once(vu, vu.env)
             await program.run(vu)
     except EndIteration:
         raise LoadError(f"{word}Failed", examples.last, "see the run's log") from None
@@ -118,6 +144,8 @@ async def run_once(
         raise LoadError(
             f"{word}Failed", message, f"raise spec.{name}.timeout, or mend what it waits for"
         ) from None
+    except SquallError as error:
+        raise LoadError(f"{word}Failed", error.message, error.hint) from error
     except (Halted, asyncio.CancelledError):
         if not vu.halted:
             raise

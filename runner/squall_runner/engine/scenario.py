@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.control import Control, Timeline
     from squall_runner.engine.examples import Examples
     from squall_runner.engine.traffic import Traffic
+    from squall_runner.evm.chain import Chain
     from squall_runner.http import Network
     from squall_runner.recording import CounterSeries, Recorder, Tags, TrendSeries
     from squall_runner.steps.program import Program
@@ -79,6 +80,8 @@ class _Meters:
 
 
 _LATE_SECONDS = 0.1
+WALLETS = "wallets"
+"""As what wallets run out, which is told like data."""
 
 
 class ScenarioLoad:
@@ -91,6 +94,7 @@ class ScenarioLoad:
         program: One iteration's steps.
         last: What runs after every iteration, if anything.
         feeders: The data its iterations use, by shard.
+        chain: Where each iteration gets its wallet; None where they need none.
 
     Attributes:
         stage: The stage that measurements belong to now.
@@ -106,6 +110,7 @@ class ScenarioLoad:
         program: Program,
         last: Program | None,
         feeders: dict[int, tuple[Feeder, ...]],
+        chain: Chain | None = None,
     ) -> None:
         self.plan = plan
         self.shared = shared
@@ -116,6 +121,7 @@ class ScenarioLoad:
         self._steps = program.steps
         self._last = last
         self._feeders = feeders
+        self._chain = chain
         self._meters: dict[str, _Meters] = {}
         self._exhausted: set[str] = set()
         own = make_tags(own=tags, scenario=plan.name)
@@ -188,7 +194,7 @@ class ScenarioLoad:
             OutOfData: There is no row for it; it was not started.
             asyncio.CancelledError: The task was cancelled by somebody who did not halt the VU before.
         """
-        shared, steps, feeders = self.shared, self._steps, self._feeders
+        shared, steps, feeders, chain = self.shared, self._steps, self._feeders, self._chain
         clock, control, step, traffic = shared.clock, shared.control, steps[0], shared.traffic
         started = clock()
         while True:
@@ -197,6 +203,8 @@ class ScenarioLoad:
             env["iter"] = vu.iteration
             if feeders:
                 env["data"] = self._rows(vu)
+            if chain is not None:
+                self._take_wallet(chain, vu, env)
             vu.iteration += 1
             if traffic is not None:
                 traffic.begin(vu, self.plan.name, self.stage)
@@ -214,6 +222,8 @@ class ScenarioLoad:
                 failed = await self._ended(vu, problem, self._program.pauses_after(step))
             if self._last is not None and not vu.halted:
                 failed = await self._run(vu, self._last) or failed
+            if chain is not None:
+                vu.end_turn()
             ended = clock()
             if failed is False and not control.failure_streak:
                 meters.completed.value += 1
@@ -298,18 +308,30 @@ class ScenarioLoad:
             return
         self._exhausted.add(error.data)
         name = self.plan.name
-        message = (
-            f"{name} started no further iterations: the {error.rows} rows of data {error.data} were used up "
-            "(whenExhausted: stop)"
-        )
+        message = f"{name} started no further iterations: {self._what_ran_out(error)} were used up (whenExhausted: stop)"
         self.shared.note(
             "warning", "DataExhausted", message=message, scenario=name, data=error.data, rows=error.rows
         )
+
+    def _what_ran_out(self, error: DataExhausted) -> str:
+        if self._chain is not None and error.data == WALLETS:
+            return f"the {error.rows} wallets"
+        return f"the {error.rows} rows of data {error.data}"
 
     def _meters_of(self, stage: str) -> _Meters:
         tags = make_tags(own=self._tags, scenario=self.plan.name, stage=stage)
         found = self._meters[stage] = _Meters(self.shared.recorder, tags)
         return found
+
+    def _take_wallet(self, chain: Chain, vu: Vu, env: dict[str, Any]) -> None:
+        try:
+            chain.take(vu, env)
+        except DataExhausted as error:
+            self._ran_out(error)
+            raise OutOfData from error
+        except DataError as error:
+            self.shared.abort("DataFailed", error.message)
+            raise OutOfData from error
 
     def _rows(self, vu: Vu) -> dict[str, Any]:
         try:

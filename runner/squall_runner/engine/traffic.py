@@ -15,7 +15,7 @@ from squall_runner.engine.sampling import Sample
 from squall_runner.steps.sending import error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -135,6 +135,29 @@ class Traffic:
             **_figures(response),
         )
 
+    def act(  # noqa: PLR0917 - as in `Observer`
+        self, site: Site, vu: Vu, action: str, duration: float, error: str, details: Mapping[str, Any]
+    ) -> None:
+        """Something was done on a chain; see `Observer.act`."""
+        flow = vu.root.flow
+        if flow is None and not error:
+            return
+        sampled = flow is not None and flow.sampled
+        if not (self._requests and self._wants(sampled=sampled, failed=bool(error))):
+            return
+        tell = self._lines.warning if error else self._lines.info
+        tell(
+            events.ACTION,
+            **_place(vu, site.ctx.scenario, vu.scenario.stage),
+            step=site.name,
+            action=action,
+            duration=round(duration, _DIGITS),
+            error=error,
+            hash=details.get("hash", ""),
+            block=details.get("block", 0),
+            method=details.get("method", ""),
+        )
+
     def step_failed(self, vu: Vu, step: str, error: str) -> None:
         """A step has failed."""
         flow = _kept(vu)
@@ -178,6 +201,7 @@ def _place(vu: Vu, scenario: str, stage: str) -> dict[str, Any]:
         "stage": stage,
         "vu": vu.id,
         "iteration": vu.iteration - 1,
+        **({} if vu.root.wallet is None else {"wallet": vu.root.wallet.address}),
     }
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from squall_runner.engine.traffic import Flow
+    from squall_runner.evm.chain import Wallet
+    from squall_runner.evm.pacing import Turn
     from squall_runner.http import HttpClient
 
 
@@ -43,11 +45,13 @@ class Vu:
         yields: Grows whenever it has really waited for something (on the root).
         task: The task that runs it (on the root).
         flow: What is kept of the current iteration for the log, if that is wanted (on the root).
+        wallet: What it acts with on a chain, if it does (on the root).
+        turn: Its turn to send a transaction, while it has one (on the root).
     """
 
     __slots__ = (
         "base", "client", "env", "flow", "halted", "id", "in_flight", "iteration", "ready", "rng", "root", "scenario", "shard",
-        "task", "yields",
+        "task", "turn", "wallet", "yields",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +79,8 @@ class Vu:
         self.yields = 0
         self.task: asyncio.Task[Any] | None = None
         self.flow: Flow | None = None
+        self.wallet: Wallet | None = None
+        self.turn: Turn | None = None
 
     def fork(self) -> Vu:
         """A branch: shares everything, but goes its own way in time."""
@@ -84,6 +90,12 @@ class Vu:
         branch.ready = self.ready
         branch.root = self.root
         return branch
+
+    def end_turn(self) -> None:
+        """Its turn has been taken, or it has done without."""
+        if self.turn is not None:
+            self.turn.close()
+            self.turn = None
 
     def halt(self) -> None:
         """Send nothing more; what is in flight may finish."""

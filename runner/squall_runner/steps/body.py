@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from squall.expr import compile_json, compile_template
+from squall.expr.limits import to_text
 from squall_runner.http import Field, FileBody, FilePart, Multipart
 from squall_runner.load import LoadError
 
@@ -59,7 +60,16 @@ def _raw(raw: str, scope: Scope, ctx: Context) -> Body:
     content_type = "text/plain; charset=utf-8"
     if known is not None:
         return _fixed(content_type, known.encode())
-    return Body(content_type, constant=False, render=lambda env: text.render(env).encode())
+    value = text.value
+    if value is text.render:
+        return Body(content_type, constant=False, render=lambda env: text.render(env).encode())
+    # A text that is exactly one `${}` may be bytes, such as what a step has encrypted: they are sent as they are.
+    return Body(content_type, constant=False, render=lambda env: as_bytes(value(env)))
+
+
+def as_bytes(value: Any) -> bytes:
+    """A value as it is sent: bytes as they are, all else as the text that `${}` makes of it."""
+    return value if isinstance(value, bytes) else to_text(value).encode()
 
 
 def find_file(name: str, ctx: Context) -> Path:

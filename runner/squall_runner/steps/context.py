@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from squall_runner.engine.examples import Examples
     from squall_runner.engine.traffic import Traffic
     from squall_runner.engine.vu import Vu
+    from squall_runner.evm.chain import Chain
     from squall_runner.http import Origin, Request, Response
     from squall_runner.recording import RateSeries, Recorder, RequestSeries, Tags, TrendSeries
     from squall_runner.resilience.failover import Failover
@@ -57,6 +58,11 @@ class Observer(Protocol):
 
     def value(self, site: Site, name: str, value: Any) -> None:
         """A name was given a value."""
+
+    def act(  # noqa: PLR0917 - as `Context.acted` is called
+        self, site: Site, vu: Vu, action: str, duration: float, error: str, details: Mapping[str, Any]
+    ) -> None:
+        """A step has done something on a chain, or has failed to; `details` are for people."""
 
     def failure(self, site: Site, error: str, message: str, hint: str) -> None:
         """A step failed."""
@@ -95,6 +101,7 @@ class Context:
         traffic: Logs iterations and their requests, if the manifest asks for it.
         measured: Whether requests are part of the load's metrics (setup's are not).
         pauses: Whether think steps take their time.
+        chain: What this process has of the chain of `spec.evm`, if there is one.
     """
 
     scenario: str
@@ -117,6 +124,14 @@ class Context:
     traffic: Traffic | None = None
     measured: bool = True
     pauses: bool = True
+    chain: Chain | None = None
+
+    @property
+    def acted(self) -> Callable[..., None] | None:
+        """Who is told of what was done on a chain, as `Observer.act`; None when nobody wants to know."""
+        if self.observer is not None:
+            return self.observer.act
+        return self.traffic.act if self.traffic is not None else None
 
     @property
     def exchanged(self) -> Callable[..., None] | None:

@@ -9,7 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.steps import branching, grouping, http, parallel, poll, python, think, values
+from squall_runner.steps import (
+    branching,
+    component,
+    extras,
+    grouping,
+    http,
+    parallel,
+    poll,
+    python,
+    think,
+    values,
+)
 from squall_runner.steps.context import Site
 from squall_runner.steps.record import with_record
 
@@ -34,6 +45,10 @@ KINDS: Final[dict[str, Callable[[Step, Site, Scope, Compiler], Compiled]]] = {
     "set": values.compile_set,
     "check": values.compile_check,
     "python": python.compile_python,
+    "evm": extras.compile_evm,
+    "encrypt": extras.compile_encrypt,
+    "decrypt": extras.compile_decrypt,
+    "generate": extras.compile_generate,
 }
 
 
@@ -52,6 +67,11 @@ class Program:
     names: frozenset[str]
     steps: tuple[StepFn, ...]
     pauses: tuple[StepFn | None, ...] = ()
+
+    def after(self, step: StepFn) -> Program:
+        """The same steps after another one."""
+        steps = (step, *self.steps)
+        return Program(sequence(steps), self.names, steps, (None, *self.pauses) if self.pauses else ())
 
     def pauses_after(self, step: StepFn) -> Program | None:
         """What makes the pauses that are left when a step has failed, if any are.
@@ -74,6 +94,8 @@ class Compiler:
         self.ctx = ctx
         self._on_error: OnError = "endIteration"
         """What the steps around the one that is being compiled make of a failure that comes out of it."""
+        self._timed = False
+        """Whether one of them is timed as its component's."""
 
     def steps(self, steps: Sequence[Step], scope: Scope, place: str = "") -> Program:
         """Compile a list of steps.
@@ -100,13 +122,22 @@ class Compiler:
         around = self._on_error
         self._on_error = on_error = around if step.on_error == "endIteration" else step.on_error
         site = Site.of(step, step.name or f"{kind}-{place}", place, on_error, scope, self.ctx)
-        compiled = KINDS[kind](step, site, scope, self)
+        compiled = self._in_component(step, kind, site, scope)
         self._on_error = around
         if step.record is not None and kind not in ("http", "poll"):
             compiled = with_record(compiled, step.record, site, scope)
         if step.on_error == "continue":
             compiled = compiled.containing()  # around `record`, which is to see that the step has failed
         return compiled if self.ctx.observer is None else compiled.observed(site, self.ctx.observer)
+
+    def _in_component(self, step: Step, kind: str, site: Site, scope: Scope) -> Compiled:
+        """Compile what a step does, and what it holds as parts of the same component."""
+        around, ctx = self._timed, self.ctx
+        timed = ctx.measured and not around and component.is_timed(step, kind, ctx)
+        self._timed, self.ctx = around or timed, component.within(site)
+        compiled = KINDS[kind](step, site, scope, self)
+        self._timed, self.ctx = around, ctx
+        return component.timed(compiled, site) if timed else compiled
 
 
 def _kind(step: Step) -> str:

@@ -82,7 +82,7 @@ def _is_harmless(text: str, scope: Scope) -> bool:
 def without_values(text: str, env: Env) -> str:
     """A text in which values that steps have extracted or set are shown by their names, as `${token}`."""
     for name, value in env.items():
-        if isinstance(value, str) and len(value) >= _WORTH_HIDING and name not in BASE_NAMES:
+        if isinstance(value, str) and _WORTH_HIDING <= len(value) <= len(text) and name not in BASE_NAMES:
             for written in {value, quote(value, safe=""), quote(value)}:
                 text = text.replace(written, f"${{{name}}}")
     return text

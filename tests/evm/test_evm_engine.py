@@ -1,0 +1,121 @@
+"""The engine on a chain, within the test's own process: what is logged, what is sent as it is, what a stop lets through."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.anvil import anvil
+from support.chainruns import NOBODY, balance, on_chain
+from support.driving import Told, assignment, drive_steps, target
+
+from squall.logs.log import Log
+from squall_runner.engine import Engine
+from squall_runner.evm.encryption import decrypt_with_password
+from squall_runner.load import LoadError
+
+PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}
+
+
+async def test_what_was_encrypted_is_sent_as_it_is() -> None:
+    async with target() as server:
+        steps = [
+            {"generate": {"size": 600, "result": "profile"}},
+            {"encrypt": {"data": "${profile}", "password": "open", "result": "cipher"}},
+            {"encrypt": {"data": "${profile}", "password": "open", "encoding": "base64", "result": "locked"}},
+            {"http": {"method": "PUT", "url": "/raw", "raw": "${cipher}"}},
+            {"http": {"method": "PUT", "url": "/text", "raw": "${locked}"}},
+        ]
+        await drive_steps(server, steps)
+        raw, text = (seen.body for seen in server.seen)
+    plain = decrypt_with_password(raw, "open")
+    assert len(plain) == 600
+    assert json.loads(plain)["metadata"]["kind"] == "synthetic"
+    assert decrypt_with_password(base64.b64decode(text), "open") == plain
+
+
+async def test_generated_data_depends_on_run_vu_and_iteration_alone() -> None:
+    bodies = []
+    for _ in range(2):
+        async with target() as server:
+            steps = [
+                {"set": {"drawn": "${random.string(3)}"}},
+                {"generate": {"size": 600, "result": "profile"}},
+                {"http": {"method": "PUT", "url": "/", "raw": "${profile}"}},
+            ]
+            await drive_steps(server, steps, iterations=2)
+            bodies.append([seen.body for seen in server.seen])
+    assert bodies[0] == bodies[1]
+    assert bodies[0][0] != bodies[0][1]
+
+
+async def test_lines_of_iterations_tell_the_wallet(tmp_path: Path) -> None:
+    with anvil() as node:
+        logs = {"logs": {"iterations": {"sample": "100%", "maxPerSecond": 1000}}}
+        test = on_chain(node, PAY, outputs=logs)
+        with closing(Log(tmp_path / "log", "runner")) as log:
+            engine = Engine(assignment(test), attempt="a1", hooks=replace(Told().hooks(), lines=log.lines))
+            try:
+                await engine.prepare()
+                engine.use_setup(await engine.setup())
+                await engine.drive(time.monotonic_ns())
+                await engine.teardown()
+            finally:
+                await engine.close()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["event"] for line in lines].count("flow_complete") == 2
+    assert all(line["wallet"].startswith("0x") for line in lines)
+    actions = [line for line in lines if line["event"] == "action"]
+    assert {line["action"] for line in actions} == {"transaction"}
+    assert all(line["hash"].startswith("0x") and line["block"] > 0 for line in actions)
+    assert len({line["wallet"] for line in lines}) == 2
+
+
+async def test_after_a_stop_no_call_of_the_load_goes_out_and_teardown_gives_back() -> None:
+    with anvil(block_time=0.3) as node:
+        before = balance(node)
+        engine = Engine(assignment(on_chain(node, PAY, duration="30s")), attempt="a1", hooks=Told().hooks())
+        try:
+            await engine.prepare()
+            engine.use_setup(await engine.setup())
+            driving = asyncio.create_task(engine.drive(time.monotonic_ns()))
+            while not balance(node, NOBODY):
+                await asyncio.sleep(0.05)
+            engine.stop(0.2)
+            last = engine.last_request_ns
+            async with asyncio.timeout(5):
+                await driving
+            assert engine.last_request_ns == last
+            await engine.teardown()
+        finally:
+            await engine.close()
+        assert 0 < before - balance(node) < 10**17
+
+
+async def test_without_its_packages_a_run_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "squall_runner.evm.chain", None)
+    with anvil() as node:
+        engine = Engine(assignment(on_chain(node, PAY)), attempt="a1", hooks=Told().hooks())
+        with pytest.raises(LoadError) as caught:
+            await engine.prepare()
+        await engine.close()
+    assert caught.value.reason == "ExtraMissing"
+    assert "squall[evm]" in caught.value.hint
+
+
+def test_a_runner_without_a_chain_loads_nothing_of_it() -> None:
+    code = (
+        "import sys; import squall_runner.main, squall_runner.agent, squall_runner.engine\n"
+        "print([name for name in sys.modules if 'squall_runner.evm' in name or name in {'coincurve', 'eth_abi'}])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "[]"
