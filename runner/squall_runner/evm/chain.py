@@ -249,7 +249,7 @@ class Chain:
             self._funds = Funds(
                 self._manifest,
                 self._tree,
-                rpc=rpc,  # type: ignore[arg-type] # a gate calls as it does
+                rpc=rpc,
                 accounts=self._accounts,
                 run=self._run,
                 note=self._note,
