@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GOALS: Final = {"operator": 90.0, "runner": 60.0}
+WITHOUT_GOAL: Final = "runner-evm"
 _GZIP: Final = 31
 """zlib's word for gzip's format with the largest window."""
 _CHUNK: Final = 1 << 20
@@ -25,11 +26,11 @@ def measure() -> list[Number]:
     """The size of each image in MB."""
     require_node_tools()
     base_archive()
+    name = "{}: image without its base, compressed"
+    sizes = {target: _megabytes(image_archive(target)) for target in (*GOALS, WITHOUT_GOAL)}
     return [
-        at_most(
-            f"{target}: image without its base, compressed", _megabytes(image_archive(target)), "MB", goal
-        )
-        for target, goal in GOALS.items()
+        *(at_most(name.format(target), sizes[target], "MB", goal) for target, goal in GOALS.items()),
+        Number(name.format(WITHOUT_GOAL), sizes[WITHOUT_GOAL], "MB"),
     ]
 
 

@@ -21,7 +21,7 @@ from harness.costs import Costs
 from harness.results import Number, at_most
 from harness.runjournal import RunJournal
 from support.cluster.access import access_to
-from support.cluster.built import IMAGES, image_archive, prepare_images
+from support.cluster.built import INSTALLED, image_archive, prepare_images
 from support.cluster.charted import Charted
 from support.cluster.cluster import prepare_cluster, running_cluster
 from support.cluster.installed import HUB
@@ -65,7 +65,7 @@ def measure() -> list[Number]:
 def _release(folder: Path) -> Iterator[Charted]:
     """A cluster that knows the images, and a release that is still to be installed."""
     with running_cluster() as cluster:
-        for target in IMAGES:
+        for target in INSTALLED:
             cluster.node.runtime.load(image_archive(target))
         yield Charted(access_to(cluster), folder, NAMESPACE, hub={"persistence": {"enabled": False}})
 

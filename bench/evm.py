@@ -2,6 +2,7 @@
 
     signing  transactions signed on one core, beside eth-account, and wallets derived
     sending  CPU and calls for a transaction that is sent to a node and followed into its block
+    funding  wallets filled and emptied, and how long users wait for theirs
 
 Writes `build/bench/evm.json`: a list of {name, value, unit, goal, holds}. `--only` measures some of the parts and keeps what was measured of
 the others before.
@@ -14,4 +15,4 @@ import sys
 from harness.parts import measure_parts
 
 if __name__ == "__main__":
-    sys.exit(measure_parts("evm", ("signing", "sending")))
+    sys.exit(measure_parts("evm", ("signing", "sending", "funding")))

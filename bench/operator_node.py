@@ -28,7 +28,7 @@ from harness.results import Number, at_most
 from harness.runjournal import RunJournal
 from support.cluster.access import Access
 from support.cluster.audit import Audit
-from support.cluster.built import IMAGES, image_archive
+from support.cluster.built import INSTALLED, image_archive
 from support.cluster.cluster import Cluster, prepare_cluster
 from support.cluster.controllers import running_controllers
 from support.cluster.dns import running_dns
@@ -147,7 +147,7 @@ def _bench() -> Iterator[Bench]:
             installation(_access(cluster), folder) as squall,
             running_target() as target,
         ):
-            yield Bench(squall, audit, folder, target)
+            yield Bench(squall.on_node, audit, folder, target)
 
 
 @contextmanager
@@ -158,7 +158,7 @@ def _cluster(audit: Audit) -> Iterator[Cluster]:
         running_dns(plane),
         running_node(plane) as node,
     ):
-        for target in IMAGES:
+        for target in INSTALLED:
             node.runtime.load(image_archive(target))
         yield Cluster(plane, node)
 

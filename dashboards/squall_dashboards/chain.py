@@ -17,7 +17,17 @@ from squall_dashboards.look import (
     lines,
     states,
 )
-from squall_dashboards.promql import RUN, final, or_zero, quantile, rate, ratio, total_per_second, where
+from squall_dashboards.promql import (
+    RUN,
+    final,
+    final_or_zero,
+    or_zero,
+    quantile,
+    rate,
+    ratio,
+    total_per_second,
+    where,
+)
 
 if TYPE_CHECKING:
     from squall_dashboards.look import Panel
@@ -98,8 +108,8 @@ def _figures() -> list[Panel]:
             "Replaced, and gaps closed",
             f"Transactions that were replaced by ones that pay more, and gaps in nonces that were closed. {whole}",
             COUNT,
-            Query(or_zero(final("squall_evm_tx_replaced_total", RUN)), "replaced"),
-            Query(or_zero(final("squall_evm_nonce_gaps_total", RUN)), "gaps"),
+            Query(final_or_zero("squall_evm_tx_replaced_total", RUN), "replaced"),
+            Query(final_or_zero("squall_evm_nonce_gaps_total", RUN), "gaps"),
             width=8,
         ),
     ]

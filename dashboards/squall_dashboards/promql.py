@@ -64,6 +64,11 @@ def or_zero(expression: str) -> str:
     return f"{expression}\nor\n0 * max(squall_run_elapsed_seconds{where(RUN)})"
 
 
+def final_or_zero(counter: str, *matchers: str) -> str:
+    """What a counter has counted in all of a run that counts only what hardly ever happens."""
+    return f"{final(counter, *matchers)}\nor\n0 * max({last('squall_run_elapsed_seconds', RUN)})"
+
+
 def quantile(q: float, trend: str, *matchers: str, by: Sequence[str] = (), ago: str = "") -> str:
     """A percentile of the last moments, over all runners."""
     native = rate(trend, *matchers, by=by, ago=ago)

@@ -104,6 +104,7 @@ class NodeOptions:
         base_fee: Of the first block, in wei; later ones follow from it as EIP-1559 says.
         port: To listen on; 0 takes a free one.
         host: Address to listen on.
+        states: How many blocks' states are kept; by default hundreds, each in memory as a whole.
         more: Further options of the program.
     """
 
@@ -115,6 +116,7 @@ class NodeOptions:
     base_fee: int = 1_000_000_000
     port: int = 0
     host: str = "127.0.0.1"
+    states: int | None = None
     more: Sequence[str] = ()
 
     def command(self, binary: Path, config: Path) -> list[str]:
@@ -135,6 +137,8 @@ class NodeOptions:
             command.append("--no-mining")
         elif self.block_time is not None:
             command += ["--block-time", str(self.block_time)]
+        if self.states is not None:
+            command += ["--prune-history", str(self.states)]
         return [*command, *self.more]
 
 

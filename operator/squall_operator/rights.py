@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from squall.kube.api import KubeError
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 AGAIN: Final = 2.0
 """Seconds between two looks while something is missing that is waited for."""
-EVERY: Final = 300.0
+EVERY: Final = 900.0
 """Seconds between two looks while nothing was refused: a watch that loses its right says so to nobody here."""
 SOON: Final = 10.0
-"""Seconds between two looks at least, however much is refused: what a quota refuses, no right will change."""
+"""Seconds between two looks at least, and twice as long each time that nothing new was found: quotas refuse too, and no right changes that."""
 ASKED_AT_ONCE: Final = 16
 _SHOWN: Final = 8
 
@@ -212,35 +213,46 @@ class Rights:
 
     async def wait(self) -> None:
         """Return when all that nothing goes without is allowed."""
+        asked = self._rights
         while True:
             try:
-                found = await missing(self._kube, self._rights)
+                asked = found = await missing(
+                    self._kube, asked
+                )  # what is there already is not asked for again
             except KubeError as error:
-                if error.status == 403:
-                    return self._say(self._lacking, _unknown(error))
+                if error.status == HTTPStatus.FORBIDDEN:
+                    self._say(self._lacking, _unknown(error))
+                    return
                 self._say(self._waiting, error.message)
             else:
                 waited_for = [right for right in found if right.need.waited_for]
                 self._say(self._waiting, explain(waited_for) if waited_for else "")
                 if not waited_for:
-                    return self._say(self._lacking, explain(found) if found else "")
+                    self._say(self._lacking, explain(found) if found else "")
+                    return
             await asyncio.sleep(AGAIN)
 
     async def watch(self) -> None:
         """Look whenever something was refused, and now and then, until cancelled."""
+        pause = SOON
         while True:
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._refused.wait(), EVERY)
+            except TimeoutError:
+                pause = SOON
             with suppress(KubeError):  # whoever does not answer now is asked again
                 found = await missing(self._kube, self._rights)
-                self._say(self._lacking, explain(found) if found else "")
+                changed = self._say(self._lacking, explain(found) if found else "")
+                pause = SOON if changed else min(EVERY, 2 * pause)
             self._refused.clear()
-            await asyncio.sleep(SOON)
+            await asyncio.sleep(pause)
 
-    def _say(self, tell: Callable[[str], None], text: str) -> None:
-        if text and text != self._told.get(tell):
+    def _say(self, tell: Callable[[str], None], text: str) -> bool:
+        """Tell it if it is news; returns whether it is."""
+        known, self._told[tell] = self._told.get(tell, ""), text
+        if text and text != known:
             tell(text)
-        self._told[tell] = text
+        return text != known
 
 
 def _unknown(error: KubeError) -> str:

@@ -5,11 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Literal
 
 import pytest
 from support.cluster.access import IMAGES_THERE, Access, access_to, given_access, is_given
-from support.cluster.built import IMAGES, image_archive, prepare_images
+from support.cluster.built import INSTALLED, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.hosttarget import Target, running_target
 from support.cluster.machine import MachineError
@@ -57,6 +58,8 @@ def _preparations(items: Sequence[pytest.Item]) -> Iterator[Callable[[], object]
         yield prepare_cluster
     if any("images" in getattr(item, "fixturenames", ()) for item in items):
         yield prepare_images
+    if any("evm_image" in getattr(item, "fixturenames", ()) for item in items):
+        yield partial(prepare_images, ["runner-evm"])
 
 
 @pytest.fixture(scope="session")
@@ -105,10 +108,21 @@ def access(request: pytest.FixtureRequest) -> Iterator[Access]:
 @pytest.fixture(scope=_shared)
 def images(access: Access) -> None:
     """The project's own images are known to the nodes, under their names in `support.cluster.built.IMAGES`."""
-    if access.load is None or os.environ.get(IMAGES_THERE):
+    if not os.environ.get(IMAGES_THERE):
+        _load(access, INSTALLED)
+
+
+@pytest.fixture(scope=_shared)
+def evm_image(access: Access) -> None:
+    """The image of runners with what EVM steps need is known to the nodes."""
+    _load(access, ["runner-evm"])
+
+
+def _load(access: Access, targets: Sequence[str]) -> None:
+    if access.load is None:
         return
     try:
-        for target in IMAGES:
+        for target in targets:
             access.load(image_archive(target))
     except LongWorkError as error:
         missing("node", str(error))
@@ -135,6 +149,13 @@ def target(access: Access) -> Iterator[Target]:
         pytest.skip("left out: the node is another machine, and load stays on loopback")
     with running_target() as target:
         yield target
+
+
+@pytest.fixture
+def on_node(squall: Installation, target: Target) -> Installation:
+    """The hub and the operator, in their namespace for LoadTests with that target."""
+    del target
+    return squall.on_node
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import yaml
-from support.cluster.built import IMAGES, chart_images, image_archive, prepare_images
+from support.cluster.built import IMAGES, INSTALLED, chart_images, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.machine import MachineError
 from support.cluster.operated import LISTENS
@@ -59,7 +59,7 @@ class Demo:
 
     def run(self) -> int:
         """Take them all; returns 0 when everything went as it should."""
-        for target in IMAGES:
+        for target in INSTALLED:
             self._cluster.node.runtime.load(image_archive(target))
         self._install()
         self._prepare()

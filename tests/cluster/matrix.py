@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from support.cluster.access import IMAGES_THERE, KUBECONFIG, LOAD_IMAGE, NODE_HERE, is_given
-from support.cluster.built import IMAGES, image_archive, prepare_images
+from support.cluster.built import INSTALLED, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
 from support.cluster.machine import MachineError
 from support.kubebin import KubeBinariesError
@@ -41,7 +41,7 @@ def side_by_side(**environment: str) -> int:
 
 def shared_by(cluster: Cluster) -> int:
     """Run them on a cluster of this machine."""
-    for target in IMAGES:
+    for target in INSTALLED:
         cluster.node.runtime.load(image_archive(target))  # once, not by each process
     load = ["ctr", "--address", str(cluster.node.runtime.socket), "--namespace", "k8s.io", "images", "import"]
     given = {KUBECONFIG: str(cluster.plane.kubeconfig), NODE_HERE: "1", IMAGES_THERE: "1"}

@@ -45,8 +45,8 @@ def test_pods_run_on_a_fake_node_and_go(squall: Installation) -> None:
         "metadata": {"name": "one"},
         "spec": {"containers": [container]},
     }
-    squall.kube.create(squall.core("pods"), body)
-    path = squall.core("pods", "one")
+    squall.kube.create(squall.core("pods", namespace="default"), body)
+    path = squall.core("pods", "one", "default")
     until(
         lambda: squall.kube.get(path)["status"]["phase"] == "Running", 60, lambda: f"{squall.kube.get(path)}"
     )

@@ -34,16 +34,16 @@ def test_deleted_while_it_is_held(squall: Installation) -> None:
     assert not squall.kube.exists(squall.path("d-held"))
 
 
-def test_deleted_at_once(squall: Installation, target: Target) -> None:
+def test_deleted_at_once(on_node: Installation, target: Target) -> None:
     """Before, while or after its objects are made: nobody knows."""
     name = "d-once"
-    uid = squall.apply(manifest(name, target=target, scenarios=LONG))["metadata"]["uid"]
-    squall.kube.delete(squall.path(name))
+    uid = on_node.apply(manifest(name, target=target, scenarios=LONG))["metadata"]["uid"]
+    on_node.kube.delete(on_node.path(name))
     moment = time.time()
 
     def owned() -> list[str]:
-        path = f"/apis/batch/v1/namespaces/{squall.namespace}/jobs"
-        jobs = squall.kube.get(path)["items"]
+        path = f"/apis/batch/v1/namespaces/{on_node.namespace}/jobs"
+        jobs = on_node.kube.get(path)["items"]
         return [
             job["metadata"]["name"] for job in jobs if job["metadata"]["ownerReferences"][0]["uid"] == uid
         ]
@@ -53,25 +53,25 @@ def test_deleted_at_once(squall: Installation, target: Target) -> None:
 
 
 @pytest.mark.parametrize("phase", ["Launching", "Starting", "Running"])
-def test_deleted_at_a_phase(squall: Installation, target: Target, phase: str) -> None:
+def test_deleted_at_a_phase(on_node: Installation, target: Target, phase: str) -> None:
     name = f"d-{phase.lower()}"
-    squall.apply(manifest(name, target=target, scenarios=LONG))
+    on_node.apply(manifest(name, target=target, scenarios=LONG))
     # What launches is soon past it.
     phases = {"Launching": ("Launching", "Starting")}.get(phase, (phase,))
-    run = squall.wait(name, *phases)["run"]["id"]
+    run = on_node.wait(name, *phases)["run"]["id"]
     if phase == "Running":
         until(lambda: len(target.times) > 0, 20, lambda: "no load came")
-    deleted(squall, target, name, run)
+    deleted(on_node, target, name, run)
 
 
-def test_deleted_while_it_stops(squall: Installation, target: Target) -> None:
+def test_deleted_while_it_stops(on_node: Installation, target: Target) -> None:
     teardown = {"timeout": "60s", "steps": [{"think": {"duration": "50s"}}, {"http": {"url": "/201"}}]}
     test = manifest("d-stopping", target=target, scenarios=LONG, teardown=teardown)
-    squall.apply(test)
-    squall.wait("d-stopping", "Running")
-    squall.apply({**test, "spec": {**test["spec"], "suspend": True}})
-    run = squall.wait("d-stopping", "Stopping")["run"]["id"]
-    deleted(squall, target, "d-stopping", run)
+    on_node.apply(test)
+    on_node.wait("d-stopping", "Running")
+    on_node.apply({**test, "spec": {**test["spec"], "suspend": True}})
+    run = on_node.wait("d-stopping", "Stopping")["run"]["id"]
+    deleted(on_node, target, "d-stopping", run)
 
 
 def test_deleted_when_it_is_over(squall: Installation) -> None:
@@ -93,7 +93,7 @@ def test_deleted_and_made_again_it_runs_again(squall: Installation) -> None:
 
 
 def test_a_namespace_is_deleted_under_load(squall: Installation, target: Target) -> None:
-    other = squall.beside()
+    other = squall.beside().on_node
     other.apply(manifest("inside", target=target, scenarios=LONG))
     other.wait("inside", "Running")
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
@@ -101,7 +101,7 @@ def test_a_namespace_is_deleted_under_load(squall: Installation, target: Target)
 
 
 def test_a_namespace_is_deleted_when_no_operator_is_there(squall: Installation, target: Target) -> None:
-    other = squall.beside()
+    other = squall.beside().on_node
     other.apply(manifest("inside", target=target, scenarios=LONG))
     other.wait("inside", "Running")
     other.operators[-1].kill()
@@ -119,18 +119,18 @@ def namespace_ends(squall: Installation, target: Target) -> None:
 # -- editing --------------------------------------------------------------------------------------------------
 
 
-def test_somebody_deletes_the_job(squall: Installation, target: Target) -> None:
-    squall.apply(manifest("jobless", target=target, scenarios=LONG))
-    run = squall.wait("jobless", "Running")["run"]["id"]
-    path = f"/apis/batch/v1/namespaces/{squall.namespace}/jobs/{run}"
-    squall.kube.request(
+def test_somebody_deletes_the_job(on_node: Installation, target: Target) -> None:
+    on_node.apply(manifest("jobless", target=target, scenarios=LONG))
+    run = on_node.wait("jobless", "Running")["run"]["id"]
+    path = f"/apis/batch/v1/namespaces/{on_node.namespace}/jobs/{run}"
+    on_node.kube.request(
         "DELETE", path, {"propagationPolicy": "Background", "kind": "DeleteOptions", "apiVersion": "v1"}
     )
-    status = squall.wait("jobless", *ENDED)
+    status = on_node.wait("jobless", *ENDED)
     assert status["phase"] == "Error"
     # Its pods go with it, and whoever is seen first gives the reason.
     assert status["verdict"]["reason"] in ("JobDeleted", "PodDeleted", "RunnerTerminated"), status
-    squall.wait_until_gone(run)
+    on_node.wait_until_gone(run)
     assert target.asked_since(time.time()) == 0
 
 
@@ -143,23 +143,23 @@ def test_somebody_deletes_the_job(squall: Installation, target: Target) -> None:
     ],
 )
 def test_somebody_edits_the_status_under_load(
-    squall: Installation, target: Target, name: str, forged: Json | None
+    on_node: Installation, target: Target, name: str, forged: Json | None
 ) -> None:
     name = f"forged-{name}"
-    squall.apply(manifest(name, target=target, scenarios=[scenario("12s")]))
-    run = squall.wait(name, "Running")["run"]["id"]
-    squall.kube.merge_patch(f"{squall.path(name)}/status", {"status": forged})
+    on_node.apply(manifest(name, target=target, scenarios=[scenario("12s")]))
+    run = on_node.wait(name, "Running")["run"]["id"]
+    on_node.kube.merge_patch(f"{on_node.path(name)}/status", {"status": forged})
     until(
-        lambda: squall.status(name).get("phase") == "Running" and squall.status(name)["run"]["id"] == run,
+        lambda: on_node.status(name).get("phase") == "Running" and on_node.status(name)["run"]["id"] == run,
         15,
-        lambda: f"{squall.status(name)}",
+        lambda: f"{on_node.status(name)}",
     )
-    status = squall.wait(name, *ENDED)
+    status = on_node.wait(name, *ENDED)
     assert (status["phase"], status["run"]["id"]) == ("Passed", run)
-    assert 11 <= squall.summary(status)["timings"]["loadSeconds"] <= 15, (
+    assert 11 <= on_node.summary(status)["timings"]["loadSeconds"] <= 15, (
         "it is one run, and nothing broke it off"
     )
-    squall.wait_until_gone(run)
+    on_node.wait_until_gone(run)
 
 
 def test_somebody_changes_the_verdict(squall: Installation) -> None:
@@ -192,7 +192,7 @@ def test_a_long_name(squall: Installation, length: int) -> None:
 
 def test_hosts_that_are_taken_away_end_what_may_reach_them(squall: Installation, target: Target) -> None:
     """Whatever hosts the manifest names: where its requests lead, only its runners know, and they keep the old rules."""
-    beside = squall.beside()
+    beside = squall.beside().on_node
     with beside.policy(allowedHosts=["0.0.0.0/0", "shop.test.example"]) as policy:
         beside.apply(manifest("p-hosts", target=target, scenarios=LONG))
         beside.wait("p-hosts", "Running")

@@ -35,6 +35,18 @@ PORT = 4180
 MOUNTED = "/etc/squall/run"
 SECONDS = 90.0
 SHARDS, PER_POD, PROCESSES = 3, 2, 2
+COMMANDS = {"operator": "squall-operator", "runner": "squall-runner", "runner-evm": "squall-runner"}
+RUNNERS = ("runner", "runner-evm")
+SIGNS = """
+import coincurve, cryptography.hazmat.primitives, eth_abi
+key = coincurve.PrivateKey((1).to_bytes(32, "big"))
+signed = key.sign_recoverable(bytes(32), hasher=None)
+assert coincurve.PublicKey.from_signature_and_message(signed, bytes(32), hasher=None) == key.public_key
+print(eth_abi.encode(["bytes"], [key.public_key.format()]).hex())
+"""
+"""Signs, and encodes the public key that belongs to the private key 1."""
+BASE_POINT = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+"""That key: secp256k1's base point (SEC 2, 2.4.1)."""
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -57,7 +69,7 @@ ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def namespace(cluster: Cluster, images: None) -> Cluster:
+def namespace(cluster: Cluster, images: None, evm_image: None) -> Cluster:
     """The cluster with a namespace that lets nothing in but what is restricted."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
@@ -66,12 +78,13 @@ def namespace(cluster: Cluster, images: None) -> Cluster:
 
 
 @pytest.mark.parametrize("target", IMAGES)
-def test_an_image_says_what_it_is_and_who_it_runs_as(cluster: Cluster, target: str) -> None:
+def test_an_image_says_what_it_is_and_who_it_runs_as(namespace: Cluster, target: str) -> None:
+    del namespace
     with tarfile.open(image_archive(target)) as archive:
         (manifest,) = _member(archive, "manifest.json")
         config = _member(archive, manifest["Config"])["config"]
     assert config["User"] == "65532:65532"
-    assert config["Entrypoint"] == [f"squall-{target}"]
+    assert config["Entrypoint"] == [COMMANDS[target]]
     assert config["Labels"]["org.opencontainers.image.title"] == f"squall-{target}"
 
 
@@ -80,7 +93,16 @@ def test_a_command_answers_under_the_strictest_rules(namespace: Cluster, target:
     name = f"help-{target}"
     _create_pod(namespace, name, _container(target, args=["--help"]))
     _wait(lambda: _phase(namespace, name) == "Succeeded", lambda: _told(namespace, name))
-    assert f"usage: squall-{target}" in _log(namespace, name).lower()
+    assert f"usage: {COMMANDS[target]}" in _log(namespace, name).lower()
+
+
+@pytest.mark.parametrize("target", RUNNERS)
+def test_what_evm_steps_need_is_in_the_image_that_is_for_them(namespace: Cluster, target: str) -> None:
+    name = f"evm-{target}"
+    _create_pod(namespace, name, _container(target, command=["python", "-c", SIGNS]))
+    _wait(lambda: _phase(namespace, name) in ("Succeeded", "Failed"), lambda: _told(namespace, name))
+    told = _log(namespace, name)
+    assert BASE_POINT in told if target == "runner-evm" else "No module named 'coincurve'" in told, told
 
 
 def test_a_pod_that_was_given_nothing_says_so(namespace: Cluster) -> None:

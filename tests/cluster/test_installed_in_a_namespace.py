@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from support.certificates import Authority
 from support.cluster.access import Access
-from support.cluster.installed import HUB, RESTRICTED, Installed
-from support.cluster.operated import ENDED, scenario, until
+from support.cluster.installed import HUB, Installed
+from support.cluster.operated import ENDED, RESTRICTED, scenario, until
 from support.manifests import ROOT
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(300, func_only=True)]

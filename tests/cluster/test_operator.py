@@ -57,16 +57,16 @@ def test_applying_it_again_runs_nothing_and_an_annotation_does(squall: Installat
 
 
 @matrix
-def test_a_broken_threshold_stops_every_pod(squall: Installation, target: Target) -> None:
+def test_a_broken_threshold_stops_every_pod(on_node: Installation, target: Target) -> None:
     threshold = {"metric": "http_req_failed", "expression": "rate<1%", "over": "2s", "abortOnFail": True}
-    squall.apply(
+    on_node.apply(
         manifest("breach", target=target, scenarios=[scenario("5m", "/500")], thresholds=[threshold])
     )
-    status = squall.wait("breach", *ENDED)
+    status = on_node.wait("breach", *ENDED)
     ended = time.time()
     assert (status["phase"], status["verdict"]["cause"]) == ("Aborted", "threshold")
     assert status["timings"]["stopToLastRequestSeconds"] < 2
-    squall.wait_until_gone(status["run"]["id"])
+    on_node.wait_until_gone(status["run"]["id"])
     assert target.times
     assert target.asked_since(ended) == 0, "the target agrees that there is no load any more"
 

@@ -26,6 +26,13 @@ def parts(squall: Installation) -> Iterator[Installation]:
         squall.start_operator()
 
 
+@pytest.fixture
+def on_node(parts: Installation, target: Target) -> Installation:
+    """The same, for LoadTests with a target on the node."""
+    del target
+    return parts.on_node
+
+
 def kill_operator(squall: Installation) -> None:
     squall.kill_operators()
     squall.start_operator()
@@ -74,75 +81,75 @@ def test_killed_before_the_barrier(
 
 @KILLED
 def test_killed_under_load(
-    parts: Installation, target: Target, who: str, kill: Callable[[Installation], None]
+    on_node: Installation, target: Target, who: str, kill: Callable[[Installation], None]
 ) -> None:
     name = f"under-{who}"
-    parts.apply(manifest(name, target=target, scenarios=[scenario("15s")]))
-    parts.wait(name, "Running")
+    on_node.apply(manifest(name, target=target, scenarios=[scenario("15s")]))
+    on_node.wait(name, "Running")
     until(lambda: len(target.times) > 20, 20, lambda: "no load came")
-    kill(parts)
-    summary = passes(parts, name, (14, 18))
+    kill(on_node)
+    summary = passes(on_node, name, (14, 18))
     (requests,) = (each for each in summary["metrics"] if each["metric"] == "http_reqs" and not each["tags"])
     assert requests["values"]["count"] == len(target.times), "what was delivered is in the verdict, all of it"
 
 
 @KILLED
 def test_killed_while_stopping(
-    parts: Installation, target: Target, who: str, kill: Callable[[Installation], None]
+    on_node: Installation, target: Target, who: str, kill: Callable[[Installation], None]
 ) -> None:
     name = f"stopping-{who}"
     teardown = {"timeout": "30s", "steps": [{"think": {"duration": "5s"}}, {"http": {"url": "/201"}}]}
     test = manifest(name, target=target, scenarios=[scenario("5m")], teardown=teardown)
-    parts.apply(test)
-    parts.wait(name, "Running")
+    on_node.apply(test)
+    on_node.wait(name, "Running")
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
-    parts.apply({**test, "spec": {**test["spec"], "suspend": True}})
-    parts.wait(name, "Stopping")
-    kill(parts)
-    status = parts.wait(name, *ENDED)
+    on_node.apply({**test, "spec": {**test["spec"], "suspend": True}})
+    on_node.wait(name, "Stopping")
+    kill(on_node)
+    status = on_node.wait(name, *ENDED)
     assert (status["phase"], status["verdict"]["reason"]) == ("Aborted", "Suspended"), status
-    parts.wait_until_gone(status["run"]["id"])
+    on_node.wait_until_gone(status["run"]["id"])
 
 
-def test_thresholds_stop_the_load_while_there_is_no_operator(parts: Installation, target: Target) -> None:
+def test_thresholds_stop_the_load_while_there_is_no_operator(on_node: Installation, target: Target) -> None:
     after = {**BREACH, "after": "6s"}
-    parts.apply(manifest("alone", target=target, scenarios=[scenario("5m", "/500")], thresholds=[after]))
-    parts.wait("alone", "Running")
-    parts.kill_operators()
+    on_node.apply(manifest("alone", target=target, scenarios=[scenario("5m", "/500")], thresholds=[after]))
+    on_node.wait("alone", "Running")
+    on_node.kill_operators()
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
     until(lambda: target.asked_since(time.time() - 2) == 0, 30, lambda: "the load goes on")
-    parts.start_operator()
-    status = parts.wait("alone", *ENDED)
+    on_node.start_operator()
+    status = on_node.wait("alone", *ENDED)
     assert (status["phase"], status["verdict"]["cause"]) == ("Aborted", "threshold"), status
-    parts.wait_until_gone(status["run"]["id"])
+    on_node.wait_until_gone(status["run"]["id"])
 
 
-def test_with_nobody_left_the_load_stops_by_itself(parts: Installation, target: Target) -> None:
+def test_with_nobody_left_the_load_stops_by_itself(on_node: Installation, target: Target) -> None:
     safety = {"saturation": {"tolerated": "100%"}, "lostControl": "6s"}
-    parts.apply(manifest("nobody", target=target, scenarios=[scenario("5m")], safety=safety))
-    run = parts.wait("nobody", "Running")["run"]["id"]
+    on_node.apply(manifest("nobody", target=target, scenarios=[scenario("5m")], safety=safety))
+    run = on_node.wait("nobody", "Running")["run"]["id"]
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
-    parts.kill_operators()
-    assert parts.hub is not None
-    parts.hub.kill()
+    on_node.kill_operators()
+    assert on_node.hub is not None
+    on_node.hub.kill()
     gone = time.time()
     until(
-        lambda: all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in parts.pods(run)),
+        lambda: all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in on_node.pods(run)),
         60,
-        lambda: f"{[pod['status']['phase'] for pod in parts.pods(run)]}",
+        lambda: f"{[pod['status']['phase'] for pod in on_node.pods(run)]}",
     )
     assert max(target.times) - gone < 6 + 1.5, "safety.lostControl, and what was in flight"
     codes = {
         each["state"]["terminated"]["exitCode"]
-        for pod in parts.pods(run)
+        for pod in on_node.pods(run)
         for each in pod["status"]["containerStatuses"]
     }
     assert codes == {70}
-    parts.start_operator()
-    parts.start_hub()
-    status = parts.wait("nobody", *ENDED)
+    on_node.start_operator()
+    on_node.start_hub()
+    status = on_node.wait("nobody", *ENDED)
     assert status["phase"] == "Error", status
-    parts.wait_until_gone(run)
+    on_node.wait_until_gone(run)
 
 
 def test_of_two_operators_the_leader_is_killed(parts: Installation) -> None:
@@ -185,11 +192,11 @@ def packets_dropped(port: int) -> Iterator[None]:
         subprocess.run(["iptables", "--wait", "-D", *rule], check=True)
 
 
-def test_the_hub_cannot_be_reached_for_five_seconds(parts: Installation, target: Target) -> None:
-    parts.apply(manifest("cut", target=target, scenarios=[scenario("20s")]))
-    parts.wait("cut", "Running")
+def test_the_hub_cannot_be_reached_for_five_seconds(on_node: Installation, target: Target) -> None:
+    on_node.apply(manifest("cut", target=target, scenarios=[scenario("20s")]))
+    on_node.wait("cut", "Running")
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
-    with packets_dropped(parts.hub_port):
+    with packets_dropped(on_node.hub_port):
         time.sleep(5)
-    summary = passes(parts, "cut", (19, 23))
+    summary = passes(on_node, "cut", (19, 23))
     assert not summary["lostRunners"]

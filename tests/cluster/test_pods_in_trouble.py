@@ -170,23 +170,23 @@ def test_a_run_that_goes_on_without_a_pod_gets_another(squall: Installation) -> 
     assert "RunnerBack" in events, events
 
 
-def test_a_runner_that_is_frozen_sends_nothing_when_it_wakes(squall: Installation, target: Target) -> None:
+def test_a_runner_that_is_frozen_sends_nothing_when_it_wakes(on_node: Installation, target: Target) -> None:
     safety = {"saturation": {"tolerated": "100%"}, "lostControl": "5s"}
-    squall.apply(manifest("frozen", target=target, shards=1, scenarios=LONG, safety=safety))
-    run = squall.wait("frozen", "Running")["run"]["id"]
-    (pod,) = squall.pods(run)
+    on_node.apply(manifest("frozen", target=target, shards=1, scenarios=LONG, safety=safety))
+    run = on_node.wait("frozen", "Running")["run"]["id"]
+    (pod,) = on_node.pods(run)
     until(lambda: len(target.times) > 0, 20, lambda: "no load came")
     pids = runner_pids(pod)
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     frozen = target.times[-1]
-    status = squall.wait("frozen", *ENDED)
+    status = on_node.wait("frozen", *ENDED)
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
     assert (status["phase"], status["verdict"]["reason"]) == ("Error", "RunnerLost"), status
-    squall.wait_until_gone(run)
+    on_node.wait_until_gone(run)
     assert target.asked_since(frozen + 1) == 0
 
 
@@ -229,17 +229,17 @@ def with_other_clock(folder: Path) -> Path:
 
 
 def test_a_runner_whose_clock_is_half_a_minute_off(
-    squall: Installation, target: Target, tmp_path: Path
+    on_node: Installation, target: Target, tmp_path: Path
 ) -> None:
-    if squall.access.load is None:
+    if on_node.access.load is None:
         pytest.skip("left out: nothing brings an image to the nodes")
-    squall.access.load(with_other_clock(tmp_path))
+    on_node.access.load(with_other_clock(tmp_path))
     test = manifest("clock", target=target, scenarios=[scenario("10s")])
     test["spec"]["runner"]["image"] = CLOCK_IMAGE
-    squall.apply(test)
-    status = squall.wait("clock", *ENDED)
+    on_node.apply(test)
+    status = on_node.wait("clock", *ENDED)
     assert status["phase"] == "Passed", status
     assert status["timings"]["startSkewSeconds"] < 1
-    summary = squall.summary(status)
+    summary = on_node.summary(status)
     assert 9 <= summary["timings"]["loadSeconds"] <= 13
     assert not summary["lostRunners"]

@@ -16,6 +16,8 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, start_http_server
 from support.agents import environment
+from support.anvil import EvmNode, anvil
+from support.chainruns import FUNDER
 from support.countingtarget import CountingTarget, counting_target
 from support.grafana import Shown, dashboard, has_data, panels
 from support.processes import Process, free_ports
@@ -80,15 +82,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         squall = Squall(tmp_path_factory.mktemp("runs"))
         stack.callback(squall.close)
         target = stack.enter_context(counting_target())
+        node = stack.enter_context(anvil(block_time=1))
         runs = [
-            squall(made(target, prometheus, form), processes=2).ended(PATIENCE)
+            squall(made(target, node, prometheus, form), processes=2).ended(PATIENCE)
             for form in ("classic", "native")
         ]
         yield World(prometheus, native=runs[1], classic=runs[0])
 
 
-def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str, Any]:
-    """A run with everything that has a panel: both load models, stages, errors, retries, jobs, a breach that stops it."""
+def made(target: CountingTarget, node: EvmNode, prometheus: Prometheus, form: str) -> dict[str, Any]:
+    """A run with everything that has a panel: both load models, stages, errors, retries, jobs, a chain, a breach that stops it."""
     target.slow["/slow"] = 0.05
     nobody = f"http://127.0.0.1:{free_ports(1)[0]}/"
     get = {"name": "get", "http": {"url": "/"}, "checks": {"ok": "status == 200", "made": "status == 201"}}
@@ -116,12 +119,30 @@ def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str,
         "preAllocatedVUs": 1,
         "steps": [job, slow, lost],
     }
+    pay = {
+        "name": "pay",
+        "executor": "constant-vus",
+        "vus": 2,
+        "duration": "34s",
+        "steps": [
+            {
+                "name": "send",
+                "tags": {"component": "chain"},
+                "evm": {"transaction": {"to": f"0x{'11' * 20}", "value": "1 wei"}},
+            }
+        ],
+    }
     return {
         "apiVersion": "squall.dev/v1alpha1",
         "kind": "LoadTest",
         "metadata": {"name": "shop", "namespace": "team"},
         "spec": {
             "shards": 2,
+            "evm": {
+                "endpoints": [{"name": "node", "url": node.url}],
+                "wallets": {"seed": "a seed of ${run.id}", "count": 4},
+                "funding": {"keys": [FUNDER], "ahead": 4},
+            },
             "http": {
                 "baseUrls": [target.url, target.url.replace("127.0.0.1", "localhost")],
                 "failover": {},
@@ -130,7 +151,7 @@ def made(target: CountingTarget, prometheus: Prometheus, form: str) -> dict[str,
                 "circuitBreaker": {"errorRate": "50%", "window": "2s", "minRequests": 5, "openFor": "1s"},
             },
             "tiers": [{"name": "good", "thresholds": [{"metric": "checks", "expression": "rate>90%"}]}],
-            "scenarios": [visit, order],
+            "scenarios": [visit, order, pay],
             "thresholds": [
                 {"name": "quick", "metric": "http_req_total", "expression": "p(95)<10s"},
                 {

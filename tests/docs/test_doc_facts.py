@@ -18,7 +18,7 @@ from squall.local import run as local
 from squall.metrics.histogram import Histogram
 from squall.metrics.names import BUILT_IN, TAGS
 from squall.metrics.series import Aggregate, Counter, Gauge, Rate, SeriesKey
-from squall.report import folder
+from squall.report import evmjournal, folder
 from squall.report.figures import values_of
 from squall.report.model import Summary
 from squall.spec import generate
@@ -130,7 +130,7 @@ def test_the_schema_has_no_more_than_the_summary() -> None:
 
 def test_the_files_of_the_results_folder() -> None:
     names = {folder.SUMMARY, folder.MANIFEST, folder.LOG, folder.SERIES, "report.md", "junit.xml"}
-    names |= {folder.RUNNER_LOG, folder.RUNNERS, f"{local.FILES}/"}
+    names |= {folder.RUNNER_LOG, folder.RUNNERS, f"{local.FILES}/", evmjournal.JOURNAL}
     assert set(_rows(RESULTS, "Results", "file")) == names
     assert folder.SERIES == SERIES_NAME
 

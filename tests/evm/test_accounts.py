@@ -8,7 +8,7 @@ from support.intents import GWEI, terms, town, wallets
 from support.rpcproxy import RpcProxy
 
 from squall_runner.evm.failures import Kind
-from squall_runner.evm.outgoing import Call, SendError, Terms
+from squall_runner.evm.outgoing import SendError
 from squall_runner.evm.transactions import Transaction, sign
 
 ETHER = 10**18
@@ -178,6 +178,28 @@ async def test_an_error_with_status_200_is_dealt_with(place, key, request, words
     assert faults.error_times == 0
 
 
+async def test_too_many_calls_are_made_again_later(place, key, request):
+    await all_once(place, key, intents(request, 1))
+    place.proxy.faults.too_many, place.proxy.faults.retry_after = 6, "0"
+    await all_once(place, key, intents(request, 4)[1:])
+    assert place.proxy.faults.too_many == 0
+
+
+async def test_what_one_endpoint_never_answers_another_one_gets_as_it_is(node, request):
+    (key,) = wallets(1, request.node.name)
+    numbers = intents(request, 6)
+    async with (
+        RpcProxy(node.url) as silent,
+        RpcProxy(node.url) as well,
+        town(node, silent, well, timeout="300ms") as place,
+    ):
+        await place.fund(key, ETHER)
+        silent.faults.swallow, silent.faults.swallow_seconds = {"eth_sendRawTransaction"}, 60.0
+        await all_once(place, key, numbers)
+        assert silent.calls["eth_sendRawTransaction"] > 0
+        assert well.calls["eth_sendRawTransaction"] > 0
+
+
 async def test_a_node_that_is_down_is_waited_for(place, key, request):
     await all_once(place, key, intents(request, 1))
     await place.proxy.go_down()
@@ -219,7 +241,7 @@ async def test_a_rise_of_the_base_fee_is_waited_out(place, key, request):
     await place.node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(100 * GWEI)])
     await place.mine()
     limited = terms(limit=20 * GWEI)
-    with pytest.raises(SendError, match="above spec.evm.fees.limit of 20 gwei"):
+    with pytest.raises(SendError, match=r"above spec\.evm\.fees\.limit of 20 gwei"):
         await place.send(key, intents(request, 2)[1], terms=limited, timeout=0.1)
     work = asyncio.ensure_future(place.include(key, intents(request, 3)[2], terms=limited))
     await place.mine()
@@ -243,4 +265,37 @@ async def test_what_no_block_takes_is_replaced_by_one_that_pays_more(place, key,
     assert [await place.times(number) for number in numbers] == [1, 1]
     await place.node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(GWEI)])
     await place.mine()
+    await place.in_order(key)
+
+
+async def test_confirmations_are_waited_for(place, key, request):
+    sent = await place.send(key, intents(request, 1)[0])
+    work = asyncio.ensure_future(sent.confirmed(2))
+    await place.mine()
+    await sent.included()
+    await place.mine()
+    assert not work.done()
+    await place.mine()
+    landing = await work
+    assert landing.confirmed > landing.seen
+    assert place.sink.told[-1] == "confirmed"
+
+
+async def test_what_a_reorganisation_takes_back_is_sent_again(place, key, request):
+    numbers = intents(request, 2)
+    before = await place.node.rpc("evm_snapshot")
+    sent = [await place.send(key, number) for number in numbers]
+    await place.mine()
+    confirmed = asyncio.gather(*(each.confirmed(1) for each in sent))
+    await asyncio.gather(*(each.included() for each in sent))
+    # Another branch, which is longer and does not have them.
+    await place.node.rpc("evm_revert", [before])
+    await place.node.rpc("anvil_dropAllTransactions")
+    await place.node.rpc("evm_setNextBlockTimestamp", [hex(sent[0].landing.block_timestamp + 7)])
+    await place.node.rpc("anvil_mine", ["0x3"])
+    landings = await place.mine_until(confirmed)
+    assert [await place.times(number) for number in numbers] == [1, 1]
+    assert place.follower.reorganisations == 1
+    assert all(each.confirmed >= each.seen for each in landings)
+    assert place.sink.told.count("included") == 2
     await place.in_order(key)

@@ -49,7 +49,7 @@ OPTIONS = (
         "--inference-time",
         "300ms",
     ),
-    *("--relay-rate", "0.01", "--relay-burst", "6"),
+    *("--relay-rate", "0.01", "--relay-burst", "12"),
 )
 
 
@@ -68,9 +68,9 @@ async def user(network):
 class User:
     """A user of the network, whose wallet is one of the node's accounts."""
 
-    def __init__(self, network, session):
+    def __init__(self, network, session, number=5):
         self.network, self.session = network, session
-        self.address, self.other = network.rpc("eth_accounts")[5:7]
+        self.address, self.other = network.rpc("eth_accounts")[number : number + 2]
 
     def sends(self, function: str, types: list[str], *args) -> str:
         """The hash of a transaction to the registry."""
@@ -293,8 +293,17 @@ async def test_proofs_are_confirmed_by_the_attestor(user):
     await user.until(f"/files/{file}", None, lambda found: found["claimed"])
 
 
+async def test_what_is_relayed_at_the_same_moment_is_all_sent(network, user):
+    owners = [User(network, user.session, number) for number in range(8, 13)]
+    requests = [await each.request(signer=each.address, nonce=0) for each in owners]
+    answers = await asyncio.gather(*(user.asks("POST", "/api/relay", each) for each in requests))
+    assert [status for status, _, _ in answers] == [202] * len(owners)
+    for _, sent, _ in answers:
+        await user.until(f"/files?transaction={sent['transactionHash']}", None, lambda page: page["files"])
+
+
 async def test_who_relays_too_much_is_told_when_to_come_back(user):
-    refused = [await user.asks("POST", "/api/relay", {}) for _ in range(7)]
+    refused = [await user.asks("POST", "/api/relay", {}) for _ in range(13)]
     status, _, headers = refused[-1]
     assert (status, 0 < int(headers["Retry-After"]) <= 100) == (429, True)
 

@@ -8,27 +8,217 @@ import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 
+from squall_runner.evm.ahead import fill_ahead
+from squall_runner.evm.fees import FeePolicy
+from squall_runner.evm.fleet import Patience
 from squall_runner.evm.paying import FundingError
 from squall_runner.load import LoadError
 
 ETHER = 10**18
+AMOUNT = ETHER // 10
+REVERTS = "0x60006000fd"
+
+
+async def use(chain, vus, shards=1):
+    """Take a wallet for each of these VUs, and wait until all have money; returns what came of each."""
+
+    async def one(vu):
+        own = chain.funds.wallets[vu % shards]
+        index = own.take(vu)
+        await own.ready(index)
+        return index
+
+    return await asyncio.gather(*map(one, vus), return_exceptions=True)
+
+
+async def give(node, address, amount):
+    """Let an account have so much more."""
+    await node.rpc("anvil_setBalance", [address, hex(await balance(node, address) + amount)])
 
 
 async def test_wallets_are_filled_before_their_users_come_and_all_goes_back():
-    async with anvil() as node, opened(manifest_of(node, shards=3, vus=12)) as chain:
+    async with anvil() as node, opened(manifest_of(node, shards=3, funders=2, vus=12)) as chain:
         start = await all_money(node, chain.tree)
         await chain.funds.pay()
         chain.funds.start(range(3))
-        for vu in range(12):
-            own = chain.funds.wallets[vu % 3]
-            index = own.take(vu)
-            await own.ready(index)
-            assert await balance(node, chain.tree.keys.key(index).address) == ETHER // 10
+        used = await use(chain, range(12), shards=3)
+        assert sorted(used) == list(range(12))
+        for index in used:
+            assert await balance(node, chain.tree.keys.key(index).address) == AMOUNT
         await chain.funds.stop()
+        assert [event for level, event, _ in chain.notes.all if level != "info"] == []
         assert await all_money(node, chain.tree) == start
         swept = await chain.funds.sweep(30)
         assert (swept.left, swept.dust, swept.failed) == (0, 0, [])
-        assert swept.returned > 12 * ETHER // 10 - swept.spent
+        assert swept.transfers == 12 + 3 + 1  # wallets, the shards' accounts, what deployed
         assert await all_money(node, chain.tree) == start
-        wallets = [chain.tree.keys.key(index).address for index in range(20)]
-        assert [await balance(node, address) for address in wallets] == [0] * 20
+        for index in range(20):
+            assert await balance(node, chain.tree.keys.key(index).address) == 0
+
+
+async def test_what_was_filled_ahead_is_asked_of_nobody_again():
+    async with anvil() as node, opened(manifest_of(node, shards=2)) as chain:
+        start = await all_money(node, chain.tree)
+        steps = []
+        first = await fill_ahead(chain.funds, 20, lambda done, of: steps.append((done, of)))
+        assert (first.filled, first.given) == (20, 20 * AMOUNT)
+        assert steps[0] == (0, 20)
+        assert steps[-1] == (20, 20)
+        block = await node.rpc("eth_blockNumber")
+        again = await fill_ahead(chain.funds, 20, lambda done, of: None)
+        assert (again.filled, again.spent, again.transactions) == (0, 0, 0)
+        await chain.funds.pay()
+        chain.funds.start(range(2))
+        assert sorted(await use(chain, range(10), shards=2)) == list(range(10))
+        assert await node.rpc("eth_blockNumber") == block
+        assert await all_money(node, chain.tree) == start
+
+
+async def test_a_shard_that_is_not_paid_yet_waits_for_it():
+    async with anvil() as node, opened(manifest_of(node)) as chain:
+        await chain.funds.prepare()
+        chain.funds.start([0])
+        waiting = asyncio.create_task(use(chain, range(10)))
+        await chain.funds.accounts.market.wait(FeePolicy())
+        await chain.funds.pay()
+        assert sorted(await waiting) == list(range(10))
+        assert not chain.notes.named("FunderOutOfMoney")
+
+
+async def test_only_what_is_missing_is_paid():
+    async with anvil() as node, opened(manifest_of(node, vus=20)) as chain:
+        await fill_ahead(chain.funds, 15, lambda done, of: None)
+        shard = chain.tree.shard_key(0).address
+        await chain.funds.pay()
+        assert 5 * AMOUNT < await balance(node, shard) < 6 * AMOUNT
+        before = await balance(node, shard)
+        await chain.funds.pay()
+        assert await balance(node, shard) == before
+
+
+async def test_a_funder_that_is_short_is_refused_with_the_numbers_and_nothing_is_sent():
+    async with anvil(balance=1) as node, opened(manifest_of(node, vus=20)) as chain:
+        with pytest.raises(LoadError) as caught:
+            await chain.funds.pay()
+        assert caught.value.reason == "FunderShort"
+        funder = chain.tree.funders[0].address
+        assert f"the funder {funder} has 1 and needs 2.0" in caught.value.message
+        assert "20 wallets of 0.1 each" in caught.value.message
+        assert f"to {funder}" in caught.value.hint
+        with pytest.raises(LoadError, match="too little money"):
+            await fill_ahead(chain.funds, 20, lambda done, of: None)
+        assert int(await node.rpc("eth_blockNumber"), 16) == 0
+        assert node.keys[0].removeprefix("0x") not in f"{caught.value.message} {caught.value.hint}"
+
+
+async def test_money_that_ends_in_the_middle_is_said_once_and_hangs_nobody():
+    async with anvil() as node, opened(manifest_of(node, funding={"ahead": 2, "wait": "5s"})) as chain:
+        await chain.funds.prepare()
+        shard = chain.tree.shard_key(0).address
+        await give(node, shard, 3 * AMOUNT + ETHER // 50)
+        start = await all_money(node, chain.tree)
+        chain.funds.start([0])
+        came = await use(chain, range(8))
+        refused = [error for error in came if isinstance(error, FundingError)]
+        assert len(came) - len(refused) == 3
+        assert {error.error for error in refused} == {"insufficient_funds"}
+        assert shard in refused[0].message
+        again = await use(chain, range(4, 8))
+        assert all(error.error == "insufficient_funds" for error in again)
+        assert len(chain.notes.named("FunderOutOfMoney")) == 1
+        assert await all_money(node, chain.tree) == start
+        await give(node, shard, ETHER)
+        assert sorted(await use(chain, range(8))) == list(range(8))
+        assert len(chain.notes.named("FunderHasMoney")) == 1
+        await chain.funds.stop()
+        assert (await chain.funds.sweep(30)).left == 0
+        assert await all_money(node, chain.tree) == start + ETHER
+
+
+async def test_who_waits_too_long_fails_and_is_filled_later():
+    manifest = {"funding": {"wait": "300ms", "deployMulticall": False}, "wallets": {"count": 1}}
+    async with anvil(block_time=0) as node, opened(manifest_of(node, **manifest)) as chain:
+        await node.rpc("anvil_setBalance", [chain.tree.shard_key(0).address, hex(ETHER)])
+        chain.funds.start([0])
+        (error,) = await use(chain, [1])
+        assert error.error == "funding_timeout"
+        assert chain.tree.keys.key(0).address in error.message
+        await node.rpc("evm_mine")
+        assert await use(chain, [1]) == [0]
+
+
+@pytest.mark.parametrize("deploy", [True, False])
+async def test_without_a_multicall_it_is_deployed_once_or_wallets_are_filled_one_by_one(deploy):
+    async with anvil() as node:
+        manifest = manifest_of(node, funding={"deployMulticall": deploy})
+        async with opened(manifest) as chain:
+            start = await all_money(node, chain.tree)
+            done = await fill_ahead(chain.funds, 10, lambda d, of: None)
+            assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
+            assert bool(chain.notes.named("NoMulticall")) is not deploy
+        async with opened(manifest) as chain:
+            done = await fill_ahead(chain.funds, 20, lambda d, of: None)
+            assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
+            assert (await chain.funds.sweep(30)).left == 0
+            assert await all_money(node, chain.tree) == start
+
+
+async def test_a_wallet_that_is_used_again_is_filled_up_when_it_has_too_little():
+    more = {"funding": {"refillBelow": "0.05"}, "wallets": {"count": 3, "per": "iteration"}}
+    async with anvil() as node, opened(manifest_of(node, **more)) as chain:
+        await chain.funds.pay()
+        chain.funds.start([0])
+        assert sorted(await use(chain, range(3))) == [0, 1, 2]
+        low, high, _ = (chain.tree.keys.key(index).address for index in range(3))
+        await node.rpc("anvil_setBalance", [low, hex(AMOUNT // 4)])
+        await node.rpc("anvil_setBalance", [high, hex(AMOUNT * 3 // 4)])
+        assert sorted(await use(chain, range(3))) == [0, 1, 2]
+        assert await balance(node, low) == AMOUNT
+        assert await balance(node, high) == AMOUNT * 3 // 4
+
+
+async def test_a_wallet_that_takes_no_money_does_not_keep_it_from_the_others():
+    async with anvil() as node, opened(manifest_of(node)) as chain:
+        await node.rpc("anvil_setCode", [chain.tree.keys.key(4).address, REVERTS])
+        start = await all_money(node, chain.tree)
+        await chain.funds.pay()
+        chain.funds.start([0])
+        came = await use(chain, range(10))
+        assert [came.index(error) for error in came if isinstance(error, FundingError)] == [4]
+        assert came[4].error == "funding_failed"
+        assert "takes no money" in came[4].message
+        with pytest.raises(FundingError, match="takes no money"):
+            await chain.funds.wallets[0].ready(4)
+        assert await all_money(node, chain.tree) == start
+
+
+async def test_nonces_that_somebody_else_uses_do_no_harm():
+    async with anvil() as node, opened(manifest_of(node)) as chain:
+        await fill_ahead(chain.funds, 5, lambda done, of: None)
+        other = {"from": node.addresses[0], "to": node.addresses[1], "value": "0x1"}
+        await node.rpc("eth_sendTransaction", [other])
+        start = await all_money(node, chain.tree)
+        assert (await fill_ahead(chain.funds, 20, lambda done, of: None)).filled == 15
+        assert await all_money(node, chain.tree) == start
+
+
+async def test_a_node_that_is_gone_for_a_while_and_forgets_what_it_was_given(tmp_path):
+    state = ("--state", str(tmp_path / "state.json"))
+    async with anvil(more=state) as node:
+        manifest = manifest_of(node, wallets={"count": 40}, vus=40, funding={"ahead": 10, "batch": 5})
+        async with opened(manifest) as chain:
+            chain.funds.accounts.patience = Patience(least=0.5)
+            start = await all_money(node, chain.tree)
+            await chain.funds.pay()
+            await node.rpc("evm_setAutomine", [False])
+            chain.funds.start([0])
+            waiting = asyncio.create_task(use(chain, range(40)))
+            while int((await node.rpc("txpool_status"))["pending"], 16) == 0:
+                await asyncio.sleep(0.01)
+            port = int(node.url.rpartition(":")[2])
+            node.stop()
+            async with anvil(port=port, more=state) as back:
+                assert sorted(await waiting) == list(range(40))
+                await chain.funds.stop()
+                assert (await chain.funds.sweep(30)).left == 0
+                assert await all_money(back, chain.tree) == start

@@ -105,8 +105,7 @@ async def test_a_turn_that_is_not_used_is_the_next_ones():
 
 
 async def test_one_that_is_larger_than_the_mempool_goes_alone():
-    depth, there = pool(1, Share(0, 10))
-    scene = Scene(depth)
+    scene = Scene(pool(1, Share(0, 10))[0])
     waiting = scene.join("a", "b", gas=5000)
     await asyncio.sleep(1)
     assert scene.went == [("a", 0)]

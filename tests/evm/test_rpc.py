@@ -301,24 +301,19 @@ async def test_without_a_name_all_endpoints_have_to_be_on_the_same_chain(two):
 
 async def test_an_endpoint_that_comes_back_as_another_chain_gets_nothing(two):
     async with rpc_to(endpoints(*two), spec=quick()) as (rpc, told):
-        for _ in range(2):
-            await rpc.call("eth_gasPrice")
         await two[0].go_down()
         two[0].faults.chain_id = 5
         await two[0].come_back()
         two[0].calls.clear()
-        # Its connections are gone, which is found out by using them.
-        for proxy in two:
-            proxy.faults.garble = ""
-        while told.up["a"]:
-            await rpc.call("eth_gasPrice", idempotent=False)
+        while not any("chain 5" in note for note in told.notes):
+            await rpc.call("eth_gasPrice")
             rpc.check_soon()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.005)
+        assert not told.up["a"]
         before = two[0].calls["eth_gasPrice"]
         for _ in range(6):
             await rpc.call("eth_gasPrice")
         assert two[0].calls["eth_gasPrice"] == before
-        assert any("chain 5" in note for note in told.notes)
 
 
 async def test_a_run_begins_when_one_endpoint_answers_and_not_when_none_does(two):
@@ -336,6 +331,20 @@ async def test_a_policy_holds_for_endpoints(one):
         error = await refused(rpc.start())
         assert (error.kind, error.unknown_fate) == (Kind.FORBIDDEN, False)
         assert one.requests == 0
+
+
+async def test_the_only_endpoint_is_asked_for_its_chain_again_when_connections_were_lost(one):
+    async with rpc_to(endpoints(one), spec=quick()) as (rpc, _):
+        await asyncio.sleep(1.01)  # so long it is trusted
+        await rpc.call("eth_gasPrice")
+        await one.go_down()
+        one.faults.chain_id = 5
+        await one.come_back()
+        one.calls.clear()
+        with suppress(RpcError):
+            await rpc.call("eth_sendRawTransaction", ["0x00"])
+        assert (await refused(rpc.call("eth_sendRawTransaction", ["0x00"]))).kind is Kind.CHAIN_MISMATCH
+        assert one.calls["eth_sendRawTransaction"] <= 1
 
 
 # -- heads ------------------------------------------------------------------------------------------------------
@@ -361,6 +370,20 @@ async def test_who_lies_about_the_head_or_falls_behind_is_left_out_and_comes_bac
             while not told.up["b"]:
                 rpc.check_soon()
                 await asyncio.sleep(0.01)
+
+
+async def test_of_two_the_one_that_tells_of_a_block_that_it_does_not_have_is_left_out(two):
+    async with rpc_to(endpoints(*two), spec=quick()) as (rpc, told):
+        two[0].faults.head = 1000
+        while told.up["a"]:
+            rpc.check_soon()
+            await asyncio.sleep(0.01)
+        assert told.up["b"]
+        assert not any("b (http" in note and "left out" in note for note in told.notes)
+        two[0].faults.head = 0
+        while not told.up["a"]:
+            rpc.check_soon()
+            await asyncio.sleep(0.01)
 
 
 # -- batches and rates ------------------------------------------------------------------------------------------

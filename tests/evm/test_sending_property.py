@@ -24,11 +24,11 @@ class Story:
     def __init__(self) -> None:
         self.ends: dict[bytes, str] = {}
 
-    async def send(self, accounts, key, data, terms, delay, timeout):
+    async def send(self, account, data, terms, *, delay, seconds):
         await asyncio.sleep(delay)
         self.ends[data] = "cancelled"
         try:
-            sent = await accounts.of(key).send(Call(b"\x11" * 20, data), terms, timeout=timeout)
+            sent = await account.send(Call(b"\x11" * 20, data), terms, timeout=seconds)
             await sent.included()
         except SendError as error:
             self.ends[data] = "unsure" if error.may_land else "refused"
@@ -71,12 +71,11 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) 
         patient = rng.random() < 0.8
         story.ends[data] = "cancelled"
         one = story.send(
-            accounts,
-            rng.choice(KEYS),
+            accounts.of(rng.choice(KEYS)),
             data,
             terms,
-            rng.uniform(0, 50),
-            400.0 if patient else rng.uniform(1, 20),
+            delay=rng.uniform(0, 50),
+            seconds=400.0 if patient else rng.uniform(1, 20),
         )
         work[data] = asyncio.create_task(one)
     for task in rng.sample(list(work.values()), 4):

@@ -106,7 +106,9 @@ def test_both_reports_have_it_all() -> None:
         chain = next(line.split() for line in lines if line.split()[:1] == ["chain"])
         assert chain == ["chain", "100", "2/s", "2%", "5", "s", "6", "s", "6", "s", "51.02%"]
         assert "for the 12,500 flows of the plan" in view
-        assert "250 ms / 250 ms" in view
+        register = next(line.split() for line in lines if line.split()[:1] == ["user/register"])
+        assert " ".join(register) == "user/register 100 2% 250 ms 3 s 4 s 4 s 8 s 50,000"
+    assert "250 wallets were lent 25. What they had left is no cost" in written
     assert "112 calls in all, 1.12 for each transaction." in written
 
 

@@ -1,6 +1,5 @@
 """A chain with wallets and a funder, as a runner has them, and the count of every wei on it."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,8 +13,6 @@ from squall_runner.engine.build import Manifest, read_manifest
 from squall_runner.evm.funds import Funds
 from squall_runner.evm.opening import open_funds
 from squall_runner.evm.tree import Tree, read_tree
-
-MULTICALL_MISSING = "0x00000000000000000000000000000000000000Aa"
 
 
 @dataclass
@@ -116,7 +113,7 @@ def accounts_of(tree: Tree) -> list[str]:
     keys = [tree.keys.key(index) for index in range(tree.count)]
     keys += [tree.shard_key(shard) for shard in range(tree.shards)]
     keys += [tree.helper] if tree.helper else []
-    return [key.address for key in (*tree.funders, *keys)]
+    return list(dict.fromkeys(key.address for key in (*tree.funders, *keys)))
 
 
 async def balance(node: EvmNode, address: str) -> int:
@@ -137,8 +134,3 @@ async def gas_paid(node: EvmNode) -> int:
         for receipt in await node.rpc("eth_getBlockReceipts", [hex(number)]):
             total += int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
     return total
-
-
-def now() -> float:
-    """Seconds, monotonic."""
-    return time.monotonic()

@@ -56,6 +56,9 @@ class Counted(Sink):
         self.told.append("failed")
         self.failures.append(kind)
 
+    def confirmed(self, sent: Sent, landing: Inclusion) -> None:
+        self.told.append("confirmed")
+
     def replaced(self) -> None:
         self.told.append("replaced")
 
@@ -128,7 +131,7 @@ def terms(**fees: Any) -> Terms:
 
 
 @asynccontextmanager
-async def town(node: EvmNode, proxy: RpcProxy, **more: Any) -> AsyncIterator[Town]:
+async def town(node: EvmNode, proxy: RpcProxy, *others: RpcProxy, **more: Any) -> AsyncIterator[Town]:
     """Accounts with little patience, whose sends go through a proxy."""
     spec = structs.Rpc(
         timeout=more.pop("timeout", "2s"),
@@ -136,7 +139,7 @@ async def town(node: EvmNode, proxy: RpcProxy, **more: Any) -> AsyncIterator[Tow
         circuit_breaker=structs.CircuitBreaker(open_for="50ms"),
     )
     await node.rpc("anvil_setCode", [COUNTER, _COUNTER_CODE])
-    async with rpc_to(endpoints(proxy), spec=spec) as (rpc, told), following(rpc, told) as follower:
+    async with rpc_to(endpoints(proxy, *others), spec=spec) as (rpc, told), following(rpc, told) as follower:
         short: list[str] = []
         accounts = Accounts(
             rpc,

@@ -27,6 +27,7 @@ from aiohttp import WSMsgType, web
 from squall_runner.evm.keccak import keccak256
 
 if TYPE_CHECKING:
+    import ssl
     from typing import Self
 
 Garbage = Literal["", "text", "truncated", "wrongId", "missing", "shuffled", "noResult", "empty"]
@@ -84,6 +85,7 @@ class RpcProxy:
     Args:
         node: URL of the node's JSON-RPC.
         node_socket: URL of its WebSocket; empty: there is none.
+        tls: Speaks TLS with these certificates; None: it does not.
 
     Attributes:
         faults: What is wrong.
@@ -96,7 +98,7 @@ class RpcProxy:
         headers: Those of the last HTTP request.
     """
 
-    def __init__(self, node: str, node_socket: str = "") -> None:
+    def __init__(self, node: str, node_socket: str = "", *, tls: ssl.SSLContext | None = None) -> None:
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self.requests = 0
@@ -104,6 +106,7 @@ class RpcProxy:
         self.subscriptions = 0
         self.dropped: list[str] = []
         self.headers: dict[str, str] = {}
+        self._tls = tls
         self._node = node
         self._node_socket = node_socket
         self._sent = 0
@@ -116,12 +119,12 @@ class RpcProxy:
     @property
     def url(self) -> str:
         """Of JSON-RPC over HTTP."""
-        return f"http://127.0.0.1:{self._port}/"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._port}/"
 
     @property
     def ws_url(self) -> str:
         """Of JSON-RPC over WebSocket."""
-        return f"ws://127.0.0.1:{self._port}/"
+        return f"ws{'s' if self._tls else ''}://127.0.0.1:{self._port}/"
 
     @property
     def sockets(self) -> int:
@@ -145,7 +148,7 @@ class RpcProxy:
         app.router.add_get("/{tail:.*}", self._socket)
         self._runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
 

@@ -65,6 +65,7 @@ class Weights:
     error_lost: int = 3
     full: int = 4
     unreachable: int = 4
+    poor: int = 2
 
 
 @dataclass
@@ -106,6 +107,9 @@ class SimChain:
     def _head(self) -> Head:
         number = len(self.blocks) - 1
         return Head(number, hex(number), "", number, self.base_fee, 30_000_000, 0, 0.0)
+
+    def on_reorganisation(self, callback):
+        return lambda: None
 
     async def next_head(self) -> Head:
         await self._another.wait()
@@ -200,7 +204,7 @@ class SimChain:
             return None
         return Receipt(tx_hash, hex(at), hex(at), "0x5208")
 
-    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):
+    async def send_raw(self, raw, tx_hash, *, sticky="", timeout=None):  # noqa: ASYNC109 - as `Rpc` has it
         self.calls["eth_sendRawTransaction"] = self.calls.get("eth_sendRawTransaction", 0) + 1
         tx = decoded(raw, sticky)
         assert tx.hash == tx_hash
@@ -210,6 +214,8 @@ class SimChain:
             return tx_hash
         if fault == "full":
             raise RpcError(Kind.POOL_FULL, "txpool is full")
+        if fault == "poor":
+            raise RpcError(Kind.INSUFFICIENT_FUNDS, "insufficient funds for gas * price + value")
         if fault == "unreachable":
             raise RpcError(Kind.UNREACHABLE, "nobody there")
         if fault == "error_lost":

@@ -6,13 +6,16 @@ from the manifest or from the run's folder: accounts are derived, so the same se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from squall.cli.options import ManifestChanges, manifest_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from squall.hub.evmtask import EvmTask
 
 _RUN_HELP = "The run whose wallets are meant, where spec.evm.wallets.seed holds its id."
@@ -34,7 +37,7 @@ def fund(file: str, *, count: int | None, as_json: bool, changes: ManifestChange
     Only wallets that have less are filled, so it can be repeated. The run then asks nothing more of the funders. FILE may be - for
     standard input.
     """
-    return _carry_out("fund", file, changes, count=count, as_json=as_json)
+    return _carry_out(_Asked(command="fund", source=file, changes=changes, as_json=as_json, count=count))
 
 
 @evm.command()
@@ -48,7 +51,7 @@ def sweep(source: str, *, run_id: str, as_json: bool, changes: ManifestChanges) 
     It can be interrupted and repeated. Secrets come from the same variables as for the run. The exit code is 0 when nothing
     but dust is left, 109 otherwise.
     """
-    return _carry_out("sweep", source, changes, run=run_id, as_json=as_json)
+    return _carry_out(_Asked(command="sweep", source=source, changes=changes, as_json=as_json, run=run_id))
 
 
 @evm.command()
@@ -59,18 +62,24 @@ def sweep(source: str, *, run_id: str, as_json: bool, changes: ManifestChanges) 
 @manifest_options
 def wallets(source: str, *, count: int | None, run_id: str, as_json: bool, changes: ManifestChanges) -> int:
     """List the wallets of a test with address, balance and nonce; its funders and the shards' own accounts come last."""
-    return _carry_out("wallets", source, changes, count=count, run=run_id, as_json=as_json)
+    return _carry_out(
+        _Asked(command="wallets", source=source, changes=changes, as_json=as_json, count=count, run=run_id)
+    )
 
 
-def _carry_out(
-    command: str,
-    source: str,
-    changes: ManifestChanges,
-    *,
-    count: int | None = None,
-    run: str = "",
-    as_json: bool = False,
-) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the command line asks for."""
+
+    command: Literal["fund", "sweep", "wallets"]
+    source: str
+    changes: ManifestChanges
+    as_json: bool
+    count: int | None = None
+    run: str = ""
+
+
+def _carry_out(asked: _Asked) -> int:
     import sys
     import tempfile
     from pathlib import Path
@@ -80,17 +89,14 @@ def _carry_out(
     from squall.report.terminal import terminal
 
     with tempfile.TemporaryDirectory(prefix="squall-evm-") as folder:
-        task = _task(command, source, changes, count, run, Path(folder))
-        show = view(command, terminal(sys.stdout), terminal(sys.stderr), as_json=as_json)
+        task = _task(asked, Path(folder))
+        show = view(asked.command, terminal(sys.stdout), terminal(sys.stderr), as_json=asked.as_json)
         return carry_out(task, show)
 
 
-def _task(
-    command: str, source: str, changes: ManifestChanges, count: int | None, run: str, folder: Path
-) -> EvmTask:
-    """What the process is given."""
+def _task(asked: _Asked, folder: Path) -> EvmTask:
+    """What the process is given; inline files are written into the folder."""
     import secrets
-    from dataclasses import replace
     from pathlib import Path
 
     from squall.errors import UsageError
@@ -101,31 +107,31 @@ def _task(
     from squall.report.folder import MANIFEST
     from squall.validation import load_one
 
-    first_wallet, options = "", changes.options()
+    source, run, first_wallet = asked.source, asked.run, ""
     if Path(source).is_dir():
         journal = read_journal(Path(source, JOURNAL))
         run, first_wallet = run or journal.run, journal.first_wallet
         source = str(Path(source, MANIFEST))
-    test = load_one(source, options)
-    if test.model.spec.evm is None or test.model.spec.evm.wallets is None:
+    test = load_one(source, asked.changes.options())
+    evm = test.model.spec.evm
+    if evm is None or evm.wallets is None:
         raise UsageError(f"{source} has no wallets", "they stand under spec.evm.wallets")
-    if command != "wallets" and test.model.spec.evm.funding is None:
+    if asked.command != "wallets" and evm.funding is None:
         raise UsageError(f"{source} has no funder", "its keys stand under spec.evm.funding.keys")
-    assignment = Assignment(
-        run=run or f"evm-{secrets.token_hex(4)}",
-        hub="",
-        token="",
-        runner=0,
-        shards=tuple(range(int(test.model.spec.shards))),
-        manifest=test.data,
-        variables=dict(test.variables),
-        secrets=dict(test.secrets),
-        files=laid_out(test.files, folder),
-    )
     return EvmTask(
-        command=command,
-        assignment=assignment,
-        count=count,
+        command=asked.command,
+        assignment=Assignment(
+            run=run or f"evm-{secrets.token_hex(4)}",
+            hub="",
+            token="",
+            runner=0,
+            shards=tuple(range(int(test.model.spec.shards))),
+            manifest=test.data,
+            variables=dict(test.variables),
+            secrets=dict(test.secrets),
+            files=laid_out(test.files, folder),
+        ),
+        count=asked.count,
         of_run=bool(run),
         first_wallet=first_wallet,
     )

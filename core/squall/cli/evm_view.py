@@ -38,7 +38,9 @@ def view(
             shown.at(event["done"], event["all"])
         elif kind == "note":
             if event["level"] in _SHOWN:
-                errors.print(Text(f"{event['level']}: {event['fields']['message']}", "yellow"), soft_wrap=True)
+                errors.print(
+                    Text(f"{event['level']}: {event['fields']['message']}", "yellow"), soft_wrap=True
+                )
         elif kind in {"funded", "swept", "wallet"}:
             if as_json:
                 click.echo(json.dumps({key: value for key, value in event.items() if key != "event"}))
@@ -68,8 +70,10 @@ def _funded(event: dict[str, Any]) -> list[str]:
     if not event["filled"]:
         return [f"All {event['wallets']:,} wallets have what they need; nothing was sent."]
     return [
-        f"{event['filled']:,} of {event['wallets']:,} wallets filled with {_native(event['given'])} together, in "
-        f"{event['transactions']:,} transactions; their gas cost {_native(event['spent'])}."
+        (
+            f"{event['filled']:,} of {event['wallets']:,} wallets filled with {_native(event['given'])} together, in "
+            f"{event['transactions']:,} transactions; their gas cost {_native(event['spent'])}."
+        )
     ]
 
 

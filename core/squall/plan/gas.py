@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from squall.spec.evm import Evm, Gas
     from squall.spec.evmsteps import EvmStep
     from squall.spec.scenarios import Scenario
-    from squall.spec.steps import Step
+    from squall.spec.steps import Repeat, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,14 @@ def _of_step(step: Step, evm: Evm) -> Transactions:
         return _of_steps(step.group.steps, evm)
     if step.parallel:
         return sum((_of_steps(branch.steps, evm) for branch in step.parallel.branches), NONE)
-    if step.if_step:
-        return _either([_of_steps(step.if_step.then, evm), _of_steps(step.if_step.else_steps or (), evm)])
-    if step.choose:
-        return _either([_of_steps(choice.steps, evm) for choice in step.choose])
-    if not step.repeat:
-        return NONE
-    once, times = _of_steps(step.repeat.steps, evm), step.repeat.times
+    if step.if_step or step.choose:
+        ways = [step.if_step.then, step.if_step.else_steps or ()] if step.if_step else ()
+        return _either([_of_steps(way, evm) for way in ways or [each.steps for each in step.choose or ()]])
+    return _of_repeat(step.repeat, evm) if step.repeat else NONE
+
+
+def _of_repeat(repeat: Repeat, evm: Evm) -> Transactions:
+    once, times = _of_steps(repeat.steps, evm), repeat.times
     if once.most == 0:
         return NONE
     if not isinstance(times, int):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from squall.spec.loadtest import LoadTestSpec
     from squall.spec.scenarios import Scenario
 
+_WALLET: Final = re.compile(r"\$\{[^}]*\bwallet\b|\bwallet\s*[.\[]")
+"""A text that asks what the wallet is: within `${...}`, or as a part of an expression."""
 _ACTING: Final = ("transaction", "deploy", "sign")
 _DEVIATIONS: Final = 6
 """A Poisson number exceeds its mean by so many standard deviations less than once in a hundred million runs."""
@@ -86,8 +88,7 @@ def _acts(step: dict[str, Any]) -> bool:
     for kind in ("encrypt", "decrypt"):
         if isinstance(inner := step.get(kind), dict) and inner.get("message") is not None:
             return True
-    texts = [value for value in step.values() if isinstance(value, str)]
-    return any(re.search(r"\bwallet\b", text) for text in texts if "${" in text)
+    return any(_WALLET.search(text) for text in step.values() if isinstance(text, str))
 
 
 def _plain(model: object) -> Any:

@@ -141,12 +141,13 @@ def _clocks(summary: Summary) -> Table:
         return Table("Transactions", (), ())
     steps = [row.tags for row in summary.metrics if row.metric == "evm_txs" and "step" in row.tags]
     note = (
-        "p50 / p95, all from the moment before it is sent. Accepted: until a node has answered. In block: until the block's "
+        "All from the moment before it is sent. Accepted: until a node has answered. In block: until the block's "
         "time stamp, which has whole seconds and is the block producer's. Seen: until the receipt was read. Confirmed: with "
         "the blocks on top that were asked for."
     )
     rows = tuple(_transactions(summary, tags) for tags in ({}, *steps))
-    return Table("Transactions", ("", "sent", "failed", *CLOCKS, "gas each"), rows, note)
+    clocks = ("accepted p95", "in block p95", "seen p50", "seen p95", "confirmed p95")
+    return Table("Transactions", ("", "sent", "failed", *clocks, "gas each"), rows, note)
 
 
 def _transactions(summary: Summary, tags: dict[str, str]) -> tuple[str, ...]:
@@ -154,9 +155,9 @@ def _transactions(summary: Summary, tags: dict[str, str]) -> tuple[str, ...]:
         row = find(summary.metrics, metric, **tags)
         return row.values if row else {}
 
-    def clock(metric: str) -> str:
-        found = values(metric)
-        return f"{fmt.time(found['med'])} / {fmt.time(found['p95'])}" if found.get("count") else "-"
+    def clock(name: str, figure: str = "p95") -> str:
+        found = values(CLOCKS[name])
+        return fmt.time(found[figure]) if found.get("count") else "-"
 
     nan = float("nan")
     gas = values("evm_gas_used_per_tx")
@@ -164,7 +165,11 @@ def _transactions(summary: Summary, tags: dict[str, str]) -> tuple[str, ...]:
         "/".join(tags.values()) or "all",
         fmt.number(values("evm_txs").get("count", nan)),
         fmt.share(values("evm_tx_failed").get("rate", nan)),
-        *(clock(metric) for metric in CLOCKS.values()),
+        clock("accepted"),
+        clock("in block"),
+        clock("seen", "med"),
+        clock("seen"),
+        clock("confirmed"),
         fmt.number(round(gas["avg"])) if gas.get("count") else "-",
     )
 
@@ -185,8 +190,12 @@ def _cost(chain: ChainSummary) -> Table:
     if cost.planned_flows is not None and cost.planned_gas is not None and cost.planned_fees is not None:
         name = f"for the {fmt.number(cost.planned_flows)} flows of the plan"
         rows.append((name, fmt.number(round(cost.planned_gas)), fmt.amount(cost.planned_fees)))
+    lent = (
+        f"{fmt.number(chain.wallets_funded)} wallets were lent {fmt.amount(chain.funding_spent)}. What they had left is no cost; "
+        "the gas of lending it and of taking it back is one, and not in here."
+    )
     note = "Fees in the chain's native token. Flows are iterations that were begun; the plan's is this run's cost per flow, times its flows."
-    return Table("Cost", ("", "gas", "fees"), tuple(rows), note)
+    return Table("Cost", ("", "gas", "fees"), tuple(rows), f"{note} {lent}" if chain.wallets_funded else note)
 
 
 def _per_flow(cost: ChainCost) -> tuple[str, str, str] | None:

@@ -91,8 +91,12 @@ def _peak(summary: Summary) -> list[str]:
 
 
 def _success(summary: Summary) -> str:
-    failed = find(summary.metrics, "http_req_failed")
-    return fmt.share(1 - failed.values["rate"]) + " of requests" if failed else "-"
+    found = {
+        "requests": find(summary.metrics, "http_req_failed"),
+        "transactions": find(summary.metrics, "evm_tx_failed"),
+    }
+    shares = [f"{fmt.share(1 - row.values['rate'])} of {what}" for what, row in found.items() if row]
+    return ", ".join(shares) or "-"
 
 
 _COLUMNS = ("Requests", "Rate", "Failed", "Total p50", "p95", "p99", "Response p95", "Service p95")
@@ -127,6 +131,8 @@ def _performance(summary: Summary) -> str:
         row = _row(summary.metrics, {"scenario": load.scenario})
         if row:
             rows.append((text(load.scenario), *row))
+    if not rows and summary.chain is not None and not find(summary.metrics, "poll_reqs"):
+        return ""  # what it did has tables of its own
     if not rows:
         polls = find(summary.metrics, "poll_reqs")
         told = (

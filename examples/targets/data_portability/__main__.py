@@ -2,7 +2,7 @@
 
 Prints the environment variables by which a load test finds it, then runs until Ctrl-C or SIGTERM:
 
-    python examples/targets/data_portability > network.env &
+    python examples/targets/data_portability > network.env    # in a terminal of its own
     set -a; . ./network.env; set +a; squall run examples/data-portability/loadtest.yaml
 """
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data_portability.inference import InferenceOptions
 from data_portability.storage import StorageError, StorageOptions
-from data_portability.world import Options, running_world
+from data_portability.world import KEPT_STATES, Options, running_world
 from evm_node import EvmNodeError, NodeOptions
 
 
@@ -89,6 +89,7 @@ def _options(given: argparse.Namespace) -> Options:
             base_fee=given.base_fee,
             host=given.host,
             port=ports[0],
+            states=KEPT_STATES,
         ),
         storage=StorageOptions(
             accounts=given.storage_accounts,

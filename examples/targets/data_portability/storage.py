@@ -56,9 +56,17 @@ def storage_python() -> Path:
 
 
 def _install(python: Path) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ]
     done = subprocess.run(
-        [*command, "-r", REQUIREMENTS], capture_output=True, text=True, check=False, timeout=600
+        [*command, "-r", str(REQUIREMENTS)], capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode != 0:
         raise StorageError(f"the object store cannot be installed: {done.stderr.strip()}")
@@ -73,7 +81,7 @@ class StorageOptions:
         host: Address to listen on.
         port: 0 takes a free one.
         latency: Mean seconds that each request takes longer.
-        failure_rate: Share of requests that are answered with 503.
+        failure_rate: Share of requests for objects that are answered with 503.
     """
 
     accounts: int = 3
@@ -131,11 +139,9 @@ class Storage:
             await self._made(session, account)
 
     async def _made(self, session: aiohttp.ClientSession, account: StorageAccount) -> None:
-        for _ in range(20):  # it may be told to fail now and then
-            async with session.put(self.url(account, "PUT", "")) as answer:
-                if answer.status == 200:
-                    return
-        raise StorageError(f"the bucket {account.bucket} cannot be made")
+        async with session.put(self.url(account, "PUT", "")) as answer:
+            if answer.status != 200:
+                raise StorageError(f"the bucket {account.bucket} cannot be made: {await answer.text()}")
 
     async def stop(self) -> None:
         """End the server and wait for that."""

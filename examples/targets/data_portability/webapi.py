@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from itertools import cycle
@@ -69,6 +70,8 @@ class WebApi:
         self._behind = behind
         self._storage_turns = cycle(behind.storage.accounts)
         self._ai_turns = cycle(behind.inference.keys)
+        # The node gives each transaction of an account the next nonce, but two at once the same one.
+        self._relaying = asyncio.Lock()
 
     def app(self, faults: Faults) -> web.Application:
         """Its HTTP interface."""
@@ -130,7 +133,11 @@ class WebApi:
             gas = await registry.estimate(behind.relayer, function, *args)
         except RpcError as error:
             raise RefusedError(422, str(error), code=registry.refusal(error)) from error
-        sent = await registry.send(behind.relayer, round(gas * GAS_MARGIN), function, *args)
+        try:
+            async with self._relaying:
+                sent = await registry.send(behind.relayer, round(gas * GAS_MARGIN), function, *args)
+        except RpcError as error:
+            raise RefusedError(502, f"the node did not take the transaction: {error}") from error
         return web.json_response({"transactionHash": sent}, status=202)
 
     async def infer(self, request: web.Request) -> web.Response:

@@ -32,6 +32,8 @@ MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 BATCH_ARTIFACT = (
     Path(__file__).resolve().parents[3] / "runner" / "squall_runner" / "evm" / "contracts" / "Batch.json"
 )
+# Nobody asks for the past, and a state is large after thousands of users.
+KEPT_STATES = 8
 NOBODY = "0x" + "0" * 40
 
 
@@ -61,7 +63,9 @@ class Options:
     """
 
     node: NodeOptions = field(
-        default_factory=lambda: NodeOptions(chain_id=14800, block_time=2, accounts=20, balance=1_000_000)
+        default_factory=lambda: NodeOptions(
+            chain_id=14800, block_time=2, accounts=20, balance=1_000_000, states=KEPT_STATES
+        )
     )
     storage: StorageOptions = field(default_factory=StorageOptions)
     inference: InferenceOptions = field(default_factory=InferenceOptions)

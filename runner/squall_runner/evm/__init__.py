@@ -8,4 +8,16 @@ packages that they need come with the extra `evm`. Those that compute do no I/O:
     messages, typeddata         what accounts sign to be recognised (EIP-191, EIP-712)
     signatures, artifacts, abi  contracts: their interface, calldata, results, events, reasons of reverts (abivalues, reverts)
     encryption, synthetic       what users of a data network upload
+
+Those that talk to nodes do it through `squall_runner.http`, from the bottom:
+
+    failures, networks          what an error means, and which chain may be used
+    jsonrpc, outcomes           calls and answers as bytes, and what an HTTP response makes of them
+    rpcsettings, endpoints      the endpoints of a manifest, how well they are, and which is asked next
+    batching, asking            joined calls, and one try of one call
+    chainguard, checking        the right chain, and looking after endpoints
+    rpc                         `Rpc`: calling the node
+    heads, watching             blocks, and who waits for what in them
+    blockreading, harvest       reading blocks, and handing out what is in them
+    newheads, follower          `Follower`: following the chain
 """

@@ -14,7 +14,9 @@ from squall_runner.evm.commands import carry_out
 from squall_runner.load import LoadError
 from squall_runner.trying import masker
 
-_OF_THE_MANIFEST = frozenset({"ManifestInvalid", "FileMissing", "KeyInvalid", "WalletsTooFew", "NoWallets", "RequestInvalid"})
+_OF_THE_MANIFEST = frozenset(
+    {"ManifestInvalid", "FileMissing", "KeyInvalid", "WalletsTooFew", "NoWallets", "RequestInvalid"}
+)
 
 
 def main() -> int:

@@ -93,7 +93,7 @@ class Account:
         offer = home.market.offer(terms.fees)
         if gas is None or offer is None or self.nonces is None:
             gas, offer = await self._prepare(call, terms, deadline, sink)
-        sent = Sent(call, terms, sink, gas, deadline)
+        sent = Sent(self, call, terms, sink=sink, gas=gas, deadline=deadline)
         self.launch(sent, offer)
         try:
             await self.hand_over(sent)
@@ -129,7 +129,7 @@ class Account:
         self.flying[nonce] = sent
         self.sign(sent, offer)
         if not sent.submitted:
-            self.home.entered(self, sent)
+            self.home.entered(sent)
 
     def sign(self, sent: Sent, offer: Offer) -> None:
         """Make another version of it, under the same nonce, and watch for it."""
@@ -139,8 +139,7 @@ class Account:
             signed = self.signed(sent.call, sent.nonce, sent.gas, offer, legacy=sent.terms.fees.legacy)
         else:
             signed, offer = ahead.signed, ahead.offer
-        news = home.follower.watch(signed.hash)
-        news.add_done_callback(partial(self._seen, sent))
+        news = self._watch(sent, signed.hash)
         sent.offer = offer
         sent.priced = home.clock()
         sent.versions.append(signed)
@@ -170,6 +169,17 @@ class Account:
         sent.land(landing)
         self.home.landed(sent, landing)
 
+    def take_back(self, sent: Sent) -> None:
+        """The block that held it is no part of the chain any more: it is on its way again."""
+        if sent.landing is None or sent.nonce in self.flying:
+            return
+        sent.landing = None
+        self.flying[sent.nonce] = sent
+        self.slots.used += 1
+        sent.news = [self._watch(sent, version.hash) for version in sent.versions]
+        self.home.entered(sent)
+        self.home.accepted(sent)
+
     def withdraw(self, sent: Sent, *, reuse: bool) -> None:
         """It is under this nonce no longer: it was refused for certain, or another transaction has the nonce.
 
@@ -196,6 +206,11 @@ class Account:
             news.cancel()
         self.home.left(sent)
         self.slots.release()
+
+    def _watch(self, sent: Sent, tx_hash: str) -> asyncio.Future[Inclusion]:
+        news = self.home.follower.watch(tx_hash)
+        news.add_done_callback(partial(self._seen, sent))
+        return news
 
     def _seen(self, sent: Sent, news: asyncio.Future[Inclusion]) -> None:
         if not news.cancelled() and news.exception() is None:

@@ -12,7 +12,7 @@ from squall_runner.evm.hexes import from_quantity
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from squall_runner.evm.heads import Head, Inclusion
 
@@ -45,6 +45,9 @@ class Follows(Protocol):
 
     def watch(self, tx_hash: str, confirmations: int = 0, *, late: bool = False) -> asyncio.Future[Inclusion]:
         """Tell when a transaction is in a block; who cancels what is returned is not told."""
+
+    def on_reorganisation(self, callback: Callable[[list[str]], None]) -> Callable[[], object]:
+        """Have something called with the hashes of transactions that are in no block any more; returns what ends that."""
 
     async def next_head(self) -> Head:
         """Wait for another block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from squall_runner.evm import multicall
 from squall_runner.evm.hexes import from_hex, from_quantity, to_hex
@@ -11,17 +11,12 @@ from squall_runner.evm.hexes import from_hex, from_quantity, to_hex
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+    from squall_runner.evm.asking import Asks
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _AT_ONCE: Final = 32
 _CALLS_AT_ONCE: Final = 4
-
-
-class Node(Protocol):
-    """Whom calls are sent to; see `squall_runner.evm.rpc.Rpc`."""
-
-    async def call(self, method: str, params: Sequence[Any], *, sticky: str = "") -> Any:
-        """The result of a call; raises RpcError."""
 
 
 class Balances:
@@ -32,7 +27,7 @@ class Balances:
         contract: The address of a Multicall3; None without one.
     """
 
-    def __init__(self, node: Node, contract: bytes | None) -> None:
+    def __init__(self, node: Asks, contract: bytes | None) -> None:
         self._node = node
         self._contract = contract
 
@@ -81,6 +76,6 @@ async def several(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(item)) for item in items]
-    except* Exception as failures:
+    except* Exception as failures:  # noqa: BLE001 - any of them is raised as it is, without the group
         raise failures.exceptions[0] from None
     return [task.result() for task in tasks]

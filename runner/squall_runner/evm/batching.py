@@ -143,7 +143,7 @@ class Batcher:
                 _fail(each, RpcError(Kind.MALFORMED, str(error), endpoint=shown, unknown_fate=True))
         except RpcError as error:
             for each in calls:
-                _fail(each, _copy(error))
+                _fail(each, error.copy(unknown_fate=error.unknown_fate))
         except BaseException:
             for each in calls:
                 each.future.cancel()
@@ -155,17 +155,6 @@ class Batcher:
         words = f"a batch was refused: {error.message}"
         for each in calls:
             _fail(each, RpcError(Kind.SERVER_ERROR, words, endpoint=self._endpoint.shown, code=error.code))
-
-
-def _copy(error: RpcError) -> RpcError:
-    return RpcError(
-        error.kind,
-        error.said,
-        endpoint=error.endpoint,
-        code=error.code,
-        unknown_fate=error.unknown_fate,
-        wait=error.wait,
-    )
 
 
 def _settle(call: _Waiting, text: bytes | Raw, seconds: float) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STICKY: Final = "squall/follower"
 """Whom the pool knows the follower by: it keeps to one endpoint, whose view of the chain is one."""
+_AS: Final[Any] = {"sticky": STICKY, "urgent": True}
+"""How all of it is asked: thousands may wait for it."""
 _RECEIPTS: Final = "eth_getBlockReceipts"
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Between tries for what a node does not have yet: it tells of a block before it can show all of it."""
@@ -68,7 +70,7 @@ class BlockReader:
         return found
 
     async def _header(self, method: str, which: str) -> Head | None:
-        found: Header | None = await self._rpc.call(method, (which, False), sticky=STICKY, into=Header | None)
+        found: Header | None = await self._rpc.call(method, (which, False), **_AS, into=Header | None)
         return None if found is None else found.head(self._rpc.clock())
 
     async def receipts(self, head: Head) -> dict[str, Receipt] | None:
@@ -82,7 +84,7 @@ class BlockReader:
                 return None
             try:
                 found: list[Receipt] | None = await self._rpc.call(
-                    _RECEIPTS, (hex(head.number),), sticky=STICKY, into=list[Receipt] | None
+                    _RECEIPTS, (hex(head.number),), **_AS, into=list[Receipt] | None
                 )
             except RpcError as error:
                 if error.kind is not Kind.METHOD_UNKNOWN:
@@ -100,7 +102,7 @@ class BlockReader:
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt of a transaction; None: it is in no block."""
         found: Receipt | None = await self._rpc.call(
-            "eth_getTransactionReceipt", (tx_hash,), sticky=STICKY, into=Receipt | None
+            "eth_getTransactionReceipt", (tx_hash,), **_AS, into=Receipt | None
         )
         return found
 
@@ -109,7 +111,7 @@ class BlockReader:
         if not hashes:
             return []
         method, params = "eth_getTransactionReceipt", [(each,) for each in hashes]
-        found = await self._rpc.call_many(method, params, sticky=STICKY, into=Receipt | None)
+        found = await self._rpc.call_many(method, params, **_AS, into=Receipt | None)
         return [each for each in found if each is not None and each.block_hash == head.hash]
 
     async def logs(
@@ -127,6 +129,6 @@ class BlockReader:
         if addresses:
             wanted["address"] = list(addresses)
         found: list[dict[str, Any]] = await self._rpc.call(
-            "eth_getLogs", (wanted,), sticky=STICKY, into=list[dict[str, Any]]
+            "eth_getLogs", (wanted,), **_AS, into=list[dict[str, Any]]
         )
         return found

@@ -1,4 +1,4 @@
-"""No endpoint gets a call before it has said that it is on the right chain, nor again after it was lost, until it has said so anew.
+"""No endpoint gets a call before it has said that it is on the right chain, and it has to say so anew when it was lost.
 
 A URL that leads elsewhere, or a node that was replaced in the middle of a run, would otherwise be sent transactions that spend
 somebody's money.
@@ -7,27 +7,17 @@ somebody's money.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.evm.jsonrpc import Call
 from squall_runner.evm.networks import wrong_chain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from squall_runner.evm.asker import Asker
     from squall_runner.evm.endpoints import Endpoint
 
 CHAIN: Final = Call("eth_chainId", into=str)
-
-
-class Asking(Protocol):
-    """Who asks an endpoint, whatever its chain: `Rpc`."""
-
-    clock: Callable[[], float]
-
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
-        """Ask one endpoint once."""
 
 
 class ChainGuard:
@@ -35,16 +25,16 @@ class ChainGuard:
 
     Args:
         wanted: Its id; None: any chain will do that is no well-known one of value, the same for all endpoints.
-        asking: Who asks.
+        asker: Asks.
 
     Attributes:
         found: The chain that endpoints are on; None until the first has said so, where `wanted` is None.
     """
 
-    def __init__(self, wanted: int | None, asking: Asking) -> None:
+    def __init__(self, wanted: int | None, asker: Asker) -> None:
         self.found = wanted
         self._wanted = wanted
-        self._asking = asking
+        self._asker = asker
         self._under_way: dict[Endpoint, asyncio.Future[None]] = {}
 
     async def verify(self, endpoint: Endpoint, seconds: float) -> None:
@@ -57,10 +47,13 @@ class ChainGuard:
         if asked is None:
             asked = self._under_way[endpoint] = asyncio.ensure_future(self._ask(endpoint, seconds))
             asked.add_done_callback(lambda done: self._done(endpoint, done))
-        await asyncio.shield(asked)
+        try:
+            await asyncio.shield(asked)
+        except RpcError as error:
+            raise error.copy(unknown_fate=False) from error  # it is only asking: nothing has happened
 
     async def _ask(self, endpoint: Endpoint, seconds: float) -> None:
-        self.settle(endpoint, await self._asking.ask_now(endpoint, CHAIN, self._asking.clock() + seconds))
+        self.settle(endpoint, await self._asker.ask_now(endpoint, CHAIN, self._asker.clock() + seconds))
 
     def _done(self, endpoint: Endpoint, done: asyncio.Future[None]) -> None:
         del self._under_way[endpoint]
@@ -78,7 +71,7 @@ class ChainGuard:
             RpcError: It is not the right one; the endpoint gets no call any more until it says otherwise.
         """
         number, problem = self.judge(endpoint, told)
-        endpoint.place(problem)
+        endpoint.place(problem, self._asker.clock())
         if problem:
             raise RpcError(Kind.CHAIN_MISMATCH, problem, method=CHAIN.method, endpoint=endpoint.shown)
         self.found = number

@@ -11,6 +11,8 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from squall_runner.evm.chainguard import CHAIN
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.jsonrpc import Call
@@ -20,8 +22,8 @@ from squall_runner.resilience.breaker import State
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
-    from typing import Any
 
+    from squall_runner.evm.asker import Asker
     from squall_runner.evm.chainguard import ChainGuard
     from squall_runner.evm.endpoints import Endpoint, Pool
 
@@ -35,15 +37,17 @@ _PAUSES: Final = growing(1.0, factor=2.0, most=PERIOD_SECONDS, jitter=0.25)
 """Between rounds while not all are well."""
 
 
-class Asking(Protocol):
+class _Shown(msgspec.Struct):
+    number: str
+
+
+class Looked(Protocol):
     """What checks need of `Rpc`."""
 
     pool: Pool
     chain: ChainGuard
+    asker: Asker
     clock: Callable[[], float]
-
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float) -> Any:
-        """Ask one endpoint once."""
 
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well it is."""
@@ -53,11 +57,11 @@ class Checker:
     """Looks after the endpoints of an `Rpc`.
 
     Args:
-        rpc: Asks.
+        rpc: Whose endpoints they are.
         rng: Scatters the rounds of different runners.
     """
 
-    def __init__(self, rpc: Asking, *, rng: Random) -> None:
+    def __init__(self, rpc: Looked, *, rng: Random) -> None:
         self._rpc = rpc
         self._rng = rng
         self._woken = asyncio.Event()
@@ -103,18 +107,36 @@ class Checker:
         ]
         if due:
             await asyncio.gather(*(self._check(each) for each in due))
+            await self._prove()
             pool.compare()
         for each in pool.all:
             self._rpc.report(each)
         if any(each.breaker.state is State.HALF_OPEN for each in due):
             self._woken.set()  # it wants a few more answers before it is trusted
 
-    async def _check(self, endpoint: Endpoint) -> None:
-        rpc = self._rpc
-        deadline = rpc.clock() + _ANSWER_SECONDS
+    async def _prove(self) -> None:
+        """Where only two are there to be compared, and one is far ahead, that one has to show the block that it tells of."""
+        pool = self._rpc.pool
+        ahead = pool.unproven()
+        if ahead is None:
+            return
+        shown = Call("eth_getBlockByNumber", (hex(ahead.head), False), into=_Shown | None)
         try:
-            number = int(await rpc.ask_now(endpoint, HEAD, deadline), 16)
-            rpc.chain.settle(endpoint, await rpc.ask_now(endpoint, CHAIN, deadline))
+            block = await self._rpc.asker.ask_now(ahead, shown, self._rpc.clock() + _ANSWER_SECONDS)
+        except RpcError:
+            return  # nothing is known then, as before
+        if block is None or block.number != hex(ahead.head):
+            ahead.head, ahead.in_place = -1, False  # so nobody is compared with it
+            ahead.judge("it tells of a block that it does not have")
+
+    async def _check(self, endpoint: Endpoint) -> None:
+        rpc, now = self._rpc, self._rpc.clock()
+        deadline = now + _ANSWER_SECONDS
+        for _ in (HEAD, CHAIN):
+            endpoint.free(now, urgent=True)
+        try:
+            number = int(await rpc.asker.ask_now(endpoint, HEAD, deadline), 16)
+            rpc.chain.settle(endpoint, await rpc.asker.ask_now(endpoint, CHAIN, deadline))
         except RpcError as error:
             endpoint.answers = not error.at_fault and endpoint.answers
             endpoint.judge(error.said)

@@ -65,6 +65,7 @@ class Endpoint:
         line: Where calls wait for their turn; None: there is no limit.
         breaker: Its circuit.
         chain_ok: Whether it is on the right chain; None: it has to be asked, again after each lost connection.
+        placed: When it was asked for its chain, by the clock.
         answers: Whether its last check was answered.
         in_place: Whether its head is where the others' are.
         up: All of this.
@@ -79,6 +80,7 @@ class Endpoint:
 
     __slots__ = (
         "_changed",
+        "_pace",
         "answers",
         "batches",
         "breaker",
@@ -91,6 +93,7 @@ class Endpoint:
         "line",
         "name",
         "paused",
+        "placed",
         "refusals",
         "settings",
         "shown",
@@ -112,11 +115,13 @@ class Endpoint:
         self.name = settings.name
         self.shown = settings.shown
         self.envelope = Envelope(settings.origin, settings.target, settings.headers)
-        self.line = None
+        self._pace: Pace | None = None
+        self.line: Queue | None = None
         if settings.rate is not None:
             # A tenth of a second's worth at once, exactly divided; a shard without any could never send.
             burst = max(1, share.of(max(1, settings.rate // 10)))
-            self.line = Queue(Pace(Gate(share.count / settings.rate, burst)), clock)
+            self._pace = Pace(Gate(share.count / settings.rate, burst))
+            self.line = Queue(self._pace, clock)
         scattered = rules.open_for * (1 + _SCATTER * (2 * rng.random() - 1))
         self.breaker = Breaker(
             BreakerRules(rules.error_rate, rules.window, rules.min_requests, scattered, rules.probes),
@@ -124,6 +129,7 @@ class Endpoint:
         )
         self._changed = changed
         self.chain_ok: bool | None = None
+        self.placed = float("-inf")
         self.answers = self.in_place = True
         self.up = False
         self.why = "it has not been asked yet"
@@ -150,8 +156,9 @@ class Endpoint:
             self.up = up
             self._changed(self)
 
-    def place(self, problem: str) -> None:
+    def place(self, problem: str, now: float) -> None:
         """It has told its chain: the right one, or there is a problem with it."""
+        self.placed = now
         first = bool(problem) and self.chain_ok is not False and not self.up
         self.chain_ok = not problem
         self.judge(problem)
@@ -163,6 +170,15 @@ class Endpoint:
         self.refusals = 0
         latency = self.latency
         self.latency = latency + _SMOOTHING * (seconds - latency) if latency else seconds
+
+    def free(self, now: float, *, urgent: bool) -> bool:
+        """Whether a call may go at once; if so, its turn is taken. What is urgent goes before all that wait, who wait longer for it."""
+        if self._pace is None or self.line is None:
+            return True
+        if urgent:
+            self._pace.take(now, now)
+            return True
+        return self.line.free(now)
 
     def pause(self, seconds: float, now: float) -> None:
         """It asks to be left alone."""
@@ -302,6 +318,13 @@ class Pool:
             each.in_place = behind <= self._max_lag and (len(known) < _AGREE or -behind <= self._max_lag)
             words = "behind the others" if behind > 0 else "ahead of all others, which cannot be"
             each.judge(f"its head is {abs(behind)} blocks {words}")
+
+    def unproven(self) -> Endpoint | None:
+        """The one that is far ahead where only one other has a head: which of the two is right cannot be told from here."""
+        known = sorted((each for each in self.all if each.head >= 0), key=lambda each: each.head)
+        if len(known) != _AGREE - 1 or known[1].head - known[0].head <= self._max_lag:
+            return None
+        return known[1]
 
     def lag(self, endpoint: Endpoint, now: float) -> float:
         """For how long the others have been further than an endpoint, in seconds; 0: they are not."""

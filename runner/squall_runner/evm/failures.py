@@ -256,6 +256,20 @@ class RpcError(SquallError):
         self.said = " ".join(message.split())[:_LONGEST_MESSAGE]
         super().__init__(self._sentence(), _HINTS.get(kind, ""))
 
+    def copy(self, *, unknown_fate: bool) -> RpcError:
+        """The same for another one who has waited for it, as who gets an error may change it."""
+        return RpcError(
+            self.kind,
+            self.said,
+            method=self.method,
+            endpoint=self.endpoint,
+            code=self.code,
+            data=self.data,
+            unknown_fate=unknown_fate,
+            wait=self.wait,
+            stale=self.stale,
+        )
+
     def complete(self, method: str, endpoint: str) -> None:
         """Fill in what was called and who was asked, where that was not known when it arose."""
         self.method, self.endpoint = self.method or method, self.endpoint or endpoint

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 8
 _SHARE: Final = 50
+_REMEMBERED: Final = 4096
+"""So many of the last transactions in blocks are sent again if the chain takes the blocks back."""
 
 
 @dataclass(slots=True)
@@ -122,7 +124,9 @@ class Accounts:
         self._most = most
         self._tick_seconds = tick
         self._accounts: dict[str, Account] = {}
-        self._live: dict[Sent, Account] = {}
+        self._live: dict[Sent, None] = {}
+        self._landed: dict[str, Sent] = {}
+        self._unheard = follower.on_reorganisation(self._taken_back)
         self._timer: asyncio.TimerHandle | None = None
         self._tending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -160,6 +164,7 @@ class Accounts:
     async def close(self) -> None:
         """Look after nothing any longer: from now on nothing is sent again. What is on its way may still be included."""
         self._closed = True
+        self._unheard()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -169,27 +174,30 @@ class Accounts:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.market.close()
 
-    def entered(self, account: Account, sent: Sent) -> None:
-        """A transaction is about to be handed over for the first time."""
-        sent.submitted = self.clock()
+    def entered(self, sent: Sent) -> None:
+        """A transaction is about to be handed over for the first time, or on its way again."""
+        if not sent.submitted:
+            sent.submitted = self.clock()
+            sent.sink.sent()
         expected = self.meter.mean or sent.gas
         if not self._live:
             self._empty.clear()
-        self._live[sent] = account
+        self._live[sent] = None
         sent.expected_gas = expected
         self.gas_on_its_way += expected
         if self._timer is None:
             self._arm()
-        sent.sink.sent()
 
     def accepted(self, sent: Sent) -> None:
         """A node has taken it."""
-        sent.accepted = now = self.clock()
+        now = self.clock()
         sent.next_look = now + self.patience.seconds
         replace_after = sent.terms.fees.replace_after
         if replace_after is not None:
             sent.next_look = min(sent.next_look, sent.submitted + replace_after)
-        sent.sink.accepted(now - sent.submitted)
+        if not sent.accepted:
+            sent.accepted = now
+            sent.sink.accepted(now - sent.submitted)
 
     def left(self, sent: Sent) -> None:
         """It is not on its way any more."""
@@ -202,9 +210,21 @@ class Accounts:
 
     def landed(self, sent: Sent, landing: Inclusion) -> None:
         """It is in a block."""
+        if sent.told:
+            return
+        sent.told = True
         self.meter.add(landing.gas_used)
         self.patience.learn(landing.seen - sent.submitted)
         sent.sink.included(sent, landing)
+        self._landed[landing.hash] = sent
+        if len(self._landed) > _REMEMBERED:
+            del self._landed[next(iter(self._landed))]
+
+    def _taken_back(self, hashes: list[str]) -> None:
+        for each in hashes:
+            sent = self._landed.get(each)
+            if sent is not None:
+                sent.account.take_back(sent)
 
     def _arm(self) -> None:
         if not self._closed:
@@ -217,11 +237,11 @@ class Accounts:
             return
         now = self.clock()
         silent: dict[Account, None] = {}
-        for sent, account in self._live.items():
+        for sent in self._live:
             if sent.deadline <= now and sent.failure is None and not sent.at_work:
-                self.expire(account, sent)
+                self.expire(sent)
             if sent.next_look <= now and not sent.at_work:
-                silent[account] = None
+                silent[sent.account] = None
         # A node that stands still makes everything late at once, and is not helped by being asked about all of it.
         room = max(_AT_ONCE, len(self._live) // _SHARE) - len(self._tending)
         for account in silent:
@@ -232,12 +252,12 @@ class Accounts:
                 self._tend(account)
         self._arm()
 
-    def expire(self, account: Account, sent: Sent) -> None:
+    def expire(self, sent: Sent) -> None:
         """Its time is over: nobody waits for it any longer."""
         sent.fail(
             SendError(
                 Kind.TIMEOUT,
-                f"transaction {sent.hash} of {account.address} (nonce {sent.nonce}) is in no block in time",
+                f"transaction {sent.hash} of {sent.account.address} (nonce {sent.nonce}) is in no block in time",
                 "raise the step's timeout, or set spec.evm.fees.replaceAfter so that more is paid after a while",
                 may_land=True,
             )

@@ -135,7 +135,15 @@ class Follower:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._told("error", f"the chain is not followed any more, which is a defect: {error!r}")
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": str(error), "exception": error, "task": task}
+            )
 
     # -- what others ask for ----------------------------------------------------------------------------------
 

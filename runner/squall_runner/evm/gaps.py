@@ -104,9 +104,8 @@ async def _fill(account: Account, nonce: int, above: Sent) -> None:
     if offer is None:
         return
     account.nonces.claim(nonce)
-    filler = Sent(
-        Call(account.key.address_bytes), Terms(GasLimit.fixed(TRANSFER), fees), SILENT, TRANSFER, inf
-    )
+    nothing, plain = Call(account.key.address_bytes), Terms(GasLimit.fixed(TRANSFER), fees)
+    filler = Sent(account, nothing, plain, sink=SILENT, gas=TRANSFER, deadline=inf)
     above.sink.gap()
     account.slots.used += 1
     account.enter(filler, nonce, offer)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from squall_runner.evm.blockreading import BlockReader, GoneError
-from squall_runner.evm.failures import RpcError
+from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.evm.heads import Block, LogKey, Window, log_keys, whole_logs
 from squall_runner.evm.watching import Logs, LogWatch, Transactions
 
@@ -154,7 +154,9 @@ class Harvest:
             return future
         for block in self.window.newest_first(_LATE_BLOCKS):
             if block.receipts is None:
-                late = late or block.head.transactions is None or tx_hash in block.head.transactions
+                hashes = block.head.transactions
+                # Of a block that was not read nobody knows; only the newest may hold what has just been sent.
+                late = late or (block.head is head if hashes is None else tx_hash in hashes)
             elif tx_hash in block.receipts:
                 self._include(block.receipts[tx_hash], block)
                 self.transactions.confirm(head.number, self._clock())
@@ -213,7 +215,10 @@ class Harvest:
                     watch.offer(log, head, self._clock())
         except UNDERSTOOD as error:
             if not watch.future.done():
-                watch.future.set_exception(error)
+                own = isinstance(error, RpcError)
+                watch.future.set_exception(
+                    error if own else RpcError(Kind.MALFORMED, str(error), method="eth_getLogs")
+                )
 
 
 def _key(log: dict[str, Any]) -> LogKey:

@@ -14,7 +14,7 @@ from squall_runner.evm.hexes import to_hex
 from squall_runner.evm.outgoing import Call
 
 if TYPE_CHECKING:
-    from squall_runner.evm.balances import Node
+    from squall_runner.evm.asking import Asks
     from squall_runner.evm.keys import Key
     from squall_runner.evm.paying import Payer
 
@@ -24,7 +24,7 @@ _LOOKED_AT: Final = 8
 _SECONDS: Final = 60.0
 
 
-async def find_multicall(node: Node, named: bytes, helper: Key | None) -> bytes | None:
+async def find_multicall(node: Asks, named: bytes, helper: Key | None) -> bytes | None:
     """The address of a contract for batches; None when there is none.
 
     Args:
@@ -47,7 +47,7 @@ async def find_multicall(node: Node, named: bytes, helper: Key | None) -> bytes 
     return None
 
 
-async def deploy_multicall(node: Node, funder: Payer, helper: Key, payer: Payer) -> bytes:
+async def deploy_multicall(node: Asks, funder: Payer, helper: Key, payer: Payer) -> bytes:
     """Deploy our own; called where `find_multicall` found none.
 
     Args:
@@ -68,5 +68,5 @@ async def deploy_multicall(node: Node, funder: Payer, helper: Key, payer: Payer)
     return multicall.created_address(helper.address_bytes, nonce)
 
 
-async def _has_code(node: Node, address: bytes) -> bool:
+async def _has_code(node: Asks, address: bytes) -> bool:
     return await node.call("eth_getCode", [to_hex(address), "latest"]) not in {"0x", "0x0", None}

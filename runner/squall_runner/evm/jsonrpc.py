@@ -37,6 +37,7 @@ class Call(msgspec.Struct, frozen=True):
         idempotent: Whether reaching the chain twice has the same effect as once.
         into: The type that the result has to have.
         joined: Whether it is sent in one batch with others of the same moment.
+        urgent: Whether it goes before others that wait for their turn in an endpoint's rate.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Call(msgspec.Struct, frozen=True):
     idempotent: bool = True
     into: Any = Any
     joined: bool = False
+    urgent: bool = False
 
 
 class ErrorObject(msgspec.Struct, gc=False):

@@ -144,7 +144,10 @@ class NewHeads:
             self._changed()
 
     def _connection(self, endpoint: Endpoint) -> _Connection:
-        return _Connection(self._rpc.network, endpoint)
+        origin, network = endpoint.settings.socket_origin, self._rpc.network
+        if origin is not None and origin.tls and self._context is None:
+            self._context = make_context(network.options.tls)
+        return _Connection(network, endpoint, self._context)
 
     async def _subscribe(self, socket: ClientConnection, endpoint: Endpoint) -> None:
         """See that it is the right chain, and ask for news."""
@@ -190,10 +193,12 @@ class _Connection:
     Args:
         network: Whose rules hold.
         endpoint: Where to.
+        context: For TLS, where it is spoken.
     """
 
-    def __init__(self, network: Network, endpoint: Endpoint) -> None:
+    def __init__(self, network: Network, endpoint: Endpoint, context: ssl.SSLContext | None) -> None:
         self._network = network
+        self._context = context
         self._settings = endpoint.settings
         self._socket: ClientConnection | None = None
 
@@ -202,7 +207,8 @@ class _Connection:
         assert origin is not None, "it has a WebSocket"
         options: dict[str, Any] = await self._way(origin)
         if origin.tls:
-            options |= _tls(self._network, origin)
+            name = self._network.options.tls.server_name or origin.host
+            options |= {"ssl": self._context, "server_hostname": name}
         self._socket = await _Connect(
             self._settings.web_socket,
             additional_headers=self._settings.socket_headers,
@@ -227,11 +233,6 @@ class _Connection:
     async def __aexit__(self, *_: object) -> None:
         if self._socket is not None:
             await self._socket.close()
-
-
-def _tls(network: Network, origin: Origin) -> dict[str, Any]:
-    options = network.options.tls
-    return {"ssl": make_context(options), "server_hostname": options.server_name or origin.host}
 
 
 class _Connect(connect):

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from squall.errors import SquallError
+from squall_runner.evm.failures import Kind
 from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
-    from squall_runner.evm.failures import Kind, RpcError
+    from squall_runner.evm.accounts import Account
+    from squall_runner.evm.failures import RpcError
     from squall_runner.evm.fees import FeePolicy
     from squall_runner.evm.gas import GasLimit
     from squall_runner.evm.heads import Inclusion
@@ -82,13 +84,16 @@ class Sink:
         """A node has taken it, so long after it was submitted."""
 
     def included(self, sent: Sent, landing: Inclusion) -> None:
-        """It is in a block; `landing` is the follower's `Inclusion`."""
+        """It is in a block, for the first time; `landing.status` says whether it was reverted.
+
+        It may have failed before: then `sent.failure` says why nobody waits for it any more.
+        """
 
     def confirmed(self, sent: Sent, landing: Inclusion) -> None:
-        """It has the confirmations that were asked for."""
+        """It has the confirmations that were asked for, or none were."""
 
     def failed(self, kind: Kind) -> None:
-        """It was refused, given up, or displaced by another one."""
+        """It was refused, or is in no block in time, or was not even sent."""
 
     def replaced(self) -> None:
         """A version that pays more was sent."""
@@ -107,6 +112,7 @@ class Sent:
     """A transaction that was handed to a node; made by `Account.send`.
 
     Attributes:
+        account: Whose it is.
         nonce: Its place among those of its account.
         call: What it does.
         terms: What it is paid for with.
@@ -122,6 +128,7 @@ class Sent:
     __slots__ = (
         "_waiters",
         "accepted",
+        "account",
         "at_work",
         "call",
         "deadline",
@@ -141,10 +148,14 @@ class Sent:
         "sink",
         "submitted",
         "terms",
+        "told",
         "versions",
     )
 
-    def __init__(self, call: Call, terms: Terms, sink: Sink, gas: int, deadline: float) -> None:
+    def __init__(
+        self, account: Account, call: Call, terms: Terms, *, sink: Sink, gas: int, deadline: float
+    ) -> None:
+        self.account = account
         self.call = call
         self.terms = terms
         self.sink = sink
@@ -158,6 +169,8 @@ class Sent:
         self.submitted = 0.0
         self.accepted = 0.0
         self.landing: Inclusion | None = None
+        self.told = False
+        """Whether the sink knows that it was in a block, even if that was taken back."""
         self.failure: SendError | None = None
         self.doubtful = False
         """Whether a version may be with a node that did not say so."""
@@ -201,6 +214,33 @@ class Sent:
         waiter: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
+
+    async def confirmed(self, confirmations: int) -> Inclusion:
+        """Wait until so many blocks are on top of the one that holds it.
+
+        Returns:
+            Where it is then: after a reorganisation of the chain in another block than `included` has said.
+
+        Raises:
+            SendError: As `included`; or its time is over before.
+        """
+        landing = await self.included()
+        if confirmations:
+            home = self.account.home
+            news = home.follower.watch(landing.hash, confirmations, late=True)
+            try:
+                async with asyncio.timeout(self.deadline - home.clock()):
+                    landing = await news
+            except TimeoutError:
+                raise SendError(
+                    Kind.TIMEOUT,
+                    f"transaction {landing.hash} is in block {landing.block}, which does not have {confirmations} others on top "
+                    "in time",
+                    "raise the step's timeout, or ask for fewer confirmations",
+                    may_land=True,
+                ) from None
+        self.sink.confirmed(self, landing)
+        return landing
 
     def land(self, landing: Inclusion) -> None:
         """It is in a block."""

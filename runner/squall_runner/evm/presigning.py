@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SLICE: Final = 50
 """Signed in one go, two milliseconds' worth: then others have their turn."""
 _REST_SECONDS: Final = 0.01
+_UNKNOWN_SECONDS: Final = 0.25
+"""How long nonces and fees that are not known yet are waited for."""
 _FAR: Final = 4
 """What was offered then may be a quarter away from what would be offered now."""
 
@@ -105,11 +107,14 @@ class Presigner:
             self._taken.clear()
             signed = 0
             for account in accounts():
-                signed += self.sign(account, call, terms)
-                if signed % _SLICE == _SLICE - 1:
-                    await asyncio.sleep(0)
-            if signed == 0 and self.count:
+                if self.sign(account, call, terms):
+                    signed += 1
+                    if signed % _SLICE == 0:
+                        await asyncio.sleep(0)
+            if self.count >= self._most:
                 await self._taken.wait()
+            elif not signed:
+                await asyncio.sleep(_UNKNOWN_SECONDS)
             await asyncio.sleep(_REST_SECONDS)
 
 

@@ -8,7 +8,7 @@
 Every failure is an `RpcError` with a kind; HTTP 200 with an error inside is one, and so is an answer that is none. A call that may
 have reached a node is made again only if that can do no harm: a read, or the same raw transaction, of which a chain takes only one
 however often it comes. Whoever cannot be sure afterwards is told so (`unknown_fate`). No endpoint gets a call before it has said
-that it is on the right chain, and it is asked again after each lost connection.
+that it is on the right chain, and it is asked again when connections to it were lost.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.plan.share import WHOLE
-from squall_runner.evm.batching import Batcher
+from squall_runner.evm.asker import SEND, Asker
 from squall_runner.evm.chainguard import ChainGuard
 from squall_runner.evm.checking import Checker
 from squall_runner.evm.endpoints import Endpoint, Pool
 from squall_runner.evm.failures import Kind, RpcError, Wordings
-from squall_runner.evm.jsonrpc import Call, call_body
-from squall_runner.evm.outcomes import body_of, result_of
-from squall_runner.resilience.breaker import REJECTED
+from squall_runner.evm.jsonrpc import Call
 from squall_runner.resilience.budget import RetryBudget
 from squall_runner.waiting import wait
 
@@ -35,16 +33,15 @@ if TYPE_CHECKING:
 
     from squall.plan.share import Share
     from squall_runner.evm.rpcsettings import EndpointSettings, RpcSettings
-    from squall_runner.http import HttpClient, Network, Response
+    from squall_runner.http import HttpClient, Network
+
+
+_SCATTER: Final = 0.25
+"""Who was asked to come back after a while comes back up to so much later: not all in the same moment."""
 
 
 def _nothing(*_: object) -> None:
     """Nobody wants to know."""
-
-
-SEND: Final = "eth_sendRawTransaction"
-_USUAL_BATCH: Final = 100
-"""The most calls in one batch where the manifest does not join calls, but `call_many` does."""
 
 
 class Rpc:
@@ -67,6 +64,7 @@ class Rpc:
 
     Attributes:
         pool: The endpoints.
+        asker: Asks them.
         chain: Sees that they are on the right chain.
         network: See above.
         clock: See above.
@@ -91,19 +89,21 @@ class Rpc:
         self.network = network
         self.clock = clock
         self._settings = settings
-        self._client = client
-        self._wordings = wordings or Wordings()
         self._rng = rng or random.Random()  # noqa: S311 - pauses are no secret
-        self._recorded = recorded
         self._health = health
         self._told = told
-        self._numbers = 0
         self._budget = RetryBudget()
         self.pool = Pool(endpoints, settings, share, clock=clock, rng=self._rng, changed=self._changed)
-        self.chain = ChainGuard(chain_id, self)
-        self._joined = settings.batch_most > 1
-        most, pause = (settings.batch_most, settings.batch_wait) if self._joined else (_USUAL_BATCH, 0.0)
-        self._batchers = {each: Batcher(each, self._post, most=most, wait=pause) for each in self.pool.all}
+        self.asker = Asker(
+            settings,
+            self.pool.all,
+            client,
+            wordings or Wordings(),
+            clock=clock,
+            rng=self._rng,
+            recorded=recorded,
+        )
+        self.chain = ChainGuard(chain_id, self.asker)
         self._checker = Checker(self, rng=self._rng)
 
     @property
@@ -119,10 +119,8 @@ class Rpc:
         Raises:
             RpcError: One is on another chain (`CHAIN_MISMATCH`), or none answers.
         """
-        outcomes = await asyncio.gather(
-            *(self.chain.verify(each, self._settings.timeout) for each in self.pool.all),
-            return_exceptions=True,
-        )
+        asked = [self.chain.verify(each, self._settings.timeout) for each in self.pool.all]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
         problems = [each for each in outcomes if isinstance(each, BaseException)]
         for problem in problems:
             if not isinstance(problem, RpcError) or problem.kind is Kind.CHAIN_MISMATCH:
@@ -135,8 +133,7 @@ class Rpc:
         """Give up what is under way. The client and the network are their owner's."""
         await self._checker.stop()
         await self.chain.close()
-        for each in self._batchers.values():
-            await each.close()
+        await self.asker.close()
 
     # -- calls ------------------------------------------------------------------------------------------------
 
@@ -150,6 +147,7 @@ class Rpc:
         idempotent: bool = True,
         into: Any = Any,
         joined: bool | None = None,
+        urgent: bool = False,
     ) -> Any:
         """The result of a call.
 
@@ -162,14 +160,21 @@ class Rpc:
             into: The type that the result has to have (`str`, `list`, a `msgspec.Struct`, ...); an answer that has another one
                 is refused.
             joined: Whether it is sent in one batch with others of the same moment; None: as the manifest says.
+            urgent: Whether it goes before others that wait for their turn in an endpoint's rate.
 
         Raises:
             RpcError: It has failed; see the module.
         """
         now = self.clock()
-        call = Call(method, params, idempotent, into, self._joined if joined is None else joined)
+        call = Call(
+            method, params, idempotent, into, self.asker.joining if joined is None else joined, urgent
+        )
         self._budget.deposit(self._settings.budget)
-        endpoint = self.pool.pick(sticky, now)
+        try:
+            endpoint = self.pool.pick(sticky, now)
+        except RpcError as error:
+            error.complete(method, "")
+            raise
         if endpoint.paused <= now:
             try:
                 return await self._ask(endpoint, call, now, timeout)
@@ -183,20 +188,29 @@ class Rpc:
         return await self._again(failure, endpoint, call, sticky, now, timeout)
 
     async def call_many(
-        self, method: str, params: Iterable[Sequence[Any]], *, sticky: str = "", into: Any = Any
+        self,
+        method: str,
+        params: Iterable[Sequence[Any]],
+        *,
+        sticky: str = "",
+        into: Any = Any,
+        urgent: bool = False,
     ) -> list[Any]:
         """The results of the same method for many parameters, asked for in batches where the endpoint takes them.
 
         Args:
             method: What is called; has to be harmless when called twice.
             params: The parameters of each call.
-            sticky: As for `call`.
-            into: As for `call`.
+            sticky: As for `call`, like the others.
+            into: See there.
+            urgent: See there.
 
         Raises:
             RpcError: One has failed.
         """
-        calls = [self.call(method, each, sticky=sticky, into=into, joined=True) for each in params]
+        calls = [
+            self.call(method, each, sticky=sticky, into=into, joined=True, urgent=urgent) for each in params
+        ]
         results = await asyncio.gather(*calls, return_exceptions=True)
         for each in results:
             if isinstance(each, BaseException):
@@ -256,7 +270,7 @@ class Rpc:
                 following = self.pool.pick(sticky, now, failed)
             except RpcError:
                 break
-            length = max(0.0, following.paused - now)
+            length = max(0.0, following.paused - now) * (1 + _SCATTER * self._rng.random())
             if following in failed or number > 1:
                 length = max(length, settings.pause(number, self._rng))
             if length >= settings.timeout or (end is not None and now + length >= end):
@@ -287,98 +301,23 @@ class Rpc:
         deadline = now + (allowed if timeout is None or timeout > allowed else timeout)
         if not endpoint.chain_ok:
             await self.chain.verify(endpoint, deadline - now)
-        line = endpoint.line
-        if line is not None and not line.free(now) and not await line.turn(deadline):
+        if not endpoint.free(now, urgent=call.urgent) and not await _turn(endpoint, deadline):
             words = f"more calls wait for their turn than its rate allows in {deadline - now:.3g} s"
             raise RpcError(Kind.RATE_LIMITED, words, method=call.method, endpoint=endpoint.shown)
         try:
-            return await self.ask_now(endpoint, call, deadline)
+            return await self.asker.ask_now(endpoint, call, deadline)
         except RpcError as error:
             if not error.stale:
                 raise
         await self.chain.verify(endpoint, deadline - now)  # over a new connection
-        return await self.ask_now(endpoint, call, deadline, again=True)
-
-    async def ask_now(self, endpoint: Endpoint, call: Call, deadline: float, *, again: bool = False) -> Any:
-        """Ask one endpoint once, without waiting for a turn and whatever its chain; for `call` and for checks.
-
-        Args:
-            endpoint: Which one.
-            call: What is called.
-            deadline: Until when, by the clock.
-            again: A stale connection was the excuse once already.
-
-        Raises:
-            RpcError: It has failed.
-        """
-        begun, method = self.clock(), call.method
-        ticket = endpoint.breaker.enter(begun)
-        if ticket == REJECTED:
-            words = "it is left alone, as too many calls have failed"
-            raise RpcError(Kind.UNREACHABLE, words, method=method, endpoint=endpoint.shown)
-        self._numbers = number = self._numbers + 1
-        body = call_body(number, method, call.params)
-        endpoint.in_flight += 1
-        seconds = None
-        try:
-            if call.joined and endpoint.batches:
-                batcher, left = self._batchers[endpoint], deadline - begun
-                text, seconds = await batcher.ask(number, body, deadline, left, repeatable=call.idempotent)
-            else:
-                harmless = call.idempotent and method != SEND
-                response = await self._post(endpoint, body, deadline, harmless)
-                seconds = response.end - response.start
-                if response.retries:
-                    endpoint.chain_ok = None  # another node may have taken its place
-                text = body_of(response, method, endpoint.shown)
-            result = result_of(text, number, call.into, self._wordings, method, endpoint.shown)
-        except RpcError as error:
-            now = self.clock()
-            error.complete(method, endpoint.shown)
-            error.stale = error.stale and call.idempotent and not again
-            self._failed(endpoint, error, now)
-            if error.stale:
-                endpoint.breaker.abandon(ticket)
-                raise
-            endpoint.breaker.leave(ticket, now, failed=error.at_fault)
-            self._recorded(endpoint.name, method, now - begun if seconds is None else seconds, error.kind)
-            raise
-        except BaseException:
-            endpoint.breaker.abandon(ticket)
-            raise
-        finally:
-            endpoint.in_flight -= 1
-        endpoint.answered(seconds)
-        endpoint.breaker.leave(ticket, begun + seconds, failed=False)
-        self._recorded(endpoint.name, method, seconds, "")
-        return result
-
-    async def _post(self, endpoint: Endpoint, body: bytes, deadline: float, repeatable: bool) -> Response:  # noqa: FBT001
-        return await self._client.send(
-            endpoint.envelope.request(body, repeatable=repeatable),
-            timeout=max(0.0, deadline - self.clock()),
-            keep_body=True,
-            max_redirects=0,
-        )
-
-    def _failed(self, endpoint: Endpoint, error: RpcError, now: float) -> None:
-        """Draw from a failure what it says about the endpoint."""
-        if error.kind is Kind.RATE_LIMITED:
-            endpoint.refusals += 1
-            endpoint.pause(error.wait or self._settings.pause(endpoint.refusals, self._rng), now)
-        elif error.wait:
-            endpoint.pause(error.wait, now)
-        if error.kind is Kind.UNREACHABLE and endpoint.chain_ok:
-            endpoint.chain_ok = None  # another node may be there when it comes back
+        return await self.asker.ask_now(endpoint, call, deadline, again=True)
 
     # -- how endpoints are ------------------------------------------------------------------------------------
 
     def _changed(self, endpoint: Endpoint) -> None:
         self.report(endpoint)
-        if endpoint.up:
-            self._told("info", f"endpoint {endpoint.shown} is asked")
-        else:
-            self._told("warning", f"endpoint {endpoint.shown} is left out: {endpoint.why}")
+        how = "is asked" if endpoint.up else f"is left out: {endpoint.why}"
+        self._told("info" if endpoint.up else "warning", f"endpoint {endpoint.shown} {how}")
 
     def check_soon(self) -> None:
         """Look after the endpoints now: something about one of them is odd."""
@@ -387,6 +326,10 @@ class Rpc:
     def report(self, endpoint: Endpoint) -> None:
         """Tell how well an endpoint is."""
         self._health(endpoint.name, endpoint.up, self.pool.lag(endpoint, self.clock()))
+
+
+async def _turn(endpoint: Endpoint, deadline: float) -> bool:
+    return endpoint.line is None or await endpoint.line.turn(deadline)
 
 
 def _may_repeat(error: RpcError, endpoint: Endpoint, call: Call) -> bool:

@@ -22,7 +22,8 @@ from squall_runner.evm.transactions import Transaction, sign
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from squall_runner.evm.balances import Balances, Node
+    from squall_runner.evm.asking import Asks
+    from squall_runner.evm.balances import Balances
     from squall_runner.evm.keys import Key
     from squall_runner.evm.tree import Tree
 
@@ -123,7 +124,7 @@ class Sweeper:
 
     def __init__(
         self,
-        node: Node,
+        node: Asks,
         look: Balances,
         *,
         chain_id: int,
@@ -270,7 +271,8 @@ class Sweeper:
             nonce = await ask_number(self._node, "eth_getTransactionCount", [address, "latest"])
             gas = self._gas[source.to]
             made = Transaction(self._chain_id, nonce, source.to, value, b"", gas, price, price, self._legacy)
-            await self._node.call("eth_sendRawTransaction", [sign(made, source.key).hex], sticky=address)
+            signed = sign(made, source.key)
+            await self._node.send_raw(signed.hex, signed.hash, sticky=address)
         except RpcError as error:
             if not self._taken(source, error):
                 return
@@ -282,7 +284,7 @@ class Sweeper:
         What was sent in a round before may still be on its way then, and counts on.
         """
         source.reason = error.message
-        if error.kind is Kind.ALREADY_KNOWN or error.unknown_fate:
+        if error.unknown_fate:
             return True
         if error.kind in {Kind.REPLACEMENT_UNDERPRICED, Kind.UNDERPRICED}:
             source.raised += 1

@@ -55,7 +55,7 @@ async def _settle(account: Account) -> None:
             await gaps.resend(account, sent)
         else:
             if sent.failure is None and sent.deadline < inf:
-                home.expire(account, sent)
+                home.expire(sent)
             account.drop(sent, reuse=False)
 
 

@@ -78,7 +78,10 @@ def read_tree(manifest: Manifest) -> Tree | None:
     evm = manifest.spec.evm
     if evm is None or evm.wallets is None:
         return None
-    texts = [rendered(manifest, text, "spec.evm.funding.keys") for text in (evm.funding.keys if evm.funding else ())]
+    texts = [
+        rendered(manifest, text, "spec.evm.funding.keys")
+        for text in (evm.funding.keys if evm.funding else ())
+    ]
     funders = tuple(_funder(number, text) for number, text in enumerate(texts))
     _different(funders)
     first = from_hex(texts[0].strip()) if texts else b""
@@ -134,7 +137,9 @@ def rendered(manifest: Manifest, text: str, where: str) -> str:
         LoadError: It cannot be evaluated.
     """
     try:
-        return compile_template(text, base_scope(manifest.base, manifest.secrets).with_secrets()).render(manifest.base)
+        return compile_template(text, base_scope(manifest.base, manifest.secrets).with_secrets()).render(
+            manifest.base
+        )
     except ExpressionError as error:
         raise LoadError("ManifestInvalid", f"{where}: {error.message}", error.hint) from error
 
@@ -143,7 +148,9 @@ def _funder(number: int, text: str) -> Key:
     try:
         return parse_key(text)
     except WrongKeyError as error:
-        raise LoadError("KeyInvalid", f"spec.evm.funding.keys[{number}]: {error.message}", error.hint) from None
+        raise LoadError(
+            "KeyInvalid", f"spec.evm.funding.keys[{number}]: {error.message}", error.hint
+        ) from None
 
 
 def _different(funders: tuple[Key, ...]) -> None:
@@ -158,7 +165,9 @@ def _different(funders: tuple[Key, ...]) -> None:
 def _listed(manifest: Manifest, name: str) -> ListedKeys:
     path = manifest.files.get(name)
     if path is None:
-        raise LoadError("FileMissing", f"spec.evm.wallets.keys: there is no file {name!r}", "add it to spec.files")
+        raise LoadError(
+            "FileMissing", f"spec.evm.wallets.keys: there is no file {name!r}", "add it to spec.files"
+        )
     try:
         keys = ListedKeys(Path(path).read_text("utf-8").splitlines())
     except WrongKeyError as error:

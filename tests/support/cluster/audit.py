@@ -67,10 +67,11 @@ class Audit:
     def counts(self, since: float = 0.0, until: float = float("inf")) -> Counter[str]:
         """How many calls of each sort there were, without those that come whatever LoadTests there are.
 
-        These are the watches, the lists that they begin with and are checked by, and the election of a leader.
+        These are the watches, the lists that they begin with and are checked by, the election of a leader, and questions about rights.
         """
         calls = [call for call in self.calls(since, until) if not call.belongs_to_watching]
-        return Counter(call.what for call in calls if " leases" not in call.what)
+        aside = (" leases", " selfsubjectaccessreviews")
+        return Counter(call.what for call in calls if not any(each in call.what for each in aside))
 
     def _events(self) -> Iterator[dict[str, Any]]:
         if self._log.exists():

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,14 @@ INGREDIENTS = (
     *(".dockerignore", "Dockerfile", "LICENSE", "README.md", "pyproject.toml", "uv.lock"),
     *("core", "operator", "runner"),
 )
-IMAGES = {"operator": "localhost/squall-operator:test", "runner": "localhost/squall-runner:test"}
+IMAGES = {
+    "operator": "localhost/squall-operator:test",
+    "runner": "localhost/squall-runner:test",
+    "runner-evm": "localhost/squall-runner-evm:test",
+}
 """Names of the images by target."""
+INSTALLED = ("operator", "runner")
+"""Targets that every installation consists of; whoever needs another brings it to the node."""
 KEPT_ARCHIVES = 3
 """Of each image: another checkout may be at another state, and another process may be testing it."""
 MOST_LAYERS = 400
@@ -38,19 +44,22 @@ _PIP_CONFIG = Path("/etc/pip.conf")
 def chart_images() -> dict[str, Any]:
     """The chart's `images` for them, on nodes that have them already."""
     found: dict[str, Any] = {"pullPolicy": "Never"}
-    for name, image in IMAGES.items():
-        repository, _, tag = image.rpartition(":")
+    for name in INSTALLED:
+        repository, _, tag = IMAGES[name].rpartition(":")
         found[name] = {"repository": repository, "tag": tag}
     return found
 
 
-def prepare_images() -> None:
-    """Build all images, which takes minutes the first time and some seconds after a change of code.
+def prepare_images(targets: Iterable[str] = INSTALLED) -> None:
+    """Build images, which takes minutes the first time and some seconds after a change of code.
+
+    Args:
+        targets: Keys of `IMAGES`.
 
     Raises:
         LongWorkError: One cannot be built.
     """
-    for target in IMAGES:
+    for target in targets:
         image_archive(target)
 
 

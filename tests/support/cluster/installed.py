@@ -15,12 +15,11 @@ from typing import Any
 import yaml
 from support.cluster.access import Access
 from support.cluster.built import IMAGES
-from support.cluster.operated import load_test, manifest, until
+from support.cluster.operated import RESTRICTED, load_test, manifest, until
 from support.kubeclient import ApiError, Json, KubeClient
 from support.kubectl import Kubectl
 from support.manifests import ROOT
 
-RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 OPERATOR = "squall-operator"
 HUB = "squall-hub-0"
 ROLLOUT = "150s"

@@ -2,7 +2,8 @@
 
 The operator and the hub run on the machine, where a test can kill, freeze and restart them at the moment it wants; runners run where users'
 run. Each installation looks after namespaces of its own, so several test on one cluster side by side. Load goes to a target within each
-runner's own pod, or, where a test wants to count every request itself, from the node's own network to a target on its loopback address.
+runner's own pod, or, where a test wants to count every request itself, from the node's own network to a target on its loopback address. What
+`restricted` of Pod Security forbids to pods, the API server refuses: all but that network, which is to be had in a namespace beside.
 """
 
 import copy
@@ -41,6 +42,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 http.server.ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
 """
+_POD_SECURITY = "pod-security.kubernetes.io/enforce"
+RESTRICTED = {_POD_SECURITY: "restricted"}
+_PRIVILEGED = {_POD_SECURITY: "privileged"}
 LISTENS = "import socket; socket.create_connection(('127.0.0.1', 8080), 1)"
 
 
@@ -60,14 +64,28 @@ class Installation:
         self.access = access
         self._hub_options = hub_options
         self.kube: KubeClient = access.client
-        self.namespace = f"squall-{secrets.token_hex(3)}"
+        self.namespace = ""
         self._namespaces: list[str] = []
+        self._watched: tuple[str, ...] = ()
         self._folder = folder
         self._key = folder / "key"
         self._key.write_text(secrets.token_hex(16), encoding="ascii")
         (self.hub_port,) = free_ports(1)
-        self.hub: Process | None = None
+        self._hub: list[Process] = []  # shared with what stands beside
         self.operators: list[Process] = []
+
+    @property
+    def hub(self) -> Process | None:
+        """The hub, once it was started."""
+        return self._hub[-1] if self._hub else None
+
+    @property
+    def on_node(self) -> "Installation":
+        """The same, for LoadTests with a target on the node: in a namespace whose pods may have the node's network."""
+        assert self.access.node_here, "the node is another machine"
+        other = copy.copy(self)
+        other.namespace = self._watched[-1]
+        return other
 
     @property
     def hub_url(self) -> str:
@@ -84,29 +102,36 @@ class Installation:
     def _wait_for_kind(self, served: str) -> None:
         until(lambda: self.kube.exists(served), 30, lambda: f"{served} is not served")
 
-    def make_namespace(self, name: str) -> str:
-        """Make a namespace that goes with the installation."""
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        self.kube.create("/api/v1/namespaces", body)
-        self._namespaces.append(name)
-        return name
+    def make_namespaces(self) -> None:
+        """Make the namespace that it looks after, and one for pods on the node's network where that is this machine's."""
+        self.namespace = f"squall-{secrets.token_hex(3)}"
+        wanted = {self.namespace: RESTRICTED}
+        if self.access.node_here:
+            wanted[f"{self.namespace}-node"] = _PRIVILEGED
+        for name, labels in wanted.items():
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+            self.kube.create("/api/v1/namespaces", body)
+            self._namespaces.append(name)
+        self._watched = tuple(wanted)
 
     def start_hub(self) -> Process:
         """Start the hub, or start it again over what the last one has left."""
         address = f"{self.access.address}:{self.hub_port}"
         options = ["--listen", address, "--key-file", str(self._key)]
         options += ["--state-dir", str(self._folder / "hub"), *self._hub_options]
-        self.hub = Process([str(BIN / "python"), "-m", "squall.hub", *options], log=self._folder / "hub.log")
-        return self.hub
+        command = [str(BIN / "python"), "-m", "squall.hub", *options]
+        self._hub.append(Process(command, log=self._folder / "hub.log"))
+        return self._hub[-1]
 
-    def start_operator(self, *options: str, namespace: str | None = None) -> Process:
-        """Start one operator more, for the installation's namespace or another one."""
-        number, own = len(self.operators), namespace or self.namespace
+    def start_operator(self, *options: str) -> Process:
+        """Start one operator more."""
+        number = len(self.operators)
         (health,) = free_ports(1)
         command = [str(BIN / "squall-operator"), "--hub", self.hub_url, "--key-file", str(self._key)]
         command += ["--runner-image", IMAGES["runner"], "--runner-pull-policy", "Never"]
         command += ["--runner-memory", "256Mi", "--listen", f"127.0.0.1:{health}"]
-        command += ["--watch-namespace", own, "--lease-namespace", own, "--allow-host-network"]
+        command += [part for each in self._watched for part in ("--watch-namespace", each)]
+        command += ["--lease-namespace", self._watched[0], "--allow-host-network"]
         operator = Process(
             [*command, *options],
             log=self._folder / f"operator-{number}.log",
@@ -116,9 +141,9 @@ class Installation:
         return operator
 
     def beside(self, *options: str) -> "Installation":
-        """Another namespace on the same hub, with an operator of its own."""
+        """Other namespaces on the same hub, with an operator of their own."""
         other = copy.copy(self)
-        other.namespace = self.make_namespace(f"squall-{secrets.token_hex(3)}")
+        other.make_namespaces()
         other.start_operator(*options)
         return other
 
@@ -225,7 +250,7 @@ def installation(
     squall = Installation(access, folder, hub)
     try:
         squall.install_crds()
-        squall.make_namespace(squall.namespace)
+        squall.make_namespaces()
         squall.start_hub()
         squall.start_operator(*operator)
         yield squall
@@ -251,7 +276,7 @@ def manifest(name: str, *, template: Json | None = None, target: Target | None =
     Args:
         name: Of the LoadTest.
         template: Fields of the pods.
-        target: On the node; by default each pod has one.
+        target: On the node; by default each pod has one. Only `Installation.on_node` has pods that reach it.
         spec: Fields of the spec, replacing those that are here.
     """
     sidecar: Json = {

@@ -1,0 +1,166 @@
+"""`squall evm`: wallets filled ahead, looked at and emptied from a terminal, with real processes and a real chain."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from support.anvil import anvil
+
+from squall.cli.main import cli
+from squall.report.evmjournal import JOURNAL, EvmJournal, write_journal
+from squall_runner.evm.keys import wallet_key
+
+SEED = "nobody-knows-this-seed"
+MANIFEST = """
+apiVersion: squall.dev/v1alpha1
+kind: LoadTest
+metadata: {name: chain}
+spec:
+  shards: 2
+  variables:
+    - {name: seed, secret: {name: s, key: seed}, env: SEED}
+    - {name: funder, secret: {name: s, key: funder}, env: FUNDER}
+    - {name: rpc, value: "http://127.0.0.1:1", env: RPC}
+  evm:
+    chainId: 31337
+    endpoints: [{name: node, url: "${var.rpc}"}]
+    pollInterval: 20ms
+    wallets: {seed: "${var.seed}", count: 12}
+    funding: {keys: ["${var.funder}"], amount: "0.01", deployMulticall: true}
+  scenarios:
+    - name: users
+      executor: constant-vus
+      vus: 2
+      duration: 1s
+      steps: [{evm: {balance: {result: b}}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def node():
+    with anvil() as running:
+        yield running
+
+
+@pytest.fixture
+def squall(node, tmp_path, capfd):
+    """Runs a command; what it prints, and with which code it ends."""
+
+    def run(*arguments, code=0, text=MANIFEST, **environment):
+        file = tmp_path / "test.yaml"
+        file.write_text(text)
+        env = {"SEED": SEED, "FUNDER": node.keys[0], "RPC": node.url, **environment}
+        names = [str(file) if argument == "FILE" else argument for argument in arguments]
+        result = CliRunner().invoke(cli, ["evm", *names], env=env)
+        said = result.output
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            error = result.exception
+            said += f"{getattr(error, 'message', error)} {getattr(error, 'hint', '')}"
+            assert getattr(error, "exit_code", None) == code, said
+        else:
+            assert (result.return_value if result.exit_code == 0 else result.exit_code) in {code, None}, said
+        printed = capfd.readouterr()
+        everything = said + printed.out + printed.err
+        assert SEED not in everything
+        assert env["FUNDER"].removeprefix("0x") not in everything
+        return said
+
+    return run
+
+
+def test_wallets_are_filled_looked_at_and_emptied(squall):
+    assert "12 of 12 wallets filled with 0.12 together, in 1 transactions" in squall("fund", "FILE")
+    assert "All 12 wallets have what they need; nothing was sent." in squall("fund", "FILE")
+    listed = [json.loads(line) for line in squall("wallets", "FILE", "--json").splitlines() if line[0] == "{"]
+    assert [one["kind"] for one in listed] == ["wallet"] * 12 + ["shard"] * 2 + ["funder"]
+    first = wallet_key(SEED.encode(), 0).address
+    assert listed[0] == {
+        "kind": "wallet",
+        "index": 0,
+        "address": first,
+        "balance": "10000000000000000",
+        "nonce": 0,
+    }
+    shown = squall("wallets", "FILE", "--count", "1")
+    assert f"{first}                      0.01  nonce 0" in shown
+    assert wallet_key(SEED.encode(), 1).address not in shown
+    swept = squall("sweep", "FILE")
+    assert "came back in 13 transactions" in swept  # what deployed the contract too
+    assert "Nothing is left to give back." in squall("sweep", "FILE")
+    document = json.loads(
+        next(line for line in squall("sweep", "FILE", "--json").splitlines() if line[0] == "{")
+    )
+    assert (document["returned"], document["left"], document["failed"]) == ("0", "0", [])
+
+
+@pytest.mark.parametrize(
+    ("key", "message", "code"),
+    [
+        ("0x1234", "spec.evm.funding.keys[0]: a private key is not one of secp256k1", 104),
+        ("hello", "spec.evm.funding.keys[0]: a private key is not hexadecimal", 104),
+        ("0x" + "0" * 64, "spec.evm.funding.keys[0]: a private key is not one of secp256k1", 104),
+        ("0x" + "5" * 64, "has 0 and needs 0.12", 109),
+    ],
+)
+def test_a_funder_that_cannot_pay_is_refused(squall, key, message, code):
+    assert message in squall("fund", "FILE", code=code, FUNDER=key)
+
+
+def test_another_chain_is_refused_before_anything_is_sent(squall, node):
+    before = node.rpc_now("eth_blockNumber")
+    said = squall("fund", "FILE", "--set", "evm.chainId=5", code=109)
+    assert "it is on chain 31337, and the manifest wants chain 5" in said
+    assert node.rpc_now("eth_blockNumber") == before
+
+
+def test_a_node_that_is_not_there_is_said(squall):
+    assert "the chain cannot be used" in squall("sweep", "FILE", code=109, RPC="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("evm.funding", "has no funder"), ("evm.wallets", "has no wallets")]
+)
+def test_without_wallets_or_funder_there_is_nothing_to_do(squall, path, message):
+    spec = yaml.safe_load(MANIFEST)
+    del spec["spec"]["evm"][path.partition(".")[2]]
+    if path == "evm.wallets":
+        del spec["spec"]["evm"]["funding"]
+        spec["spec"]["scenarios"][0]["steps"][0]["evm"]["balance"]["of"] = f"0x{1:040x}"
+    spec["spec"]["variables"] = [
+        each for each in spec["spec"]["variables"] if each["name"] in yaml.safe_dump(spec["spec"]["evm"])
+    ]
+    assert message in squall("fund", "FILE", code=2, text=yaml.safe_dump(spec))
+
+
+OF_RUN = MANIFEST.replace('seed: "${var.seed}"', 'seed: "${var.seed}/${run.id}"')
+
+
+def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
+    assert "each run has wallets of its own" in squall("fund", "FILE", code=109, text=OF_RUN)
+    seed = f"{SEED}/run7".encode()
+    first = wallet_key(seed, 0).address
+    assert first in squall("wallets", "FILE", "--run", "run7", text=OF_RUN)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    (folder / "manifest.yaml").write_text(OF_RUN)
+    journal = EvmJournal(
+        run="run7",
+        name="chain",
+        chain_id=31337,
+        shards=2,
+        count=12,
+        first_wallet=first,
+        funders=(node.addresses[0],),
+    )
+    write_journal(folder / JOURNAL, journal)
+    node.rpc_now("anvil_setBalance", [wallet_key(seed, 11).address, hex(10**18)])
+    assert "came back in 1 transactions" in squall("sweep", str(folder))
+    said = squall("sweep", str(folder), code=109, SEED="another-seed-of-somebody")
+    assert f"that of the run was {first}" in said
+
+
+def test_a_folder_without_a_journal_is_none_of_a_run_on_a_chain(squall, tmp_path):
+    assert JOURNAL in squall("sweep", str(tmp_path), code=2)

@@ -1,0 +1,105 @@
+"""The data-portability example against its own network: the whole flow of a user, its presets, and what happens when a part fails."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from support.dataportability import Network, running_network
+from support.examples import DATA_PORTABILITY, Ran, look, run
+
+from squall.errors import ExitCode
+
+QUICK = ("--block-time", "500ms", "--indexer-lag", "100ms", "--inference-time", "300ms")
+SHORT = {"RAMP_UP": "2s", "HOLD": "6s", "PEAK": "2s", "RAMP_DOWN": "1s", "USERS_PER_MINUTE": "120"}
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    with running_network(tmp_path_factory.mktemp("network"), *QUICK) as running:
+        yield running
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, *environments: dict[str, str]) -> None:
+    for environment in environments:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+
+
+def left_in_storage(network: Network, ran: Ran) -> list[dict[str, object]]:
+    """What a run has left in the storage accounts."""
+    body = json.dumps({"prefix": f"{ran.summary.run}/"}).encode()
+    request = urllib.request.Request(f"{network['WEB_API_URL']}/api/storage/clean-up", body)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: list[dict[str, object]] = json.load(answer)["deletions"]
+        return found
+
+
+def test_every_user_gets_through_all_steps_and_nothing_is_left_in_storage(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = network.indexed()
+    set_all(monkeypatch, dict(network.environment), {"TOTAL_USERS": "4", "RELAYED_PERCENT": "50"})
+    ran = run(DATA_PORTABILITY, "--variant", "debug", cwd=tmp_path)
+    assert ran.code == 0, ran.explain()
+    done = {name: count - before[name] for name, count in network.indexed().items()}
+    assert done == {"files": 4, "permissions": 4, "confirmed": 4, "claimed": 4}
+    assert ran.values("checks")["rate"] == 1.0
+    assert ran.count("bytes_stored") >= 4 * 1024
+    # Who relays sends two transactions, who does not sends three.
+    assert 8 <= ran.count("evm_txs") <= 12
+    assert left_in_storage(network, ran) == []
+
+
+def test_a_continuous_flow_of_two_shards_is_one_flow(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = network.indexed()["claimed"]
+    set_all(monkeypatch, dict(network.environment), SHORT, {"SHARDS": "2"})
+    ran = run(DATA_PORTABILITY, "--processes", "2", "--set", "thresholds=[]", cwd=tmp_path)
+    assert ran.code == 0, ran.explain()
+    assert ran.count("iterations") == network.indexed()["claimed"] - before > 5
+    assert ran.count("iterations_failed") == 0
+    assert left_in_storage(network, ran) == []
+
+
+def test_five_users_in_a_row_who_come_to_nothing_stop_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with running_network(tmp_path, *QUICK, "--storage-failures", "1") as network:
+        set_all(monkeypatch, dict(network.environment), SHORT)
+        ran = run(
+            DATA_PORTABILITY, "--variant", "fail-fast", "--set", "http.retry.maxRetries=0", cwd=tmp_path
+        )
+        assert ran.code == ExitCode.SAFETY, ran.explain()
+        assert network.indexed()["files"] == 0
+    assert "consecutiveFailures" in ran.done.out
+
+
+@pytest.mark.parametrize(
+    ("variant", "most", "seconds", "vus"),
+    [("burst", 12_500, 3 * 3600, 1000), ("conservative", 5_000, 3600, 200)],
+)
+def test_presets_are_those_of_the_programme(variant: str, most: int, seconds: int, vus: int) -> None:
+    shown = yaml.safe_load(look("show", DATA_PORTABILITY, "--variant", variant).out)["spec"]
+    (users,) = shown["scenarios"]
+    assert users["maxIterations"] == most
+    assert max(each["target"] for each in users["stages"]) == vus
+    (planned,) = json.loads(look("plan", DATA_PORTABILITY, "--variant", variant, "--json").out)["scenarios"]
+    assert planned["peak"] == vus
+
+
+def test_settings_come_from_the_environment_before_presets(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"TOTAL_USERS": "77", "MAX_CONCURRENT_USERS": "7", "HOLD": "3m", "MAX_WALLETS": "99"}
+    set_all(monkeypatch, settings | {"FUNDING_PER_WALLET": "0.25", "RPC_URL": "http://node.example"})
+    shown = yaml.safe_load(look("show", DATA_PORTABILITY, "--variant", "burst").out)["spec"]
+    (users,) = shown["scenarios"]
+    assert users["maxIterations"] == 77
+    assert [(each["duration"], each["target"]) for each in users["stages"]][1] == ("3m", 7)
+    assert shown["evm"]["wallets"]["count"] == 99
+    assert shown["evm"]["funding"]["amount"] == "0.25"
+    assert shown["evm"]["endpoints"][0]["url"] == "http://node.example"
