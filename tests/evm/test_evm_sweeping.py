@@ -22,7 +22,7 @@ async def wallets_have(node, tree):
 async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_nothing():
     async with anvil() as node, opened(manifest_of(node, wallets={"count": 60})) as chain:
         start = await all_money(node, chain.tree)
-        await fill_ahead(chain.funds, 60, lambda done, of: None)
+        await fill_ahead(chain.funds, 60, lambda *_: None)
         await node.rpc("evm_setAutomine", [False])
         begun = asyncio.create_task(chain.funds.sweep(60))
         while int((await node.rpc("txpool_status"))["pending"], 16) < 20:
@@ -46,7 +46,7 @@ async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_no
 
 async def test_time_that_is_up_ends_it_and_what_is_left_is_said():
     async with anvil() as node, opened(manifest_of(node)) as chain:
-        await fill_ahead(chain.funds, 20, lambda done, of: None)
+        await fill_ahead(chain.funds, 20, lambda *_: None)
         await node.rpc("evm_setAutomine", [False])
         swept = await chain.funds.sweep(0.5)
         assert swept.left >= 20 * ETHER // 10

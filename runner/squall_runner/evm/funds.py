@@ -50,6 +50,7 @@ _BATCH_OF_SHARDS: Final = 100
 _SWEEP_HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _USUAL_BLOCK: Final = 30_000_000
+_REPLACE_SECONDS: Final = 15.0
 _CALM_SECONDS: Final = 15.0
 
 
@@ -294,8 +295,10 @@ class Funds:
         )
 
     def payer(self, key: Key) -> AccountPayer:
-        """An account that pays."""
-        return AccountPayer(self.accounts.of(key), self.accounts.market, self.fees)
+        """An account that pays; what it sends is replaced when fees rise, as others wait for it."""
+        after = self.fees.replace_after
+        fees = replace(self.fees, replace_after=_REPLACE_SECONDS if after is None else after)
+        return AccountPayer(self.accounts.of(key), self.accounts.market, fees)
 
     def _block_gas(self) -> int:
         head = self.accounts.follower.head
