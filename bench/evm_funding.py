@@ -18,6 +18,8 @@ from harness.results import Number, at_least, at_most
 from support.anvil import anvil
 from support.funded import all_money, manifest_of, opened
 
+from squall_runner.evm.ahead import fill_ahead
+
 BLOCK_SECONDS = 2.0
 WALLETS = 10_000
 USERS_PER_SECOND = 5
@@ -39,7 +41,7 @@ async def _filling() -> tuple[float, float]:
         evm = {"endpoints": [{"name": "node", "url": node.url, "webSocket": node.ws_url}]}
         async with opened(manifest_of(node, wallets={"count": WALLETS}, evm=evm)) as chain:
             begun = time.monotonic()
-            ahead = await chain.funds.fill_ahead(WALLETS, lambda *_: None)
+            ahead = await fill_ahead(chain.funds, WALLETS, lambda *_: None)
             filled = time.monotonic()
             swept = await chain.funds.sweep(600)
             emptied = time.monotonic()

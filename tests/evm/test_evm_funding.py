@@ -8,6 +8,8 @@ import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 
+from squall_runner.evm.ahead import fill_ahead
+from squall_runner.evm.fees import FeePolicy
 from squall_runner.evm.fleet import Patience
 from squall_runner.evm.paying import FundingError
 from squall_runner.load import LoadError
@@ -44,6 +46,7 @@ async def test_wallets_are_filled_before_their_users_come_and_all_goes_back():
         for index in used:
             assert await balance(node, chain.tree.keys.key(index).address) == AMOUNT
         await chain.funds.stop()
+        assert [event for level, event, _ in chain.notes.all if level != "info"] == []
         assert await all_money(node, chain.tree) == start
         swept = await chain.funds.sweep(30)
         assert (swept.left, swept.dust, swept.failed) == (0, 0, [])
@@ -57,12 +60,12 @@ async def test_what_was_filled_ahead_is_asked_of_nobody_again():
     async with anvil() as node, opened(manifest_of(node, shards=2)) as chain:
         start = await all_money(node, chain.tree)
         steps = []
-        first = await chain.funds.fill_ahead(20, lambda done, of: steps.append((done, of)))
+        first = await fill_ahead(chain.funds, 20, lambda done, of: steps.append((done, of)))
         assert (first.filled, first.given) == (20, 20 * AMOUNT)
         assert steps[0] == (0, 20)
         assert steps[-1] == (20, 20)
         block = await node.rpc("eth_blockNumber")
-        again = await chain.funds.fill_ahead(20, lambda done, of: None)
+        again = await fill_ahead(chain.funds, 20, lambda *_: None)
         assert (again.filled, again.spent, again.transactions) == (0, 0, 0)
         await chain.funds.pay()
         chain.funds.start(range(2))
@@ -71,9 +74,20 @@ async def test_what_was_filled_ahead_is_asked_of_nobody_again():
         assert await all_money(node, chain.tree) == start
 
 
+async def test_a_shard_that_is_not_paid_yet_waits_for_it():
+    async with anvil() as node, opened(manifest_of(node)) as chain:
+        await chain.funds.prepare()
+        chain.funds.start([0])
+        waiting = asyncio.create_task(use(chain, range(10)))
+        await chain.funds.accounts.market.wait(FeePolicy())
+        await chain.funds.pay()
+        assert sorted(await waiting) == list(range(10))
+        assert not chain.notes.named("FunderOutOfMoney")
+
+
 async def test_only_what_is_missing_is_paid():
     async with anvil() as node, opened(manifest_of(node, vus=20)) as chain:
-        await chain.funds.fill_ahead(15, lambda done, of: None)
+        await fill_ahead(chain.funds, 15, lambda *_: None)
         shard = chain.tree.shard_key(0).address
         await chain.funds.pay()
         assert 5 * AMOUNT < await balance(node, shard) < 6 * AMOUNT
@@ -92,7 +106,7 @@ async def test_a_funder_that_is_short_is_refused_with_the_numbers_and_nothing_is
         assert "20 wallets of 0.1 each" in caught.value.message
         assert f"to {funder}" in caught.value.hint
         with pytest.raises(LoadError, match="too little money"):
-            await chain.funds.fill_ahead(20, lambda done, of: None)
+            await fill_ahead(chain.funds, 20, lambda *_: None)
         assert int(await node.rpc("eth_blockNumber"), 16) == 0
         assert node.keys[0].removeprefix("0x") not in f"{caught.value.message} {caught.value.hint}"
 
@@ -139,11 +153,11 @@ async def test_without_a_multicall_it_is_deployed_once_or_wallets_are_filled_one
         manifest = manifest_of(node, funding={"deployMulticall": deploy})
         async with opened(manifest) as chain:
             start = await all_money(node, chain.tree)
-            done = await chain.funds.fill_ahead(10, lambda d, of: None)
+            done = await fill_ahead(chain.funds, 10, lambda *_: None)
             assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
             assert bool(chain.notes.named("NoMulticall")) is not deploy
         async with opened(manifest) as chain:
-            done = await chain.funds.fill_ahead(20, lambda d, of: None)
+            done = await fill_ahead(chain.funds, 20, lambda *_: None)
             assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
             assert (await chain.funds.sweep(30)).left == 0
             assert await all_money(node, chain.tree) == start
@@ -173,17 +187,41 @@ async def test_a_wallet_that_takes_no_money_does_not_keep_it_from_the_others():
         assert [came.index(error) for error in came if isinstance(error, FundingError)] == [4]
         assert came[4].error == "funding_failed"
         assert "takes no money" in came[4].message
+        with pytest.raises(FundingError, match="takes no money"):
+            await chain.funds.wallets[0].ready(4)
         assert await all_money(node, chain.tree) == start
 
 
 async def test_nonces_that_somebody_else_uses_do_no_harm():
     async with anvil() as node, opened(manifest_of(node)) as chain:
-        await chain.funds.fill_ahead(5, lambda done, of: None)
+        await fill_ahead(chain.funds, 5, lambda *_: None)
         other = {"from": node.addresses[0], "to": node.addresses[1], "value": "0x1"}
         await node.rpc("eth_sendTransaction", [other])
         start = await all_money(node, chain.tree)
-        assert (await chain.funds.fill_ahead(20, lambda done, of: None)).filled == 15
+        assert (await fill_ahead(chain.funds, 20, lambda *_: None)).filled == 15
         assert await all_money(node, chain.tree) == start
+
+
+async def test_fees_that_rise_hold_it_up_and_no_more():
+    async with anvil(block_time=0) as node:
+        manifest = manifest_of(node, evm={"fees": {"replaceAfter": "200ms"}})
+        async with opened(manifest) as chain:
+            start = await all_money(node, chain.tree)
+            filling = asyncio.create_task(fill_ahead(chain.funds, 20, lambda *_: None))
+            while int((await node.rpc("txpool_status"))["pending"], 16) == 0:
+                await asyncio.sleep(0.01)
+            await node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(60 * 10**9)])
+            while not filling.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            assert filling.result().filled == 20
+            sweep = asyncio.create_task(chain.funds.sweep(30))
+            await node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(600 * 10**9)])
+            while not sweep.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            assert (sweep.result().left, sweep.result().dust) == (0, 0)
+            assert await all_money(node, chain.tree) == start
 
 
 async def test_a_node_that_is_gone_for_a_while_and_forgets_what_it_was_given(tmp_path):

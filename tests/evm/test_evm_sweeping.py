@@ -8,6 +8,7 @@ import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 
+from squall_runner.evm.ahead import fill_ahead
 from squall_runner.evm.hexes import to_hex
 from squall_runner.evm.transactions import Transaction, sign
 
@@ -21,7 +22,7 @@ async def wallets_have(node, tree):
 async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_nothing():
     async with anvil() as node, opened(manifest_of(node, wallets={"count": 60})) as chain:
         start = await all_money(node, chain.tree)
-        await chain.funds.fill_ahead(60, lambda done, of: None)
+        await fill_ahead(chain.funds, 60, lambda *_: None)
         await node.rpc("evm_setAutomine", [False])
         begun = asyncio.create_task(chain.funds.sweep(60))
         while int((await node.rpc("txpool_status"))["pending"], 16) < 20:
@@ -45,7 +46,7 @@ async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_no
 
 async def test_time_that_is_up_ends_it_and_what_is_left_is_said():
     async with anvil() as node, opened(manifest_of(node)) as chain:
-        await chain.funds.fill_ahead(20, lambda done, of: None)
+        await fill_ahead(chain.funds, 20, lambda *_: None)
         await node.rpc("evm_setAutomine", [False])
         swept = await chain.funds.sweep(0.5)
         assert swept.left >= 20 * ETHER // 10

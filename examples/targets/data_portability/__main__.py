@@ -2,7 +2,7 @@
 
 Prints the environment variables by which a load test finds it, then runs until Ctrl-C or SIGTERM:
 
-    python examples/targets/data_portability > network.env &
+    python examples/targets/data_portability > network.env    # in a terminal of its own
     set -a; . ./network.env; set +a; squall run examples/data-portability/loadtest.yaml
 """
 

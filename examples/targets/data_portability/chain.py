@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import eth_abi
+from eth_abi.abi import decode, encode
 
 CONTRACTS = Path(__file__).resolve().parents[1] / "contracts"
 # Whoever waits for a receipt asks so often.
@@ -98,7 +98,7 @@ class Contract:
     def data(self, function: str, *args: Any) -> str:
         """What a transaction has to hold to call a function."""
         entry = self._functions[function]
-        return self._ids[_signature(entry)][:10] + eth_abi.encode(_types(entry["inputs"]), args).hex()
+        return self._ids[_signature(entry)][:10] + encode(_types(entry["inputs"]), args).hex()
 
     async def read(self, function: str, *args: Any) -> tuple[Any, ...]:
         """What a function returns, without a transaction.
@@ -109,7 +109,7 @@ class Contract:
         call = {"to": self.address, "data": self.data(function, *args)}
         answer = await self._rpc.call("eth_call", call, "latest")
         types = _types(self._functions[function]["outputs"])
-        return tuple(eth_abi.decode(types, bytes.fromhex(answer[2:])))
+        return tuple(decode(types, bytes.fromhex(answer[2:])))
 
     async def estimate(self, sender: str, function: str, *args: Any) -> int:
         """The gas that a transaction would take.
@@ -142,10 +142,10 @@ class Contract:
         indexed = [each for each in entry["inputs"] if each["indexed"]]
         plain = [each for each in entry["inputs"] if not each["indexed"]]
         args = {
-            each["name"]: eth_abi.decode([each["type"]], bytes.fromhex(topic[2:]))[0]
+            each["name"]: decode([each["type"]], bytes.fromhex(topic[2:]))[0]
             for each, topic in zip(indexed, log["topics"][1:], strict=True)
         }
-        values = eth_abi.decode(_types(plain), bytes.fromhex(log["data"][2:]))
+        values = decode(_types(plain), bytes.fromhex(log["data"][2:]))
         args |= {each["name"]: value for each, value in zip(plain, values, strict=True)}
         return Event(entry["name"], args, int(log["blockNumber"], 16), log["transactionHash"])
 
@@ -161,8 +161,8 @@ async def deploy(rpc: Rpc, sender: str, artifact: Path, *args: Any) -> Contract:
     """
     compiled = _compiled(artifact)
     abi = compiled["abi"]
-    inputs = next((each["inputs"] for each in abi if each["type"] == "constructor"), [])
-    data = compiled["bytecode"] + eth_abi.encode(_types(inputs), args).hex()
+    inputs: list[Any] = next((each["inputs"] for each in abi if each["type"] == "constructor"), [])
+    data = compiled["bytecode"] + encode(_types(inputs), args).hex()
     sent = await rpc.call("eth_sendTransaction", {"from": sender, "data": data, "gas": hex(10_000_000)})
     address = (await rpc.receipt(sent))["contractAddress"]
     ids = {

@@ -56,9 +56,17 @@ def storage_python() -> Path:
 
 
 def _install(python: Path) -> None:
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+    command = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+    ]
     done = subprocess.run(
-        [*command, "-r", REQUIREMENTS], capture_output=True, text=True, check=False, timeout=600
+        [*command, "-r", str(REQUIREMENTS)], capture_output=True, text=True, check=False, timeout=600
     )
     if done.returncode != 0:
         raise StorageError(f"the object store cannot be installed: {done.stderr.strip()}")

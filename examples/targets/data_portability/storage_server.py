@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from botocore.auth import S3SigV4QueryAuth
@@ -32,7 +33,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 StartResponse = Callable[..., Callable[[bytes], object]]
-Application = Callable[[dict, StartResponse], Iterable[bytes]]
+Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 _SIGNATURE = "X-Amz-Signature"
 _CLOCK_SKEW = 60.0
 
@@ -62,7 +63,7 @@ class Guard:
         self._latency, self._failure_rate = latency, failure_rate
         self._random = random.Random(1)
 
-    def __call__(self, environ: dict, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if self._latency:
             time.sleep(self._random.expovariate(1 / self._latency))
         try:
@@ -77,7 +78,7 @@ class Guard:
         if is_object and self._random.random() < self._failure_rate:
             raise RefusedError("503 Slow Down", "SlowDown", "Reduce your request rate.")
 
-    def _check(self, environ: dict) -> None:
+    def _check(self, environ: dict[str, Any]) -> None:
         query = dict(parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
         given = query.pop(_SIGNATURE, "")
         access_key = query.pop("X-Amz-Credential", "").partition("/")[0]
@@ -130,7 +131,7 @@ def _signed_at(moment: str) -> datetime | None:
         return None
 
 
-def _refusal(error: RefusedError, environ: dict, start_response: StartResponse) -> Iterable[bytes]:
+def _refusal(error: RefusedError, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     # What the client still sends must be taken, or it finds the connection closed instead of the answer.
     left = int(environ.get("CONTENT_LENGTH") or 0)
     while left > 0 and (piece := environ["wsgi.input"].read(min(left, 65536))):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from squall_runner.engine.build import read_manifest
+from squall_runner.evm.ahead import fill_ahead
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.keys import checksummed, verify_crypto
 from squall_runner.evm.opening import open_funds
@@ -69,7 +70,7 @@ async def _fund(task: EvmTask, tree: Tree, funds: Funds, emit: Callable[..., Non
     def progress(done: int, of: int) -> None:
         emit("progress", done=done, all=of)
 
-    ahead = await funds.fill_ahead(task.count or tree.count, progress)
+    ahead = await fill_ahead(funds, task.count or tree.count, progress)
     emit(
         "funded",
         wallets=ahead.wallets,

@@ -9,13 +9,13 @@ relies on: a wallet that has enough, whoever filled it, costs nothing, and a run
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from squall.plan.funding import BATCH_GAS, FILL_GAS, TRANSFER_GAS
 from squall.spec.amounts import native_text
 from squall_runner.evm import multicall
 from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.fillrules import Totals, batch_size
 from squall_runner.evm.keys import checksummed
 from squall_runner.evm.outgoing import Call, SendError
 from squall_runner.evm.paying import FundingError
@@ -24,66 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from squall_runner.evm.balances import Balances
+    from squall_runner.evm.fillrules import Rules, Target
     from squall_runner.evm.paying import Payer
 
-SHARE_OF_BLOCK: Final = 2
-"""A batch takes at most a half of a block's gas, so that it fits into one with others."""
-MAX_GAS: Final = 1 << 24
-"""Of one transaction, since EIP-7825."""
 PAY_SECONDS: Final = 60.0
 """How long a batch may be on its way before its wallets are looked at again."""
 AGAIN_SECONDS: Final = 1.0
 """Until the next try, after a node has failed or while the payer is short of money."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Somebody who is filled.
-
-    Attributes:
-        address: The 20 bytes.
-        amount: What it is filled up to, in wei.
-    """
-
-    address: bytes
-    amount: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """How one account fills others.
-
-    Attributes:
-        batch: The most that are filled by one transaction.
-        max_pending: The most transactions on their way.
-        refill_below: Who is used again is filled when it has less, in wei; None: never.
-        wait: Seconds for which somebody waits to be filled.
-        contract: A Multicall3; None fills one by one.
-        patience: Seconds from the start in which a payer that has nothing at all is waited for: somebody else pays it.
-    """
-
-    batch: int = 100
-    max_pending: int = 8
-    refill_below: int | None = None
-    wait: float = 30.0
-    contract: bytes | None = None
-    patience: float = 0.0
-
-
-class Totals:
-    """What was done so far.
-
-    Attributes:
-        filled: How many were filled.
-        given: What they were given, in wei.
-        spent: What that cost in gas, in wei.
-        transactions: In how many transactions.
-    """
-
-    __slots__ = ("filled", "given", "spent", "transactions")
-
-    def __init__(self) -> None:
-        self.filled = self.given = self.spent = self.transactions = 0
 
 
 class Filler:
@@ -134,6 +81,7 @@ class Filler:
         self._busy: set[int] = set()
         self._used: set[int] = set()
         self._alone: set[int] = set()
+        self._refusing: dict[int, FundingError] = {}
         self._reserved = 0
         self._batches: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -163,6 +111,8 @@ class Filler:
         """
         if number in self.full:
             return
+        if number in self._refusing:
+            raise self._refusing[number]
         waited = self._wait_for(number)
         try:
             async with asyncio.timeout(self._rules.wait):
@@ -237,7 +187,7 @@ class Filler:
         chosen: dict[int, None] = {}
         sources = [self._waiting] if self._dry else [self._waiting, self._used, self._ahead()]
         for number in (number for source in sources for number in source):
-            if number not in self._busy and number not in self.full:
+            if self._is_open(number):
                 chosen[number] = None
                 if len(chosen) == most:
                     break
@@ -247,7 +197,10 @@ class Filler:
         """Who comes next; nobody while the first half of them has enough, so that batches are not of one each."""
         upcoming = self._upcoming()
         first = upcoming[: len(upcoming) // 2 + 1]
-        return upcoming if any(n not in self.full and n not in self._busy for n in first) else ()
+        return upcoming if any(self._is_open(number) for number in first) else ()
+
+    def _is_open(self, number: int) -> bool:
+        return number not in self.full and number not in self._busy and number not in self._refusing
 
     def _found(
         self, numbers: Sequence[int], targets: Sequence[Target], found: Sequence[int]
@@ -339,9 +292,12 @@ class Filler:
                 self._alone.update(number for number, _, _ in batch)
                 return
             number = batch[0][0]
-            message = f"{self._name(number)} takes no money: {error.message}"
-            self._give_up([number], "funding_failed", message, "is there a contract at its address?")
-            self.full.add(number)
+            message, hint = (
+                f"{self._name(number)} takes no money: {error.message}",
+                "is there code at its address?",
+            )
+            self._refusing[number] = FundingError("funding_failed", message, hint)
+            self._give_up([number], "funding_failed", message, hint)
             return
         if error.kind is not Kind.INSUFFICIENT_FUNDS:  # the next look says what is missing
             self._trouble(error)
@@ -387,12 +343,6 @@ class Filler:
 
     def _name(self, number: int) -> str:
         return f"the account {checksummed(self._target(number).address)}"
-
-
-def batch_size(most: int, block_gas: int) -> int:
-    """How many are filled by one transaction: at most so many, and fewer where a block has too little gas."""
-    room = min(block_gas // SHARE_OF_BLOCK, MAX_GAS) - BATCH_GAS
-    return max(1, min(most, room // FILL_GAS))
 
 
 def _heard(waiter: asyncio.Future[None]) -> None:

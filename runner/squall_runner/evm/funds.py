@@ -12,7 +12,8 @@ await funds.sweep(seconds)         # the one that runs teardown, after its steps
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -23,24 +24,25 @@ from squall.spec.quantities import seconds
 from squall_runner.evm.balances import Balances
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.fees import fee_policy
-from squall_runner.evm.funding import Filler, Rules, Target, batch_size
+from squall_runner.evm.fillrules import Rules, Target, batch_size
+from squall_runner.evm.funding import Filler
 from squall_runner.evm.helping import DEPLOY_GAS, deploy_multicall, find_multicall
 from squall_runner.evm.hexes import from_hex
 from squall_runner.evm.outgoing import SendError
 from squall_runner.evm.paying import AccountPayer, FundingError
 from squall_runner.evm.shardwallets import ShardWallets
-from squall_runner.evm.subfunders import Filling, bills, bills_ahead, missing, refuse_if_short
+from squall_runner.evm.subfunders import Filling, bills, missing, refuse_if_short
 from squall_runner.evm.sweeping import Sweeper, Swept, sources
 from squall_runner.evm.wallets import WalletPool
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from squall_runner.engine.build import Manifest
+    from squall_runner.evm.asking import Asks
     from squall_runner.evm.fleet import Accounts
     from squall_runner.evm.keys import Key
-    from squall_runner.evm.rpc import Rpc
     from squall_runner.evm.subfunders import Bill
     from squall_runner.evm.tree import Tree
 
@@ -48,26 +50,8 @@ _BATCH_OF_SHARDS: Final = 100
 _SWEEP_HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _USUAL_BLOCK: Final = 30_000_000
-_CALM_BLOCKS: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """What filling ahead came to; amounts in wei.
-
-    Attributes:
-        wallets: That were looked at.
-        filled: Those that had too little.
-        given: What they were given.
-        spent: What that cost in gas.
-        transactions: In how many transactions.
-    """
-
-    wallets: int
-    filled: int
-    given: int
-    spent: int
-    transactions: int
+_REPLACE_SECONDS: Final = 15.0
+_CALM_SECONDS: Final = 15.0
 
 
 class Funds:
@@ -82,10 +66,14 @@ class Funds:
         note: `note(level, event, **fields)`: something for the run's log.
         clock: Seconds, monotonic.
         changed: Called when a wallet was filled or found filled.
+        tried: Where the manifest is only tried, how many wallets shards take for that.
 
     Attributes:
         wallets: By shard, of those that this runner carries.
         accounts: The accounts of this process.
+        tree: The accounts of the run.
+        funding: What the manifest says of it; None: wallets use what they have.
+        fees: What it says of fees.
     """
 
     def __init__(
@@ -93,27 +81,29 @@ class Funds:
         manifest: Manifest,
         tree: Tree,
         *,
-        rpc: Rpc,
+        rpc: Asks,
         accounts: Accounts,
         run: str,
         note: Callable[..., None],
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        tried: Mapping[int, int] | None = None,
     ) -> None:
         assert manifest.spec.evm is not None
         assert manifest.spec.evm.wallets is not None
         self.wallets: dict[int, ShardWallets] = {}
         self._manifest = manifest
-        self._tree = tree
+        self.tree = tree
         self._rpc = rpc
         self.accounts = accounts
         self._run = run
         self._note = note
         self._clock = clock
         self._changed = changed
+        self._tried = tried
         self._spec = manifest.spec.evm.wallets
-        self._funding = manifest.spec.evm.funding
-        self._fees = fee_policy(manifest.spec.evm.fees)
+        self.funding = manifest.spec.evm.funding
+        self.fees = fee_policy(manifest.spec.evm.fees)
         self._contract: bytes | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -125,13 +115,13 @@ class Funds:
         Raises:
             LoadError: The node cannot be asked.
         """
-        if self._funding is None:
+        if self.funding is None:
             return
         try:
-            named = from_hex(self._funding.multicall)
-            self._contract = await find_multicall(self._rpc, named, self._tree.helper)
+            named = from_hex(self.funding.multicall)
+            self._contract = await find_multicall(self._rpc, named, self.tree.helper)
         except RpcError as error:
-            raise _failed(error) from error
+            raise funding_failed(error) from error
 
     @property
     def look(self) -> Balances:
@@ -144,13 +134,14 @@ class Funds:
         Raises:
             LoadError: `FunderShort`: nothing was paid. `FundingFailed`: it did not get that far.
         """
-        funding = self._funding
+        funding = self.funding
         if funding is None:
             return
-        amount, used = amount_wei(funding.amount), self._used()
-        batch = self._size(batch_of(funding, self._tree.shards))
+        amount = amount_wei(funding.amount)
+        used = [self._used_by(shard) for shard in range(self.tree.shards)]
+        batch = self.size(batch_of(funding, self.tree.shards))
         try:
-            price = (await self.accounts.market.wait(self._fees)).max_fee
+            price = (await self.accounts.market.wait(self.fees)).max_fee
             how = Filling(
                 used=used,
                 any_of=self._spec.order == "random",
@@ -159,38 +150,44 @@ class Funds:
                 batch=batch,
                 price=price,
             )
-            lacking = await missing(self._tree, self.look, how)
+            lacking = await missing(self.tree, self.look, how)
             what = f"{sum(used):,} wallets of {native_text(amount)} each"
             await self._pay(self._bills(lacking, price), what)
         except (RpcError, SendError, FundingError) as error:
-            raise _failed(error) from error
+            raise funding_failed(error) from error
 
-    def _used(self) -> list[int]:
-        manifest, count = self._manifest, self._tree.count
-        return [
-            wallets_of(manifest.spec, manifest.plan, shard, count=count) for shard in range(self._tree.shards)
-        ]
+    def _used_by(self, shard: int) -> int:
+        """How many wallets a shard takes at most, as the plan says."""
+        spec, plan = self._manifest.spec, self._manifest.plan
+        planned = wallets_of(spec, plan, shard, count=self.tree.count)
+        return planned if self._tried is None else min(planned, self._tried.get(shard, 0))
 
     @property
     def _batches(self) -> bool:
         """Whether there is a contract for batches, or will be."""
-        return self._contract is not None or (self._funding is not None and self._funding.deploy_multicall)
+        return self._contract is not None or (self.funding is not None and self.funding.deploy_multicall)
+
+    def deploy_cost(self, price: int) -> int:
+        """What it costs at most, in wei, to deploy that contract; nothing where that is not going to happen."""
+        return 2 * DEPLOY_GAS * price if self._contract is None and self._batches else 0
+
+    def size(self, most: int) -> int:
+        """How many wallets share a transaction, where so many may."""
+        return batch_size(most, self._block_gas()) if self._batches else 1
 
     def _bills(self, parts: Sequence[int], price: int) -> list[Bill]:
-        deploys = self._contract is None and self._batches and any(parts)
-        extra = 2 * DEPLOY_GAS * price if deploys else 0
-        return bills(
-            self._tree, parts, price=price, batch=_BATCH_OF_SHARDS if self._batches else 1, extra=extra
-        )
+        batch = _BATCH_OF_SHARDS if self._batches else 1
+        extra = self.deploy_cost(price) if any(parts) else 0
+        return bills(self.tree, parts, price=price, batch=batch, extra=extra)
 
     async def _pay(self, due: Sequence[Bill], what: str) -> None:
-        due = [bill for bill in due if bill.parts]
+        due = [bill for bill in due if bill.parts or bill.extra]
         if not due:
             return
-        tree = self._tree
+        tree = self.tree
         found = await self.look.of([tree.funders[bill.funder].address_bytes for bill in due])
         refuse_if_short(tree, due, found, what)
-        await self._deploy()
+        await self.deploy()
         shards = [shard for bill in due for shard, _ in bill.parts]
         addresses = {shard: tree.shard_key(shard).address_bytes for shard in shards}
         balances = dict(zip(shards, await self.look.of([addresses[shard] for shard in shards]), strict=True))
@@ -203,7 +200,7 @@ class Funds:
             self.filler(tree.funders[bill.funder], targets.__getitem__, batch=_BATCH_OF_SHARDS)
             for bill in due
         ]
-        await _all(
+        await fill_all(
             [(one, [shard for shard, _ in bill.parts]) for one, bill in zip(fillers, due, strict=True)]
         )
         self._note(
@@ -214,17 +211,17 @@ class Funds:
             spent=native_text(sum(one.totals.spent for one in fillers)),
         )
 
-    async def _deploy(self) -> None:
+    async def deploy(self) -> None:
         """Deploy the contract for batches where there is none and that is allowed."""
-        helper = self._tree.helper
+        helper = self.tree.helper
         if self._contract is not None or helper is None:
             return
-        if self._funding is None or not self._funding.deploy_multicall:
+        if self.funding is None or not self.funding.deploy_multicall:
             message = "there is no Multicall3 on this chain, so wallets are filled one by one"
             self._note("warning", "NoMulticall", message=f"{message}; set spec.evm.funding.deployMulticall")
             return
         self._contract = await deploy_multicall(
-            self._rpc, self.payer(self._tree.funders[0]), helper, self.payer(helper)
+            self._rpc, self.payer(self.tree.funders[0]), helper, self.payer(helper)
         )
 
     # -- filling ----------------------------------------------------------------------------------------------
@@ -233,30 +230,32 @@ class Funds:
         """Make the pools of these shards, and begin to fill them."""
         for shard in shards:
             pool = WalletPool(
-                self._tree.keys,
-                count=self._tree.count,
+                self.tree.keys,
+                count=self.tree.count,
                 shard=shard,
-                shards=self._tree.shards,
+                shards=self.tree.shards,
                 per=self._spec.per,
                 order=self._spec.order,
                 when_exhausted=self._spec.when_exhausted,
                 seed=self._run,
             )
-            filler = None if self._funding is None else self._streaming(shard, pool)
+            filler = None if self.funding is None else self._streaming(shard, pool)
             self.wallets[shard] = ShardWallets(pool, filler)
             if filler is not None:
                 self._tasks.append(asyncio.create_task(filler.run()))
 
     def _streaming(self, shard: int, pool: WalletPool) -> Filler:
-        funding = self._funding
+        funding = self.funding
         assert funding is not None
-        amount, ahead = amount_wei(funding.amount), ahead_of(funding, shard, self._tree.shards)
+        amount, ahead = amount_wei(funding.amount), ahead_of(funding, shard, self.tree.shards)
+        used = self._used_by(shard)
         below = None if funding.refill_below is None else amount_wei(funding.refill_below)
         return self.filler(
-            self._tree.shard_key(shard),
+            self.tree.shard_key(shard),
             lambda index: Target(pool.key(index).address_bytes, amount),
-            batch=batch_of(funding, self._tree.shards),
-            upcoming=lambda: pool.upcoming(ahead),
+            batch=batch_of(funding, self.tree.shards),
+            # The shard was given money for those that the plan takes, and for no others.
+            upcoming=lambda: pool.upcoming(max(0, min(ahead, used - pool.taken))),
             refill_below=below,
             patience=seconds(funding.wait),
         )
@@ -273,7 +272,7 @@ class Funds:
         changed: Callable[[], None] | None = None,
     ) -> Filler:
         """What fills from an account; see `Filler`."""
-        funding = self._funding
+        funding = self.funding
         assert funding is not None
         rules = Rules(
             batch=batch,
@@ -296,8 +295,10 @@ class Funds:
         )
 
     def payer(self, key: Key) -> AccountPayer:
-        """An account that pays."""
-        return AccountPayer(self.accounts.of(key), self.accounts.market, self._fees)
+        """An account that pays; what it sends is replaced when fees rise, as others wait for it."""
+        after = self.fees.replace_after
+        fees = replace(self.fees, replace_after=_REPLACE_SECONDS if after is None else after)
+        return AccountPayer(self.accounts.of(key), self.accounts.market, fees)
 
     def _block_gas(self) -> int:
         head = self.accounts.follower.head
@@ -309,62 +310,6 @@ class Funds:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
-
-    async def fill_ahead(self, count: int, progress: Callable[[int, int], None]) -> Ahead:
-        """Fill the first wallets of the run now, from the funders themselves: a run that follows asks for nothing more.
-
-        Raises:
-            LoadError: As `pay`.
-        """
-        funding, tree = self._funding, self._tree
-        assert funding is not None
-        amount, number = amount_wei(funding.amount), len(tree.funders)
-        addresses = {index: tree.keys.key(index).address_bytes for index in range(min(count, tree.count))}
-        try:
-            found = await self.look.of(list(addresses.values()))
-            lacking = {
-                index: amount - has for index, has in zip(addresses, found, strict=True) if has < amount
-            }
-            price = (await self.accounts.market.wait(self._fees)).max_fee
-            due = bills_ahead(tree, lacking, price=price, batch=self._size(funding.batch))
-            has = await self.look.of([tree.funders[bill.funder].address_bytes for bill in due])
-            refuse_if_short(tree, due, has, f"{len(lacking):,} wallets of {native_text(amount)} each")
-            if lacking:
-                await self._deploy()
-            done = len(addresses) - len(lacking)
-            progress(done, len(addresses))
-
-            def one_more() -> None:
-                nonlocal done
-                done += 1
-                progress(done, len(addresses))
-
-            work = [
-                (
-                    self.filler(
-                        tree.funders[place],
-                        lambda index: Target(addresses[index], amount),
-                        batch=funding.batch,
-                        changed=one_more,
-                    ),
-                    [index for index in lacking if index % tree.shards % number == place],
-                )
-                for place in range(number)
-            ]
-            await _all(work)
-        except (RpcError, SendError, FundingError) as error:
-            raise _failed(error) from error
-        totals = [filler.totals for filler, _ in work]
-        return Ahead(
-            wallets=len(addresses),
-            filled=sum(one.filled for one in totals),
-            given=sum(one.given for one in totals),
-            spent=sum(one.spent for one in totals),
-            transactions=sum(one.transactions for one in totals),
-        )
-
-    def _size(self, most: int) -> int:
-        return batch_size(most, self._block_gas()) if self._batches else 1
 
     # -- after the load ---------------------------------------------------------------------------------------
 
@@ -378,8 +323,8 @@ class Funds:
         Raises:
             RpcError: The node cannot be asked.
         """
-        fees = self._fees
-        if not self._tree.funders:
+        fees = self.fees
+        if not self.tree.funders:
             return Swept()
         most = [wei for wei in (fees.max_fee, fees.limit) if wei is not None]
         exact = replace(fees, headroom=_SWEEP_HEADROOM, max_fee=None, limit=min(most, default=None))
@@ -397,25 +342,22 @@ class Funds:
             legacy=fees.legacy,
             progress=progress,
         )
-        try:
+        with suppress(TimeoutError):  # what is left then is in the result
             async with asyncio.timeout(limit):
                 await self._calm()
-                await sweeper.sweep(lambda: sources(self._tree))
-        except TimeoutError:
-            pass  # what is left is in the result
+                await sweeper.sweep(lambda: sources(self.tree))
         return sweeper.result
 
     async def _calm(self) -> None:
-        """Let what the shards' accounts have sent get into blocks, for a few blocks: it is for wallets that are emptied next."""
-        addresses = [self._tree.shard_key(shard).address_bytes for shard in range(self._tree.shards)]
-        for _ in range(_CALM_BLOCKS):
-            sent = await self.look.nonces(addresses, block="pending")
-            if sent == await self.look.nonces(addresses):
-                return
-            await self.accounts.follower.next_head()
+        """Let what the shards' accounts have sent get into blocks, if it soon does: it is for wallets that are emptied next."""
+        addresses = [self.tree.shard_key(shard).address_bytes for shard in range(self.tree.shards)]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CALM_SECONDS):
+                while await self.look.nonces(addresses, block="pending") != await self.look.nonces(addresses):
+                    await self.accounts.follower.next_head()
 
 
-async def _all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:
+async def fill_all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:
     """Have each filler fill its own, and wait until all have.
 
     Raises:
@@ -430,5 +372,6 @@ async def _all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _failed(error: RpcError | SendError | FundingError) -> LoadError:
+def funding_failed(error: RpcError | SendError | FundingError) -> LoadError:
+    """What is told when paying has failed."""
     return LoadError("FundingFailed", f"the wallets cannot be funded: {error.message}", error.hint)

@@ -112,13 +112,16 @@ def bills(tree: Tree, lacking: Sequence[int], *, price: int, batch: int, extra: 
     ]
 
 
-def bills_ahead(tree: Tree, lacking: Mapping[int, int], *, price: int, batch: int) -> list[Bill]:
-    """What each funder has to pay to fill wallets itself; `lacking` says by their numbers how much."""
+def bills_ahead(tree: Tree, lacking: Mapping[int, int], *, price: int, batch: int, extra: int) -> list[Bill]:
+    """What each funder has to pay to fill wallets itself; `lacking` says by their numbers how much. See `bills`."""
     number = len(tree.funders)
     parts: list[list[tuple[int, int]]] = [[] for _ in range(number)]
     for index, value in lacking.items():
         parts[index % tree.shards % number].append((index, value))
-    return [Bill(funder, tuple(own), 0, price, batch) for funder, own in enumerate(parts)]
+    return [
+        Bill(funder, tuple(own), extra if funder == 0 else 0, price, batch)
+        for funder, own in enumerate(parts)
+    ]
 
 
 def refuse_if_short(tree: Tree, due: Sequence[Bill], found: Sequence[int], what: str) -> None:

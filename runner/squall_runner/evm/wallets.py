@@ -107,6 +107,9 @@ class WalletPool:
         when_exhausted: When all have been taken: again from the beginning, `DataExhausted`, or `DataError`.
         seed: Of the order of chance.
 
+    Attributes:
+        taken: How often one was taken that nobody kept already.
+
     Raises:
         WrongKeyError: The shard would have no wallet.
     """
@@ -138,7 +141,7 @@ class WalletPool:
         self._shuffled: list[int] = []
         self._ahead: deque[int] = deque()
         self._drawn = 0
-        self._taken = 0
+        self.taken = 0
         self._kept: dict[int, int] = {}
         self._known: dict[int, Key] = {}
         self._pending: dict[int, int] = {}
@@ -163,12 +166,12 @@ class WalletPool:
         """
         if self._keeps and (kept := self._kept.get(vu)) is not None:
             return kept
-        if self._taken >= len(self._own):
+        if self.taken >= len(self._own):
             self._exhausted()
             if self._order == "fewestPending":
                 return self._keep(vu, self._least())
         index = self._ahead.popleft() if self._ahead else self._draw()
-        self._taken += 1
+        self.taken += 1
         self._seen(index)
         return self._keep(vu, index)
 
@@ -176,7 +179,7 @@ class WalletPool:
         """The wallets that are taken next, in order; fewer when there are no more."""
         number = min(number, len(self._own))
         if self._when_exhausted != "recycle" or self._order == "fewestPending":
-            number = min(number, len(self._own) - self._taken)
+            number = min(number, len(self._own) - self.taken)
         while len(self._ahead) < number:
             self._ahead.append(self._draw())
         return [self._ahead[place] for place in range(number)]
