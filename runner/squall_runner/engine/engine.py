@@ -180,6 +180,7 @@ class Engine:
             control=self._control,
             clock=self._clock,
             note=self._hooks.note,
+            trying=self._observer is not None,
         )
 
     def _make_traffic(self) -> Traffic | None:

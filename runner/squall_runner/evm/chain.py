@@ -112,6 +112,7 @@ class Chain:
         control: The state of the load.
         clock: Seconds, monotonic.
         note: See `Hooks.note`.
+        trying: Whether there will be one iteration of each scenario, and no load.
 
     Attributes:
         contracts: Those of the manifest.
@@ -132,6 +133,7 @@ class Chain:
         control: Control,
         clock: Callable[[], float],
         note: Callable[..., None],
+        trying: bool = False,
     ) -> None:
         spec = manifest.spec.evm
         assert spec is not None, "it is made for manifests with a chain"
@@ -144,6 +146,7 @@ class Chain:
         self._control = control
         self._run = run
         self._note = note
+        self._trying = trying
         self._recorder = recorder
         self._tree = read_tree(manifest)
         self._network = Network(replace(network.options, shared_connections=CONNECTIONS), clock=clock)
@@ -254,7 +257,17 @@ class Chain:
                 run=self._run,
                 note=self._note,
                 clock=self.clock,
+                tried=self._tried() if self._trying else None,
             )
+
+    def _tried(self) -> dict[int, int]:
+        """How many wallets each shard takes when one iteration of each scenario is tried, setup included."""
+        first = [
+            next(shard for shard in self.shards if each.share_for(shard) is not None)
+            for each in self._manifest.plan.scenarios
+            if any(each.share_for(shard) is not None for shard in self.shards)
+        ]
+        return {shard: first.count(shard) + 1 for shard in self.shards}
 
     async def fund(self) -> None:
         """Give the shards' own funders what their wallets need.

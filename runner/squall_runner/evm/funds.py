@@ -37,7 +37,7 @@ from squall_runner.evm.wallets import WalletPool
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from squall_runner.engine.build import Manifest
     from squall_runner.evm.asking import Asks
@@ -66,6 +66,7 @@ class Funds:
         note: `note(level, event, **fields)`: something for the run's log.
         clock: Seconds, monotonic.
         changed: Called when a wallet was filled or found filled.
+        tried: Where the manifest is only tried, how many wallets shards take for that.
 
     Attributes:
         wallets: By shard, of those that this runner carries.
@@ -86,6 +87,7 @@ class Funds:
         note: Callable[..., None],
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        tried: Mapping[int, int] | None = None,
     ) -> None:
         assert manifest.spec.evm is not None
         assert manifest.spec.evm.wallets is not None
@@ -98,6 +100,7 @@ class Funds:
         self._note = note
         self._clock = clock
         self._changed = changed
+        self._tried = tried
         self._spec = manifest.spec.evm.wallets
         self.funding = manifest.spec.evm.funding
         self.fees = fee_policy(manifest.spec.evm.fees)
@@ -156,7 +159,8 @@ class Funds:
     def _used_by(self, shard: int) -> int:
         """How many wallets a shard takes at most, as the plan says."""
         spec, plan = self._manifest.spec, self._manifest.plan
-        return wallets_of(spec, plan, shard, count=self.tree.count)
+        planned = wallets_of(spec, plan, shard, count=self.tree.count)
+        return planned if self._tried is None else min(planned, self._tried.get(shard, 0))
 
     @property
     def _batches(self) -> bool:
