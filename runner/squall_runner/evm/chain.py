@@ -414,18 +414,12 @@ class Chain:
             await self._accounts.close()
 
     async def reopen(self) -> None:
-        """Teardown begins: calls go out again, although the load was stopped.
-
-        Raises:
-            LoadError: The node cannot be asked.
-        """
+        """Teardown begins: calls go out again, although the load was stopped."""
         await self.end()
         self.gate.open()
         self._ending = None
         self._untouched = False
         self._arrange(self.gate)
-        if self._funds is not None:
-            await self._funds.prepare()
 
     async def sweep(self) -> None:
         """Give back what all accounts of the run have; call `reopen` before."""
@@ -433,10 +427,11 @@ class Chain:
         if self._funds is None or funding is None or not funding.sweep:
             return
         try:
+            await self._funds.prepare()
             swept = await self._funds.sweep(seconds(funding.sweep_timeout))
-        except (RpcError, SquallError) as error:
-            message = f"what is left was not given back: {error.message}"
-            self._note("warning", "SweepFailed", message=message, hint="run `squall evm sweep` later")
+        except SquallError as error:
+            message = f"what is left was not given back, run `squall evm sweep` later: {error.message}"
+            self._note("warning", "SweepFailed", message=message, hint=error.hint)
             return
         level = "warning" if swept.left else "info"
         message = f"{native_text(swept.returned)} went back to the funders, {native_text(swept.left)} is left"
