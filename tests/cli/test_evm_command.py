@@ -149,7 +149,8 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     assert first in squall("wallets", "FILE", "--run", "run7", text=OF_RUN)
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "manifest.yaml").write_text(OF_RUN)
+    gone = "  files: [{name: r.json, path: gone/r.json}]\n  evm:\n    contracts: [{name: r, abi: r.json}]\n"
+    (folder / "manifest.yaml").write_text(OF_RUN.replace("  evm:\n", gone))
     journal = EvmJournal(
         run="run7",
         name="chain",
