@@ -202,6 +202,7 @@ class Account:
         """The same, and it is not tried again."""
         self.withdraw(sent, reuse=reuse)
         self._leave(sent)
+        sent.gone()
 
     def _leave(self, sent: Sent) -> None:
         for news in sent.news:

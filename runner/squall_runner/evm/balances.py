@@ -25,11 +25,14 @@ class Balances:
     Args:
         node: Whom to ask.
         contract: The address of a Multicall3; None without one.
+
+    Attributes:
+        contract: The same; may be set when there is one.
     """
 
     def __init__(self, node: Asks, contract: bytes | None) -> None:
         self._node = node
-        self._contract = contract
+        self.contract = contract
 
     async def of(self, addresses: Sequence[bytes]) -> list[int]:
         """What each has, in wei.
@@ -38,7 +41,7 @@ class Balances:
             RpcError: The node cannot be asked.
             ValueError: The contract is no Multicall3.
         """
-        if self._contract is None or len(addresses) == 1:
+        if self.contract is None or len(addresses) == 1:
             return await several(self._one, addresses, at_once=_AT_ONCE)
         size = multicall.BALANCES_PER_CALL
         parts = [addresses[start : start + size] for start in range(0, len(addresses), size)]
@@ -57,8 +60,8 @@ class Balances:
         return from_quantity(await self._node.call("eth_getBalance", [to_hex(address), "latest"]))
 
     async def _many(self, addresses: Sequence[bytes]) -> list[int]:
-        assert self._contract is not None
-        call = {"to": to_hex(self._contract), "data": to_hex(multicall.balances(self._contract, addresses))}
+        assert self.contract is not None
+        call = {"to": to_hex(self.contract), "data": to_hex(multicall.balances(self.contract, addresses))}
         answer = await self._node.call("eth_call", [call, "latest"])
         return multicall.read_balances(from_hex(answer), len(addresses))
 

@@ -35,7 +35,6 @@ class Rules:
         max_pending: The most transactions on their way.
         refill_below: Who is used again is filled when it has less, in wei; None: never.
         wait: Seconds for which somebody waits to be filled.
-        contract: A Multicall3; None fills one by one.
         patience: Seconds from the start in which a payer that has nothing at all is waited for: somebody else pays it.
     """
 
@@ -43,7 +42,6 @@ class Rules:
     max_pending: int = 8
     refill_below: int | None = None
     wait: float = 30.0
-    contract: bytes | None = None
     patience: float = 0.0
 
 

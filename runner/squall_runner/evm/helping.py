@@ -6,14 +6,15 @@ funder's key and does nothing else: whoever has the key knows which addresses it
 
 from __future__ import annotations
 
+import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from squall.plan.funding import TRANSFER_GAS
 from squall_runner.evm import multicall
 from squall_runner.evm.asking import ask_number, transaction_count
-from squall_runner.evm.failures import Kind
-from squall_runner.evm.hexes import to_hex
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.hexes import from_hex, to_hex
 from squall_runner.evm.outgoing import Call, SendError
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ DEPLOY_GAS: Final = 800_000
 _LOOKED_AT: Final = 8
 _SECONDS: Final = 60.0
 _ATTEMPTS: Final = 3
+_LOOKS: Final = 10
+_LOOK_SECONDS: Final = 1.0
+_EXECUTED: Final = frozenset({Kind.REVERTED, Kind.OTHER})
+"""How a call fails that other code was given, whatever it made of it."""
 
 
 async def find_multicall(node: Asks, named: bytes, helper: Key | None) -> bytes | None:
@@ -39,14 +44,14 @@ async def find_multicall(node: Asks, named: bytes, helper: Key | None) -> bytes 
     Raises:
         RpcError: The node cannot be asked.
     """
-    if await _has_code(node, named):
+    if await _answers(node, named):
         return named
     if helper is None:
         return None
     used = await transaction_count(node, helper.address, "latest")
     for nonce in range(min(used, _LOOKED_AT)):
         created = multicall.created_address(helper.address_bytes, nonce)
-        if await _has_code(node, created):
+        if await _answers(node, created):
             return created
     return None
 
@@ -61,20 +66,26 @@ async def deploy_multicall(node: Asks, funder: Payer, helper: Key, payer: Payer)
         payer: The same, as an account that pays.
 
     Raises:
-        SendError: It did not get into a block.
+        SendError: It did not get into a block, or is not what it should be.
         RpcError: The node cannot be asked.
     """
-    nonce = await transaction_count(node, helper.address, "latest")
     for attempt in count(1):
         await _afford(node, funder, helper)
         try:
-            await payer.pay(Call(None, multicall.deployment()), DEPLOY_GAS, _SECONDS)
+            paid = await payer.pay(Call(None, multicall.deployment()), DEPLOY_GAS, _SECONDS)
         except SendError as error:
             if error.kind is not Kind.INSUFFICIENT_FUNDS or attempt == _ATTEMPTS:
                 raise
             continue  # fees have risen in the meantime
         break
-    return multicall.created_address(helper.address_bytes, nonce)
+    # What is sent with money to an address without code is lost for ever, so no address is reckoned: the receipt says it.
+    if paid.contract is None or not await _answers_soon(node, paid.contract):
+        raise SendError(
+            Kind.OTHER,
+            "the contract for batches was deployed, and no node shows it",
+            "unset spec.evm.funding.deployMulticall, so that wallets are filled one by one",
+        )
+    return paid.contract
 
 
 async def _afford(node: Asks, funder: Payer, helper: Key) -> None:
@@ -85,5 +96,25 @@ async def _afford(node: Asks, funder: Payer, helper: Key) -> None:
         await funder.pay(Call(helper.address_bytes, value=lacks), TRANSFER_GAS, _SECONDS)
 
 
-async def _has_code(node: Asks, address: bytes) -> bool:
-    return await node.call("eth_getCode", [to_hex(address), "latest"]) not in {"0x", "0x0", None}
+async def _answers_soon(node: Asks, address: bytes) -> bool:
+    """The same, where another node than the one that has told of the block may be asked."""
+    for _ in range(_LOOKS):
+        if await _answers(node, address):
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
+
+
+async def _answers(node: Asks, address: bytes) -> bool:
+    """Whether there is what does batches: it is asked for a balance, as any code might be there, or none."""
+    call = {"to": to_hex(address), "data": to_hex(multicall.balances(address, [address]))}
+    try:
+        answer = await node.call("eth_call", [call, "latest"])
+        multicall.read_balances(from_hex(answer), 1)
+    except RpcError as error:
+        if error.kind not in _EXECUTED:
+            raise
+        return False
+    except ValueError:
+        return False
+    return True

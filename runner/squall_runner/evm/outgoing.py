@@ -59,12 +59,16 @@ class SendError(SquallError):
         message: For people.
         hint: What to do about it.
         may_land: Whether it may be included nevertheless.
+
+    Attributes:
+        sent: The transaction, if it got that far.
     """
 
     def __init__(self, kind: Kind, message: str, hint: str = "", *, may_land: bool = False) -> None:
         super().__init__(message, hint)
         self.kind = kind
         self.may_land = may_land
+        self.sent: Sent | None = None
 
     @classmethod
     def refused(cls, error: RpcError, *, may_land: bool = False) -> SendError:
@@ -126,6 +130,7 @@ class Sent:
     """
 
     __slots__ = (
+        "_fates",
         "_waiters",
         "accepted",
         "account",
@@ -192,6 +197,7 @@ class Sent:
         self.expected_gas = 0
         """What it counts for among the gas on its way."""
         self._waiters: list[asyncio.Future[Inclusion]] = []
+        self._fates: list[asyncio.Future[Inclusion | None]] = []
 
     @property
     def hash(self) -> str:
@@ -217,6 +223,16 @@ class Sent:
         waiter: asyncio.Future[Inclusion] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return await waiter
+
+    async def fate(self) -> Inclusion | None:
+        """Wait, however long it takes, until it is in a block, or for certain never will be: None. For one that has failed and may land."""
+        if self.landing is not None:
+            return self.landing
+        if self.account.flying.get(self.nonce) is not self:
+            return None
+        fate: asyncio.Future[Inclusion | None] = asyncio.get_running_loop().create_future()
+        self._fates.append(fate)
+        return await fate
 
     async def confirmed(self, confirmations: int) -> Inclusion:
         """Wait until so many blocks are on top of the one that holds it.
@@ -252,10 +268,22 @@ class Sent:
             if not waiter.done():
                 waiter.set_result(landing)
         self._waiters.clear()
+        self._decide(landing)
+
+    def gone(self) -> None:
+        """It is under no nonce any more, and never will be in a block."""
+        self._decide(None)
+
+    def _decide(self, landing: Inclusion | None) -> None:
+        for fate in self._fates:
+            if not fate.done():
+                fate.set_result(landing)
+        self._fates.clear()
 
     def fail(self, failure: SendError) -> None:
         """Nobody needs to wait any longer."""
         self.failure = failure
+        failure.sent = self
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(failure)
