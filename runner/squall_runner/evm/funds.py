@@ -314,11 +314,14 @@ class Funds:
     # -- after the load ---------------------------------------------------------------------------------------
 
     async def sweep(
-        self, limit: float | None = None, progress: Callable[[int, int], None] = lambda _done, _all: None
+        self,
+        limit: float | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        result: Swept | None = None,
     ) -> Swept:
         """Give back what all accounts of the run have, also those of other runners, within so many seconds.
 
-        Without a funder there is nobody to give it to.
+        Without a funder there is nobody to give it to. For `result` see `Sweeper`.
 
         Raises:
             RpcError: The node cannot be asked.
@@ -341,6 +344,7 @@ class Funds:
             clock=self._clock,
             legacy=fees.legacy,
             progress=progress,
+            result=result,
         )
         with suppress(TimeoutError):  # what is left then is in the result
             async with asyncio.timeout(limit):
