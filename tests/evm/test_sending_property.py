@@ -108,6 +108,6 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int, 
     cap=st.sampled_from([1, 4, 16]),
     lag=st.sampled_from([0.0, 3.0, 6.0]),
 )
-def test_each_intent_happens_at_most_once_and_is_never_forgotten(seed, nodes, strict, replace, cap, lag):
+def test_each_intent_happens_at_most_once_and_is_never_forgotten(*, seed, nodes, strict, replace, cap, lag):
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         runner.run(play(seed, nodes=nodes, strict=strict, replace=replace, cap=cap, lag=lag))

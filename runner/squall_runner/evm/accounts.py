@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm import sending
 from squall_runner.evm.asking import transaction_count
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.keys import Key
     from squall_runner.evm.transactions import Signed
+
+ENDED: Final = "the load has ended, so nothing is sent any more"
 
 
 class Account:
@@ -95,6 +97,9 @@ class Account:
         offer = home.market.offer(terms.fees)
         if gas is None or offer is None or self.nonces is None:
             gas, offer = await self._prepare(call, terms, deadline, sink)
+        if home.is_quiet:
+            self.slots.release()
+            raise SendError(Kind.STOPPED, ENDED)
         sent = Sent(self, call, terms, sink=sink, gas=gas, deadline=deadline)
         self.launch(sent, offer)
         try:
@@ -121,7 +126,7 @@ class Account:
         """
         home, version = self.home, sent.versions[-1]
         if home.is_quiet:
-            raise RpcError(Kind.STOPPED, "the load has ended, so nothing is sent any more")
+            raise RpcError(Kind.STOPPED, ENDED)
         left = sent.deadline - home.clock()
         await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=left)
 

@@ -15,6 +15,8 @@ from squall_runner.evm.failures import Kind
 from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.failures import RpcError
     from squall_runner.evm.fees import FeePolicy
@@ -126,6 +128,7 @@ class Sent:
     """
 
     __slots__ = (
+        "_decided",
         "_waiters",
         "accepted",
         "account",
@@ -192,6 +195,7 @@ class Sent:
         self.expected_gas = 0
         """What it counts for among the gas on its way."""
         self._waiters: list[asyncio.Future[Inclusion]] = []
+        self._decided: list[Callable[[], None]] = []
 
     @property
     def hash(self) -> str:
@@ -203,6 +207,13 @@ class Sent:
     def landed(self) -> bool:
         """Whether it is in a block."""
         return self.landing is not None
+
+    def when_decided(self, callback: Callable[[], None]) -> None:
+        """Have something called once it is in a block, or nobody waits for that any more; at once if that is so."""
+        if self.landing is not None or self.failure is not None:
+            callback()
+        else:
+            self._decided.append(callback)
 
     async def included(self) -> Inclusion:
         """Wait until it is in a block, as the follower's `Inclusion`.
@@ -251,7 +262,7 @@ class Sent:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(landing)
-        self._waiters.clear()
+        self._end()
 
     def fail(self, failure: SendError) -> None:
         """Nobody needs to wait any longer."""
@@ -259,4 +270,10 @@ class Sent:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(failure)
+        self._end()
+
+    def _end(self) -> None:
         self._waiters.clear()
+        decided, self._decided = self._decided, []
+        for callback in decided:
+            callback()
