@@ -54,9 +54,9 @@ async def trouble(chain: SimChain, rng: random.Random, end: float) -> None:
     chain.well = True
 
 
-async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) -> None:
+async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int, lag: float) -> None:
     rng = random.Random(seed)
-    chain = SimChain(rng, nodes, strict)
+    chain = SimChain(rng, nodes, strict, lag=lag)
     loop = asyncio.get_running_loop()
     accounts = Accounts(
         chain, chain, 1, clock=loop.time, rng=rng, most=cap, patience=Patience(least=4.0, most=8.0)
@@ -106,7 +106,8 @@ async def play(seed: int, *, nodes: int, strict: bool, replace: bool, cap: int) 
     strict=st.booleans(),
     replace=st.booleans(),
     cap=st.sampled_from([1, 4, 16]),
+    lag=st.sampled_from([0.0, 3.0, 6.0]),
 )
-def test_each_intent_happens_at_most_once_and_is_never_forgotten(seed, nodes, strict, replace, cap):
+def test_each_intent_happens_at_most_once_and_is_never_forgotten(*, seed, nodes, strict, replace, cap, lag):
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
-        runner.run(play(seed, nodes=nodes, strict=strict, replace=replace, cap=cap))
+        runner.run(play(seed, nodes=nodes, strict=strict, replace=replace, cap=cap, lag=lag))

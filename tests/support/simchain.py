@@ -77,12 +77,14 @@ class SimChain:
         nodes: How many nodes there are; each call goes to one of them, and each has a pool of its own.
         strict: Whether nodes refuse transactions behind a gap.
         weights: How often what goes wrong.
+        lag: So many seconds later than counts do receipts and the follower know of a block.
     """
 
     rng: random.Random
     nodes: int = 2
     strict: bool = False
     weights: Weights = field(default_factory=Weights)
+    lag: float = 0.0
 
     def __post_init__(self) -> None:
         self.well = False
@@ -94,7 +96,7 @@ class SimChain:
         self.base_fee = GWEI
         self.watched: dict[str, list[asyncio.Future]] = {}
         self.calls: dict[str, int] = {}
-        self.head = self._head()
+        self.head = self.told = self._head()
         self._another = asyncio.Event()
 
     # Follower
@@ -130,14 +132,24 @@ class SimChain:
             if tx.nonce == self.used.get(tx.sender, 0) and tx.max_fee >= self.base_fee:
                 self._include(tx, block)
         self.blocks.append(block)
-        self.head = self._head()
+        self._publish(block)
+        self._another.set()
+        self._another = asyncio.Event()
+
+    def _publish(self, block: list[SimTx]) -> None:
+        self.head = head = self._head()
+        if self.lag:
+            asyncio.get_running_loop().call_later(self.lag, self._tell, head, block)
+        else:
+            self._tell(head, block)
+
+    def _tell(self, head: Head, block: list[SimTx]) -> None:
+        self.told = head
+        now = asyncio.get_running_loop().time()
         for tx in block:
             for future in self.watched.pop(tx.hash, []):
                 if not future.done():
-                    now = asyncio.get_running_loop().time()
-                    future.set_result(Inclusion.of(self._receipt(tx.hash), self.head, now))
-        self._another.set()
-        self._another = asyncio.Event()
+                    future.set_result(Inclusion.of(self._receipt(tx.hash), head, now))
 
     def _include(self, tx: SimTx, block: list[SimTx]) -> None:
         self.used[tx.sender] = tx.nonce + 1
@@ -153,7 +165,7 @@ class SimChain:
         self.blocks.append([])
         self._include(foreign, self.blocks[-1])
         self.where[foreign.hash] = len(self.blocks) - 1
-        self.head = self._head()
+        self._publish(self.blocks[-1])
 
     def forget(self) -> None:
         """A node starts anew, without what it had pending."""
@@ -178,7 +190,7 @@ class SimChain:
                 pooled = any(tx.hash == params[0] for tx in self.pools[node].values())
                 return {"hash": params[0]} if pooled or params[0] in self.where else None
             case "eth_getTransactionReceipt":
-                return self._receipt(params[0])
+                return self._receipt(params[0]) if self.where.get(params[0], 0) <= self.told.number else None
             case "eth_getBlockByNumber":
                 return Header(params[0], params[0], "", "0x1", "0x1", "0x0")
             case "eth_maxPriorityFeePerGas":
@@ -191,6 +203,11 @@ class SimChain:
         return self.rng.randrange(self.nodes)
 
     def _count(self, sender: str, block: str, node: int) -> int:
+        if block.startswith("0x"):
+            if not self.well and self.rng.random() < 0.1:
+                raise RpcError(Kind.SERVER_ERROR, "header not found")
+            blocks = self.blocks[: int(block, 16) + 1]
+            return 1 + max((tx.nonce for each in blocks for tx in each if tx.sender == sender), default=-1)
         stale = not self.well and self.rng.random() < 0.1
         count = (self.before if stale else self.used).get(sender, 0)
         if block == "pending":

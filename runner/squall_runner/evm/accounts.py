@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm import sending
 from squall_runner.evm.asking import transaction_count
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.keys import Key
     from squall_runner.evm.transactions import Signed
+
+ENDED: Final = "the load has ended, so nothing is sent any more"
 
 
 class Account:
@@ -95,12 +97,13 @@ class Account:
         offer = home.market.offer(terms.fees)
         if gas is None or offer is None or self.nonces is None:
             gas, offer = await self._prepare(call, terms, deadline, sink)
+        if home.is_quiet:
+            self.slots.release()
+            raise SendError(Kind.STOPPED, ENDED)
         sent = Sent(self, call, terms, sink=sink, gas=gas, deadline=deadline)
         self.launch(sent, offer)
         try:
-            await self.hand_over(sent)
-        except RpcError as error:
-            await sending.persist(self, sent, error)
+            await self._deliver(sent)
         except asyncio.CancelledError:
             sent.doubtful = True
             raise
@@ -109,6 +112,12 @@ class Account:
         home.accepted(sent)
         return sent
 
+    async def _deliver(self, sent: Sent) -> None:
+        try:
+            await self.hand_over(sent)
+        except RpcError as error:
+            await sending.persist(self, sent, error)
+
     async def hand_over(self, sent: Sent) -> None:
         """Give the last version to a node.
 
@@ -116,20 +125,31 @@ class Account:
             RpcError: As the node answered.
         """
         home, version = self.home, sent.versions[-1]
+        if home.is_quiet:
+            raise RpcError(Kind.STOPPED, ENDED)
         left = sent.deadline - home.clock()
         await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=left)
 
     def launch(self, sent: Sent, offer: Offer) -> None:
-        """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that."""
+        """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that.
+
+        Whatever keeps it from being signed, such as a number that no transaction can hold, leaves nothing behind.
+        """
         assert self.nonces is not None
-        self.enter(sent, self.nonces.take(), offer)
+        nonce = self.nonces.take()
+        try:
+            self.enter(sent, nonce, offer)
+        except BaseException:
+            self.nonces.give_back(nonce)
+            self.slots.release()
+            raise
 
     def enter(self, sent: Sent, nonce: int, offer: Offer) -> None:
         """The same with a nonce that was chosen."""
         sent.nonce = nonce
+        self.sign(sent, offer)
         sent.at_work = True
         self.flying[nonce] = sent
-        self.sign(sent, offer)
         if not sent.submitted:
             self.home.entered(sent)
 
@@ -167,6 +187,8 @@ class Account:
         if sent.landing is not None or self.flying.get(sent.nonce) is not sent:
             return
         del self.flying[sent.nonce]
+        if self.nonces is not None:
+            self.nonces.advance(sent.nonce + 1)  # whoever has used those below that were free
         self._leave(sent)
         sent.land(landing)
         self.home.landed(sent, landing)
@@ -239,7 +261,8 @@ class Account:
         except BaseException as error:
             self.slots.release()
             if isinstance(error, RpcError):
-                sink.failed(error.kind)
+                if error.kind is not Kind.STOPPED:
+                    sink.failed(error.kind)
                 if error.kind is Kind.INSUFFICIENT_FUNDS:
                     home.short(self.address)
                 raise SendError.refused(error) from error

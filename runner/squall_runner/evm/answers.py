@@ -6,9 +6,12 @@ Nodes say no in many ways, and only some of them mean that a transaction will ne
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from squall_runner.evm.failures import Kind
+from squall_runner.evm.failures import INTERNAL_ERROR, Kind
+
+if TYPE_CHECKING:
+    from squall_runner.evm.failures import RpcError
 
 
 class Answer(Enum):
@@ -51,7 +54,18 @@ ANSWERS: Final = {
     Kind.SERVER_ERROR: Answer.AGAIN,
     Kind.MALFORMED: Answer.AGAIN,
     Kind.FORBIDDEN: Answer.REFUSED,
+    Kind.STOPPED: Answer.REFUSED,
     Kind.CHAIN_MISMATCH: Answer.REFUSED,
     Kind.OTHER: Answer.ASK,
 }
 """For each kind of failure; every kind has one."""
+
+
+def answer_to(error: RpcError) -> Answer:
+    """What this failure leads to.
+
+    A node's own internal error is no reason to hand something over for ever: some nodes give it for what they will never take.
+    """
+    if error.kind is Kind.SERVER_ERROR and error.code == INTERNAL_ERROR:
+        return Answer.ASK
+    return ANSWERS[error.kind]

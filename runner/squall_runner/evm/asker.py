@@ -91,11 +91,12 @@ class Asker:
         endpoint.in_flight += 1
         seconds = None
         try:
+            # Nobody would learn that a transaction was sent twice, and may be with the node although it refuses it then.
+            harmless = call.idempotent and method != SEND
             if call.joined and endpoint.batches:
                 batcher, left = self._batchers[endpoint], deadline - begun
-                text, seconds = await batcher.ask(number, body, deadline, left, repeatable=call.idempotent)
+                text, seconds = await batcher.ask(number, body, deadline, left, repeatable=harmless)
             else:
-                harmless = call.idempotent and method != SEND
                 response = await self._post(endpoint, body, deadline, harmless)
                 seconds = response.end - response.start
                 if endpoint.chain_ok and not response.reused and begun - endpoint.placed > _TRUSTED_SECONDS:

@@ -43,6 +43,10 @@ class Follows(Protocol):
     def head(self) -> Head | None:
         """The newest block that is known."""
 
+    @property
+    def told(self) -> Head | None:
+        """The newest block of which all was told that is in it, and before it."""
+
     def watch(self, tx_hash: str, confirmations: int = 0, *, late: bool = False) -> asyncio.Future[Inclusion]:
         """Tell when a transaction is in a block; who cancels what is returned is not told."""
 
@@ -72,7 +76,7 @@ async def transaction_count(rpc: Asks, address: str, block: str) -> int:
     Args:
         rpc: Who is asked.
         address: The account's.
-        block: `latest`, or `pending` to count those that the node holds without a gap.
+        block: `latest`, `pending` to count those that the node holds without a gap, or a block's number as `0x...`.
 
     Raises:
         RpcError: There was no answer.

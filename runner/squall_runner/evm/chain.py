@@ -26,6 +26,7 @@ from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
+from squall_runner.evm.asking import transaction_count
 from squall_runner.evm.failures import Kind, RpcError, Wordings
 from squall_runner.evm.fleet import Accounts
 from squall_runner.evm.follower import Follower
@@ -39,6 +40,7 @@ from squall_runner.evm.presigning import Presigner
 from squall_runner.evm.returning import give_back
 from squall_runner.evm.rpc import Rpc
 from squall_runner.evm.rpcsettings import RpcSettings
+from squall_runner.evm.sending import why_unprepared
 from squall_runner.evm.tree import of_one_run, read_tree
 from squall_runner.http import HttpClient, Network
 from squall_runner.load import LoadError
@@ -52,11 +54,15 @@ if TYPE_CHECKING:
     from squall_runner.engine.control import Control
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.accounts import Account
-    from squall_runner.evm.outgoing import Call, Terms
+    from squall_runner.evm.outgoing import Call, Sent, Terms
     from squall_runner.recording import Recorder
 
 CONNECTIONS: Final = 128
 """To one endpoint, of one runner process; thousands of calls share them."""
+PRICE_SECONDS: Final = 60.0
+"""How long a base fee above the limit is waited for before the run's accounts are paid; after that the run is refused."""
+_QUIET_SECONDS: Final = 15.0
+"""How long the sweep waits for what teardown has sent: it empties the same wallets."""
 _ONCE: Final = 0
 """The VU of setup and teardown."""
 
@@ -132,7 +138,7 @@ class Chain:
         self._funds: Funds | None = None
         self._wallets: dict[int, Wallet] = {}
         self._once: Wallet | None = None
-        # Wallets of this run alone have sent nothing yet; should a runner be another's successor, nodes will say so.
+        # Wallets of this run alone have sent nothing yet, unless this runner is another's successor.
         self._untouched = self._tree is not None and of_one_run(manifest)
         ahead = whole(spec.pre_sign)
         self._presigner = Presigner(ahead) if ahead else None
@@ -172,6 +178,28 @@ class Chain:
         self._arrange(self.gate)
         if self._funds is not None:
             await self._funds.prepare()
+        if self._untouched:
+            self._untouched = not await self._follows_another()
+
+    async def _follows_another(self) -> bool:
+        """Whether another runner had these shards before, which then may have used their wallets: it has filled some.
+
+        What a wallet sends first would be the same to the last byte as what it has sent already, and be taken for it.
+
+        Raises:
+            LoadError: The node cannot be asked.
+        """
+        assert self._tree is not None, "there are wallets"
+        if not self._tree.funders:
+            return True  # nobody fills wallets, so it does not show
+        try:
+            counts = [
+                await transaction_count(self.gate, self._tree.shard_key(shard).address, "pending")
+                for shard in self.shards
+            ]
+        except RpcError as error:
+            raise _refused(error) from error
+        return any(counts)
 
     def _arrange(self, rpc: Gate | Rpc) -> None:
         """Make accounts and their money anew, which call through `rpc`."""
@@ -186,6 +214,7 @@ class Chain:
             rng=random.Random(f"{self._run}/{self.shards}"),  # noqa: S311 - pauses are no secret
             most=16 if wallets is None else whole(wallets.max_in_flight),
             presigner=self._presigner,
+            depth=whole(self.spec.confirmations),
         )
         self._wallets.clear()
         self._funds = None
@@ -228,6 +257,14 @@ class Chain:
             first_wallet=tree.fingerprint,
             funders=" ".join(funder.address for funder in tree.funders),
         )
+        fees = self._funds.fees
+        try:
+            async with asyncio.timeout(PRICE_SECONDS):
+                await self.accounts.market.wait(fees)
+        except TimeoutError:
+            raise LoadError("FundingFailed", *why_unprepared(self.accounts.market.base_fee, fees)) from None
+        except RpcError as error:
+            raise _refused(error) from error
         await self._funds.pay()
 
     def begin(self) -> None:
@@ -277,11 +314,14 @@ class Chain:
         wallet = vu.wallet = self._wallet(self._funds.wallets[vu.shard].take(vu.id))
         env[WALLET] = wallet.shown
 
-    def busy(self, vu: Vu, by: int) -> None:
-        """So many more transactions of the VU's wallet are on their way; fewer when negative."""
+    def busy(self, vu: Vu, sent: Sent) -> None:
+        """The VU's wallet is busy until the transaction is in a block or never will be, also when nobody waits for that."""
         root = vu.root
-        if self._funds is not None and root.wallet is not None and root.shard in self._funds.wallets:
-            self._funds.wallets[root.shard].pool.changed(root.wallet.index, by)
+        if self._funds is None or root.wallet is None or root.shard not in self._funds.wallets:
+            return
+        pool, index = self._funds.wallets[root.shard].pool, root.wallet.index
+        pool.changed(index, 1)
+        sent.when_decided(lambda: pool.changed(index, -1))
 
     def is_ready(self, vu: Vu) -> bool:
         """Whether the wallet of a VU is known to have money, or has to do with what it has."""
@@ -335,6 +375,8 @@ class Chain:
 
     def stop(self) -> None:
         """No call of the load goes out any more; what works on its own ends soon."""
+        if self._accounts is not None:
+            self._accounts.quiet()
         if self._ending is None:
             self._ending = asyncio.ensure_future(self._end())
 
@@ -367,6 +409,8 @@ class Chain:
         funding = self.spec.funding
         if self._funds is None or funding is None or not funding.sweep:
             return
+        await self.accounts.settle(_QUIET_SECONDS)
+        self.accounts.quiet()
         await give_back(self._funds, seconds(funding.sweep_timeout), self._note)
 
     def account(self) -> None:

@@ -52,6 +52,8 @@ class Kind(StrEnum):
     """What came is no answer to what was asked."""
     FORBIDDEN = "forbidden"
     """A policy does not let load go there."""
+    STOPPED = "stopped"
+    """The load was stopped: nothing was sent, and nobody is to blame."""
     CHAIN_MISMATCH = "chain_mismatch"
     OTHER = "other"
 
@@ -163,6 +165,8 @@ _WORDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("method is not available", Kind.METHOD_UNKNOWN),
     ("not whitelisted", Kind.METHOD_UNKNOWN),
 )
+INTERNAL_ERROR: Final = -32603
+"""The code of JSON-RPC 2.0 for what a node does not explain."""
 _CODES: Final = {
     3: Kind.REVERTED,
     429: Kind.RATE_LIMITED,
@@ -170,7 +174,7 @@ _CODES: Final = {
     -32029: Kind.RATE_LIMITED,
     -32601: Kind.METHOD_UNKNOWN,
     -32004: Kind.METHOD_UNKNOWN,
-    -32603: Kind.SERVER_ERROR,
+    INTERNAL_ERROR: Kind.SERVER_ERROR,
     -32602: Kind.INVALID_PARAMS,
 }
 _HERE: Final = frozenset({Kind.UNREACHABLE, Kind.TIMEOUT, Kind.SERVER_ERROR, Kind.MALFORMED})

@@ -92,6 +92,8 @@ class Accounts:
         tick: Seconds between two looks at what is on its way.
         presigner: What was signed ahead.
         short: Is told the address of an account that had too little to pay for a transaction.
+        depth: So many blocks have to be on top of the one that shows that another transaction has taken a nonce of ours, before
+            what was displaced is sent under another one: the chain could take back fewer.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Accounts:
         tick: float = 0.25,
         presigner: Presigner | None = None,
         short: Callable[[str], None] = lambda _: None,
+        depth: int = 0,
     ) -> None:
         self.rpc = rpc
         self.follower = follower
@@ -116,6 +119,7 @@ class Accounts:
         self.patience = patience or Patience()
         self.presigner = presigner
         self.short = short
+        self.depth = depth
         self.market = FeeMarket(rpc, follower)
         self.meter = GasMeter()
         self.gas_on_its_way = 0
@@ -133,7 +137,9 @@ class Accounts:
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._empty = asyncio.Event()
         self._empty.set()
-        self._closed = False
+        self.is_quiet = False
+        """Whether nothing is sent any more."""
+        self._defect_told = False
 
     def of(self, key: Key, *, first: int | None = None, most: int | None = None) -> Account:
         """The account of a key, always the same one.
@@ -162,17 +168,20 @@ class Accounts:
             return False
         return True
 
-    async def close(self) -> None:
-        """Look after nothing any longer: from now on nothing is sent again. What is on its way may still be included."""
-        self._closed = True
+    def quiet(self) -> None:
+        """From now on nothing is sent, sent again, replaced or filled. What is on its way may still be included, which is told."""
+        self.is_quiet = True
         self._unheard()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        tasks = list(self._tending)
-        for task in tasks:
+        for task in self._tending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """The same, and what goes on in the background has ended."""
+        self.quiet()
+        await asyncio.gather(*self._tending, return_exceptions=True)
         await self.market.close()
 
     def entered(self, sent: Sent) -> None:
@@ -229,7 +238,7 @@ class Accounts:
                 sent.account.take_back(sent)
 
     def _arm(self) -> None:
-        if not self._closed:
+        if not self.is_quiet:
             self._timer = asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
 
     def _tick(self) -> None:
@@ -270,7 +279,16 @@ class Accounts:
         account.tended = True
         task = asyncio.create_task(self._tended(account))
         self._tending.add(task)
-        task.add_done_callback(self._tending.discard)
+        task.add_done_callback(self._tended_once)
+
+    def _tended_once(self, task: asyncio.Task[None]) -> None:
+        self._tending.discard(task)
+        if task.cancelled() or (error := task.exception()) is None or self._defect_told:
+            return
+        self._defect_told = True  # whatever is wrong is so at each look
+        message = "transactions are not looked after as they should be, which is a defect"
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": message, "exception": error, "task": task})
 
     async def _tended(self, account: Account) -> None:
         try:

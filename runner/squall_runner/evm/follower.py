@@ -153,6 +153,11 @@ class Follower:
         return self._window.block_seconds()
 
     @property
+    def told(self) -> Head | None:
+        """The newest block of which everybody was told what is in it: of `head` that is read only after it was told of itself."""
+        return self._window.head
+
+    @property
     def waiting(self) -> int:
         """How many transactions and events are waited for."""
         return self._harvest.waiting

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm import redoing
-from squall_runner.evm.answers import ANSWERS, Answer
+from squall_runner.evm.answers import Answer, answer_to
 from squall_runner.evm.asking import transaction_count
 from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.evm.gas import TRANSFER, GasLimit
@@ -64,7 +64,9 @@ async def resend(account: Account, sent: Sent) -> None:
         await account.hand_over(sent)
     except RpcError as error:
         sent.doubtful |= error.unknown_fate
-        answer = ANSWERS[error.kind]
+        answer = answer_to(error)
+        if error.kind is Kind.STOPPED:
+            return
         if answer in (Answer.REFUSED, Answer.ASK):
             _refused(account, sent, error)
         elif answer is Answer.PAY_MORE:
@@ -120,7 +122,7 @@ async def _fill(account: Account, nonce: int, above: Sent) -> None:
     nothing, plain = Call(account.key.address_bytes), Terms(GasLimit.fixed(TRANSFER), fees)
     filler = Sent(account, nothing, plain, sink=SILENT, gas=TRANSFER, deadline=inf)
     above.sink.gap()
-    account.slots.used += 1
     account.enter(filler, nonce, offer)
+    account.slots.used += 1
     filler.at_work = False
     await resend(account, filler)

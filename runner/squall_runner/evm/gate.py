@@ -61,5 +61,5 @@ class Gate:
         if now - control.beat > control.standstill:
             await control.thaw()
         if control.stopped:
-            raise RpcError(Kind.FORBIDDEN, "the load was stopped, so nothing is sent any more", method=method)
+            raise RpcError(Kind.STOPPED, "the load was stopped, so nothing is sent any more", method=method)
         control.last_request = now

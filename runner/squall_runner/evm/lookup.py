@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from squall_runner.evm.asking import transaction_count
 from squall_runner.evm.failures import Kind, RpcError
 from squall_runner.evm.heads import Header, Inclusion, Receipt
+from squall_runner.evm.hexes import quantity
 
 if TYPE_CHECKING:
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.outgoing import Sent
-
-
-_BLOCK_SECONDS: Final = 1.0
-"""How long a block is waited for, where none comes unless something is sent."""
 
 
 async def known(account: Account, sent: Sent) -> bool:
@@ -33,23 +30,25 @@ async def known(account: Account, sent: Sent) -> bool:
 
 
 async def displaced(account: Account, used: list[Sent]) -> list[Sent]:
-    """Of transactions whose nonces were used up, those that were not what used them. The others have landed then.
+    """Of transactions whose nonces were used up, those that for certain were not what used them; of the others some have landed then.
 
-    A node may know the new count before the receipt, or another node may answer. So whatever is not found is looked for once more
-    when there is another block.
+    That no receipt is found proves nothing: who answers for a count may be blocks ahead of who answers for a receipt, as
+    endpoints differ, and so do the nodes behind one address. What proves it is one block of which the follower has told all that is
+    in it and before it: if a nonce was used up there, and not by one of ours, it was used by another transaction.
 
     Raises:
         RpcError: No node answers.
     """
+    home = account.home
+    told = home.follower.told
     gone = [sent for sent in used if not await _find(account, sent)]
-    if gone:
-        try:
-            async with asyncio.timeout(_BLOCK_SECONDS):
-                await account.home.follower.next_head()
-        except TimeoutError:
-            pass
-        gone = [sent for sent in gone if not await _find(account, sent)]
-    return gone
+    if not gone or told is None or told.number < home.depth:
+        return []
+    try:
+        certain = await transaction_count(home.rpc, account.address, quantity(told.number - home.depth))
+    except RpcError:
+        return []  # who is asked does not have that block yet
+    return [sent for sent in gone if sent.nonce < certain and sent.landing is None]
 
 
 async def _find(account: Account, sent: Sent) -> bool:

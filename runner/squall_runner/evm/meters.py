@@ -123,6 +123,8 @@ class TxMeters(Sink):
         self._gas.value += landing.gas_used
         self._per_tx.add(landing.gas_used)
         self._fees.value += landing.gas_used * landing.gas_price * _WEI
+        if sent.failure is not None:
+            return  # it was counted as failed, when its time was over
         bad = landing.status != 1 and not self._allow_revert
         self._failed.add(hit=bad)
         if bad:

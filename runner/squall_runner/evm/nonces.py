@@ -60,5 +60,6 @@ class Nonces:
 
     def advance(self, count: int) -> None:
         """The chain, or another user of the account, has used all below `count`: none of them is given out."""
-        self._free = [nonce for nonce in self._free if nonce >= count]
+        if self._free:
+            self._free = [nonce for nonce in self._free if nonce >= count]
         self._next = max(self._next, count)

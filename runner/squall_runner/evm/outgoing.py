@@ -15,6 +15,8 @@ from squall_runner.evm.failures import Kind
 from squall_runner.evm.fees import Offer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.failures import RpcError
     from squall_runner.evm.fees import FeePolicy
@@ -130,6 +132,7 @@ class Sent:
     """
 
     __slots__ = (
+        "_decided",
         "_fates",
         "_waiters",
         "accepted",
@@ -197,6 +200,7 @@ class Sent:
         self.expected_gas = 0
         """What it counts for among the gas on its way."""
         self._waiters: list[asyncio.Future[Inclusion]] = []
+        self._decided: list[Callable[[], None]] = []
         self._fates: list[asyncio.Future[Inclusion | None]] = []
 
     @property
@@ -209,6 +213,13 @@ class Sent:
     def landed(self) -> bool:
         """Whether it is in a block."""
         return self.landing is not None
+
+    def when_decided(self, callback: Callable[[], None]) -> None:
+        """Have something called once it is in a block, or nobody waits for that any more; at once if that is so."""
+        if self.landing is not None or self.failure is not None:
+            callback()
+        else:
+            self._decided.append(callback)
 
     async def included(self) -> Inclusion:
         """Wait until it is in a block, as the follower's `Inclusion`.
@@ -267,14 +278,14 @@ class Sent:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(landing)
-        self._waiters.clear()
-        self._decide(landing)
+        self._end()
+        self._tell_fate(landing)
 
     def gone(self) -> None:
         """It is under no nonce any more, and never will be in a block."""
-        self._decide(None)
+        self._tell_fate(None)
 
-    def _decide(self, landing: Inclusion | None) -> None:
+    def _tell_fate(self, landing: Inclusion | None) -> None:
         for fate in self._fates:
             if not fate.done():
                 fate.set_result(landing)
@@ -287,4 +298,10 @@ class Sent:
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(failure)
+        self._end()
+
+    def _end(self) -> None:
         self._waiters.clear()
+        decided, self._decided = self._decided, []
+        for callback in decided:
+            callback()

@@ -45,7 +45,8 @@ def give_up(account: Account, sent: Sent, error: RpcError) -> SendError:
     """The error for whoever wants it sent. Unless a node may have it nevertheless, its nonce is free."""
     failure = SendError.refused(error, may_land=sent.doubtful)
     sent.fail(failure)
-    sent.sink.failed(error.kind)
+    if error.kind is not Kind.STOPPED:
+        sent.sink.failed(error.kind)
     if not sent.doubtful:
         account.drop(sent, reuse=True)
     if error.kind is Kind.INSUFFICIENT_FUNDS:

@@ -309,8 +309,14 @@ class Rpc:
         except RpcError as error:
             if not error.stale:
                 raise
-        await self.chain.verify(endpoint, deadline - now)  # over a new connection
-        return await self.asker.ask_now(endpoint, call, deadline, again=True)
+            unknown = error.unknown_fate
+        try:
+            await self.chain.verify(endpoint, deadline - now)  # over a new connection
+            return await self.asker.ask_now(endpoint, call, deadline, again=True)
+        except RpcError as error:
+            # Who has closed the connection may have read the call before.
+            error.unknown_fate = (error.unknown_fate or unknown) and error.kind is not Kind.ALREADY_KNOWN
+            raise
 
     # -- how endpoints are ------------------------------------------------------------------------------------
 

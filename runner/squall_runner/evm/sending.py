@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from squall.spec.amounts import native_text
 from squall_runner.evm import gaps, lookup, redoing
-from squall_runner.evm.answers import ANSWERS, Answer
+from squall_runner.evm.answers import Answer, answer_to
 from squall_runner.evm.asking import transaction_count
-from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.failures import RpcError
 from squall_runner.resilience.backoff import growing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
     for attempt in count(1):
         sent.doubtful |= error.unknown_fate
         try:
-            verdict = await _act(account, sent, error.kind, attempt)
+            verdict = await _act(account, sent, answer_to(error), attempt)
         except RpcError:
             verdict = Answer.AGAIN  # whoever could have told does not answer either
         if verdict is Answer.TAKEN or sent.landed():
@@ -68,7 +68,7 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
             return
 
 
-async def _act(account: Account, sent: Sent, kind: Kind, attempt: int) -> Answer:
+async def _act(account: Account, sent: Sent, answer: Answer, attempt: int) -> Answer:
     """Do what an answer asks for.
 
     Returns:
@@ -77,7 +77,6 @@ async def _act(account: Account, sent: Sent, kind: Kind, attempt: int) -> Answer
     Raises:
         RpcError: What had to be asked for got no answer.
     """
-    answer = ANSWERS[kind]
     if answer is Answer.LOOK:
         answer = await _look(account, sent)
     elif answer is Answer.OUTBID:
@@ -103,16 +102,18 @@ async def _look(account: Account, sent: Sent) -> Answer:
     used = await transaction_count(account.home.rpc, account.address, "latest")
     if used <= sent.nonce:
         return Answer.AGAIN  # one node is behind another
-    if await lookup.displaced(account, [sent]):
+    # Where every node that it was handed to has refused it, it is nowhere.
+    if not sent.doubtful or await lookup.displaced(account, [sent]):
         redoing.renumber(account, sent, used)
         return Answer.LOOK
-    return Answer.TAKEN
+    return Answer.TAKEN if sent.landed() else Answer.AGAIN
 
 
 async def _outbid(account: Account, sent: Sent, attempt: int) -> Answer:
     """A node holds another transaction with this nonce."""
-    if attempt > 1:
-        # Most likely a version of this one: whatever was said before, a node has it. If not, it will be displaced.
+    if sent.doubtful or attempt > 1:
+        # Most likely a version of this one: whatever was said before, a node has it. If not, it will be displaced. It must have
+        # no other nonce before that is certain, as what another node may have could be in a block any time.
         sent.doubtful = True
         return Answer.TAKEN
     held = await transaction_count(account.home.rpc, account.address, "pending")
@@ -132,7 +133,8 @@ async def until_answered(rng: Random, ask: Callable[[], Coroutine[Any, Any, _T]]
         try:
             return await ask()
         except RpcError as error:
-            if ANSWERS[error.kind] is not Answer.AGAIN:
+            answer = answer_to(error)
+            if answer is not Answer.AGAIN and (answer is not Answer.ASK or attempt > _DOUBTS):
                 raise
             pause = max(PAUSE(attempt, rng), error.wait)
         await asyncio.sleep(pause)

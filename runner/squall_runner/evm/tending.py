@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm import gaps, lookup, redoing
-from squall_runner.evm.answers import ANSWERS, Answer
+from squall_runner.evm.answers import Answer, answer_to
 from squall_runner.evm.asking import transaction_count
 from squall_runner.evm.failures import RpcError
 
@@ -76,7 +76,7 @@ async def _replace(account: Account) -> None:
         try:
             await account.hand_over(sent)
         except RpcError as error:
-            if not error.unknown_fate and ANSWERS[error.kind] in _CERTAIN:
+            if not error.unknown_fate and answer_to(error) in _CERTAIN:
                 account.unsign(sent, former)
         else:
             sent.sink.replaced()

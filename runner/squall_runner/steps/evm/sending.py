@@ -14,7 +14,7 @@ from squall.spec.amounts import amount_wei
 from squall.spec.quantities import seconds, whole
 from squall_runner.evm.abi import Function
 from squall_runner.evm.artifacts import parse_bytecode
-from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.failures import RpcError
 from squall_runner.evm.fees import fee_policy
 from squall_runner.evm.gas import GasLimit
 from squall_runner.evm.hexes import from_hex, quantity, to_hex
@@ -183,7 +183,6 @@ class _Sender:
         self._kind = kind
         self._confirmations = whole(chain.spec.confirmations)
         self._sinks: dict[str, TxMeters] = {}
-        self._landings: set[asyncio.Future[Any]] = set()
         self._asked = 0
 
     def _sink(self, vu: Vu) -> Sink:
@@ -212,13 +211,13 @@ class _Sender:
                 sent = await wallet.account.send(call, self.terms, timeout=self._timeout, sink=sink)
                 vu.root.end_turn()
                 if chain.counting:
-                    self._count(vu, sent)
+                    chain.busy(vu, sent)
                 if self._wait != "accepted":
                     landing = await sent.included()
                     if landing.status != 1:
                         error = "" if self._allow_revert else REVERTED
                     elif self._wait == "confirmed":
-                        landing = await self._confirmed(sent, sink, turn.begun + self._timeout)
+                        landing = await sent.confirmed(self._confirmations)
                 reason = await self._reason(wallet.address, call, landing) if error else ""
         except SendError as failure:
             error = f"evm_{failure.kind}"
@@ -238,36 +237,6 @@ class _Sender:
             site.fail(
                 vu, error, f"transaction {landing.hash} was reverted: {reason or 'no reason given'} ({gas})"
             )
-
-    def _count(self, vu: Vu, sent: Sent) -> None:
-        """The wallet is busy until the transaction is in a block or never will be, also when nobody waits for that."""
-        chain = self._chain
-        chain.busy(vu, 1)
-        task = asyncio.ensure_future(sent.included())
-        self._landings.add(task)
-
-        def landed(done: asyncio.Future[Any]) -> None:
-            self._landings.discard(task)
-            chain.busy(vu, -1)
-            if not done.cancelled():
-                done.exception()  # the step hears of it, if it waits
-
-        task.add_done_callback(landed)
-
-    async def _confirmed(self, sent: Sent, sink: Sink, end: float) -> Inclusion:
-        """Wait for the blocks on top of it."""
-        follower = self._chain.follower
-        future = follower.watch(sent.hash, self._confirmations)
-        try:
-            async with asyncio.timeout(max(0.0, end - self._chain.clock())):
-                landing = await future
-        except TimeoutError:
-            message = f"transaction {sent.hash} has not its {self._confirmations} confirmations in time"
-            raise SendError(Kind.TIMEOUT, message, "raise the step's timeout", may_land=True) from None
-        finally:
-            future.cancel()
-        sink.confirmed(sent, landing)
-        return landing
 
     async def _reason(self, sender: str, call: Call, landing: Inclusion | None) -> str:
         """Why it was reverted, as the node tells when it is asked to do the same again; empty when nobody knows."""
