@@ -84,11 +84,17 @@ def _swept(event: dict[str, Any]) -> list[str]:
             f"{_native(event['returned'])} came back in {event['transfers']:,} transactions; "
             f"their gas cost {_native(event['spent'])}."
         )
+    if event["untouched"]:
+        lines.append(
+            f"The {event['untouched']:,} wallets whose keys come from a file keep what they have, which may be their owner's."
+        )
     if event["dusty"]:
         lines.append(f"{_native(event['dust'])} stays in {event['dusty']:,} accounts: sending it costs more.")
     if int(event["left"]):
         lines.append(f"{_native(event['left'])} is still there; run the same command again. Why, for some:")
         lines += [f"  {failed['address']}: {failed['reason']}" for failed in event["failed"]]
+    elif event["unread"]:
+        lines.append("Not all accounts could be looked at; run the same command again.")
     elif not event["transfers"]:
         lines.append("Nothing is left to give back.")
     return lines

@@ -212,6 +212,10 @@ _CHAIN: Final = (
     _trend("evm_wallet_wait", "Waiting for a wallet to be funded."),
     _counter("evm_wallets_funded", "Wallets filled, first time or again."),
     _counter("evm_funding_spent", "What went into wallets, in whole tokens of the chain."),
+    _counter(
+        "evm_funding_fees",
+        "What the gas of filling wallets and of giving back what is left has cost, in whole tokens of the chain.",
+    ),
     _gauge("evm_endpoint_up", "Whether an endpoint is asked (1) or left out (0).", Merge.MAX),
     _gauge(
         "evm_head_lag",

@@ -192,7 +192,7 @@ def _cost(chain: ChainSummary) -> Table:
         rows.append((name, fmt.number(round(cost.planned_gas)), fmt.amount(cost.planned_fees)))
     lent = (
         f"{fmt.number(chain.wallets_funded)} wallets were lent {fmt.amount(chain.funding_spent)}. What they had left is no cost; "
-        "the gas of lending it and of taking it back is one, and not in here."
+        f"the gas of lending it and of taking it back is one, {fmt.amount(chain.funding_fees)} beside what stands here."
     )
     note = "Fees in the chain's native token. Flows are iterations that were begun; the plan's is this run's cost per flow, times its flows."
     return Table("Cost", ("", "gas", "fees"), tuple(rows), f"{note} {lent}" if chain.wallets_funded else note)

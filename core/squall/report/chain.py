@@ -43,6 +43,7 @@ def chain_summary(totals: Mapping[SeriesKey, Aggregate], plan: TestPlan) -> Chai
         nonce_gaps=int(counted(metrics, "evm_nonce_gaps")),
         wallets_funded=int(counted(metrics, "evm_wallets_funded")),
         funding_spent=counted(metrics, "evm_funding_spent"),
+        funding_fees=counted(metrics, "evm_funding_fees"),
         cost=_cost(metrics, totals, plan),
         rpc=rpc,
     )

@@ -119,6 +119,8 @@ class ChainSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     wallets_funded: int = 0
     funding_spent: float = 0.0
     """In the native token."""
+    funding_fees: float = 0.0
+    """The gas of that, and of giving back what is left, in the native token."""
     cost: ChainCost | None = None
     """Null when no transaction came into a block."""
     rpc: tuple[RpcSummary, ...] = ()

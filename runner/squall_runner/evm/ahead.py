@@ -86,6 +86,7 @@ async def _lacking(funds: Funds, addresses: Sequence[bytes]) -> list[int]:
     funding, tree = funds.funding, funds.tree
     assert funding is not None
     amount = amount_wei(funding.amount)
+    await funds.earlier([funder.address_bytes for funder in tree.funders])
     found = await funds.look.of(addresses)
     lacking = {index: amount - has for index, has in enumerate(found) if has < amount}
     price = (await funds.accounts.market.wait(funds.fees)).max_fee

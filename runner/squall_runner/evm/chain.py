@@ -150,6 +150,8 @@ class Chain:
         self._pending = recorder.gauge("evm_pending_txs", (), 0.0)
         self._filled = recorder.counter("evm_wallets_funded")
         self._given = recorder.counter("evm_funding_spent")
+        self._funding_fees = recorder.counter("evm_funding_fees")
+        self._fees_before = 0
 
     def _told(self, level: str, message: str) -> None:
         self._note(level, "EndpointChanged", message=message)
@@ -217,6 +219,8 @@ class Chain:
             depth=whole(self.spec.confirmations),
         )
         self._wallets.clear()
+        if self._funds is not None:
+            self._fees_before += self._funds.fees_paid
         self._funds = None
         if self._tree is not None:
             self._funds = Funds(
@@ -412,6 +416,7 @@ class Chain:
         await self.accounts.settle(_QUIET_SECONDS)
         self.accounts.quiet()
         await give_back(self._funds, seconds(funding.sweep_timeout), self._note)
+        self._account_for_funding()
 
     def account(self) -> None:
         """A second is over: bring gauges up to date."""
@@ -422,6 +427,7 @@ class Chain:
     def _account_for_funding(self) -> None:
         if self._funds is None:
             return
+        self._funding_fees.value = (self._fees_before + self._funds.fees_paid) / 1e18
         totals = [each.filler.totals for each in self._funds.wallets.values() if each.filler is not None]
         if totals:
             self._filled.value = sum(each.filled for each in totals)

@@ -60,7 +60,7 @@ async def carry_out(task: EvmTask, emit: Callable[..., None]) -> bool:
             if task.command == "fund":
                 return await _fund(task, tree, funds, emit)
             if task.command == "sweep":
-                return await _sweep(funds, emit)
+                return await _sweep(tree, funds, emit)
             await _wallets(task, tree, funds.look, emit)
         except RpcError as error:
             raise LoadError("ChainFailed", error.message, error.hint) from error
@@ -83,19 +83,19 @@ async def _fund(task: EvmTask, tree: Tree, funds: Funds, emit: Callable[..., Non
     return True
 
 
-async def _sweep(funds: Funds, emit: Callable[..., None]) -> bool:
+async def _sweep(tree: Tree, funds: Funds, emit: Callable[..., None]) -> bool:
     def progress(done: int, of: int) -> None:
         emit("progress", done=done, all=of)
 
     swept = Swept()
     try:
-        await funds.sweep(progress=progress, result=swept)
+        await funds.sweep(progress=progress, result=swept, beyond=True)
     finally:
-        _tell_swept(swept, emit)  # also of one that somebody has interrupted
-    return not swept.left
+        _tell_swept(tree, swept, emit)  # also of one that somebody has interrupted
+    return swept.done
 
 
-def _tell_swept(swept: Swept, emit: Callable[..., None]) -> None:
+def _tell_swept(tree: Tree, swept: Swept, emit: Callable[..., None]) -> None:
     emit(
         "swept",
         accounts=swept.accounts,
@@ -105,6 +105,8 @@ def _tell_swept(swept: Swept, emit: Callable[..., None]) -> None:
         dust=str(swept.dust),
         dusty=swept.dusty,
         left=str(swept.left),
+        unread=swept.unread,
+        untouched=tree.count if tree.imported else 0,
         failed=[{"address": address, "reason": reason} for address, reason in swept.failed],
     )
 

@@ -21,14 +21,14 @@ from squall_runner.evm.outgoing import Call, SendError
 from squall_runner.evm.paying import FundingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from squall_runner.evm.balances import Balances
     from squall_runner.evm.fillrules import Rules, Target
     from squall_runner.evm.paying import Payer
 
 PAY_SECONDS: Final = 60.0
-"""How long a batch may be on its way before its wallets are looked at again."""
+"""How long a batch may be on its way before somebody is told. Its wallets wait on: they must not be paid twice."""
 AGAIN_SECONDS: Final = 1.0
 """Until the next try, after a node has failed or while the payer is short of money."""
 
@@ -46,6 +46,7 @@ class Filler:
         clock: Seconds, monotonic.
         note: `note(level, event, **fields)`: something for the run's log.
         changed: Called when somebody was filled or found filled.
+        before: Is waited for before the first look.
 
     Attributes:
         totals: What was done so far.
@@ -64,6 +65,7 @@ class Filler:
         clock: Callable[[], float],
         note: Callable[..., None],
         changed: Callable[[], None] = lambda: None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.totals = Totals()
         self.full: set[int] = set()
@@ -72,11 +74,11 @@ class Filler:
         self._target = target
         self._upcoming = upcoming
         self._rules = rules
-        self._contract = rules.contract if rules.batch > 1 else None
         self._block_gas = block_gas
         self._clock = clock
         self._note = note
         self._changed = changed
+        self._before = before
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._busy: set[int] = set()
         self._used: set[int] = set()
@@ -89,6 +91,8 @@ class Filler:
         self._seen_money = False
         self._dry = False
         self._troubled = False
+        self._defect: Exception | None = None
+        self._ended: FundingError | None = None
 
     # -- for users --------------------------------------------------------------------------------------------
 
@@ -137,6 +141,8 @@ class Filler:
         if waiter is None:
             waiter = self._waiting[number] = asyncio.get_running_loop().create_future()
             waiter.add_done_callback(_heard)
+            if self._ended is not None:
+                self._give_up([number], self._ended)
         self._wake.set()
         return waiter
 
@@ -144,20 +150,33 @@ class Filler:
 
     async def run(self) -> None:
         """Fill until cancelled; what is on its way then has been sent, and is not waited for."""
+        ended = FundingError("funding_failed", "filling has ended")
         try:
-            while True:
-                self._wake.clear()
-                pause = await self._pass()
-                try:
-                    async with asyncio.timeout(pause):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await self._run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody must wait in vain
+            message = f"wallets are not filled any more, which is a defect: {type(error).__name__}: {error}"
+            self._note("error", "FundingEnded", message=message)
+            ended = FundingError("funding_failed", message)
         finally:
             for task in self._batches:
                 task.cancel()
             await asyncio.gather(*self._batches, return_exceptions=True)
-            self._give_up(self._waiting, "funding_failed", "filling has ended", "")
+            self._ended = ended
+            self._give_up(self._waiting, ended)
+
+    async def _run(self) -> None:
+        if self._before is not None:
+            await self._before()
+        while True:
+            self._wake.clear()
+            pause = await self._pass()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+            if self._defect is not None:
+                raise self._defect
 
     async def _pass(self) -> float | None:
         """Look at who is next and fill; returns the seconds after which to try again, None to wait until something happens."""
@@ -237,6 +256,10 @@ class Filler:
             self._note("info", "FunderHasMoney", address=checksummed(self._payer.address))
         return AGAIN_SECONDS if short else None
 
+    @property
+    def _contract(self) -> bytes | None:
+        return self._look.contract if self._rules.batch > 1 else None
+
     def _batch_size(self) -> int:
         if self._contract is None:
             return 1
@@ -259,6 +282,9 @@ class Filler:
 
         def ended(_: asyncio.Task[None]) -> None:
             self._batches.discard(task)
+            if not task.cancelled():
+                error = task.exception()
+                self._defect = error if isinstance(error, Exception) else self._defect
             self._reserved -= cost
             self._busy.difference_update(number for number, _, _ in batch)
             self._wake.set()
@@ -297,7 +323,7 @@ class Filler:
                 "is there code at its address?",
             )
             self._refusing[number] = FundingError("funding_failed", message, hint)
-            self._give_up([number], "funding_failed", message, hint)
+            self._give_up([number], self._refusing[number])
             return
         if error.kind is not Kind.INSUFFICIENT_FUNDS:  # the next look says what is missing
             self._trouble(error)
@@ -326,14 +352,14 @@ class Filler:
         if not self._dry:
             self._dry = True
             self._note("error", "FunderOutOfMoney", message=f"{message}; {hint}", address=address)
-        self._give_up([number for number, _, _ in short], "insufficient_funds", message, hint)
+        self._give_up([number for number, _, _ in short], FundingError("insufficient_funds", message, hint))
         return AGAIN_SECONDS
 
-    def _give_up(self, numbers: Iterable[int], error: str, message: str, hint: str) -> None:
+    def _give_up(self, numbers: Iterable[int], error: FundingError) -> None:
         for number in list(numbers):
             waiter = self._waiting.pop(number, None)
             if waiter is not None and not waiter.done():
-                waiter.set_exception(FundingError(error, message, hint))
+                waiter.set_exception(FundingError(error.error, error.message, error.hint))
 
     def _trouble(self, error: Exception) -> None:
         """Say once that it does not go on, until it does again."""

@@ -12,9 +12,7 @@ await funds.sweep(seconds)         # the one that runs teardown, after its steps
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from squall.plan.funding import ahead_of, batch_of, rounds_of
@@ -22,36 +20,36 @@ from squall.plan.wallets import wallets_of
 from squall.spec.amounts import amount_wei, native_text
 from squall.spec.quantities import seconds
 from squall_runner.evm.balances import Balances
+from squall_runner.evm.earlier import settle_earlier
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.fees import fee_policy
 from squall_runner.evm.fillrules import Rules, Target, batch_size
-from squall_runner.evm.funding import Filler
+from squall_runner.evm.funding import AGAIN_SECONDS, Filler
 from squall_runner.evm.helping import DEPLOY_GAS, deploy_multicall, find_multicall
 from squall_runner.evm.hexes import from_hex
 from squall_runner.evm.outgoing import SendError
 from squall_runner.evm.paying import AccountPayer, FundingError
+from squall_runner.evm.returning import sweep
 from squall_runner.evm.shardwallets import ShardWallets
 from squall_runner.evm.subfunders import Filling, bills, missing, refuse_if_short
-from squall_runner.evm.sweeping import Sweeper, Swept, sources
 from squall_runner.evm.wallets import WalletPool
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from squall.spec.structs import Funding
     from squall_runner.engine.build import Manifest
     from squall_runner.evm.asking import Asks
     from squall_runner.evm.fleet import Accounts
     from squall_runner.evm.keys import Key
     from squall_runner.evm.subfunders import Bill
+    from squall_runner.evm.sweeping import Swept
     from squall_runner.evm.tree import Tree
 
 _BATCH_OF_SHARDS: Final = 100
-_SWEEP_HEADROOM: Final = Fraction(5, 4)
-"""Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _USUAL_BLOCK: Final = 30_000_000
 _REPLACE_SECONDS: Final = 15.0
-_CALM_SECONDS: Final = 15.0
 
 
 class Funds:
@@ -72,8 +70,12 @@ class Funds:
         wallets: By shard, of those that this runner carries.
         accounts: The accounts of this process.
         tree: The accounts of the run.
+        rpc: Whom to ask.
+        clock: Seconds, monotonic.
         funding: What the manifest says of it; None: wallets use what they have.
         fees: What it says of fees.
+        look: Reads balances, as well as this chain allows.
+        fees_paid: What the gas of paying, filling and giving back has cost so far, in wei.
     """
 
     def __init__(
@@ -94,17 +96,19 @@ class Funds:
         self.wallets: dict[int, ShardWallets] = {}
         self._manifest = manifest
         self.tree = tree
-        self._rpc = rpc
+        self.rpc = rpc
         self.accounts = accounts
         self._run = run
         self._note = note
-        self._clock = clock
+        self.clock = clock
         self._changed = changed
         self._tried = tried
         self._spec = manifest.spec.evm.wallets
         self.funding = manifest.spec.evm.funding
         self.fees = fee_policy(manifest.spec.evm.fees)
-        self._contract: bytes | None = None
+        self.look = Balances(rpc, None)
+        self.fees_paid = 0
+        self._finding = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     # -- before the load --------------------------------------------------------------------------------------
@@ -118,15 +122,13 @@ class Funds:
         if self.funding is None:
             return
         try:
-            named = from_hex(self.funding.multicall)
-            self._contract = await find_multicall(self._rpc, named, self.tree.helper)
+            await self._find(self.funding)
         except RpcError as error:
             raise funding_failed(error) from error
 
-    @property
-    def look(self) -> Balances:
-        """Reads balances, as well as this chain allows."""
-        return Balances(self._rpc, self._contract)
+    async def _find(self, funding: Funding) -> None:
+        named = from_hex(funding.multicall)
+        self.look.contract = await find_multicall(self.rpc, named, self.tree.helper)
 
     async def pay(self) -> None:
         """Give each shard's account what its wallets will need and nobody has yet.
@@ -141,6 +143,7 @@ class Funds:
         used = [self._used_by(shard) for shard in range(self.tree.shards)]
         batch = self.size(batch_of(funding, self.tree.shards))
         try:
+            await self.earlier([funder.address_bytes for funder in self.tree.funders])
             price = (await self.accounts.market.wait(self.fees)).max_fee
             how = Filling(
                 used=used,
@@ -165,11 +168,11 @@ class Funds:
     @property
     def _batches(self) -> bool:
         """Whether there is a contract for batches, or will be."""
-        return self._contract is not None or (self.funding is not None and self.funding.deploy_multicall)
+        return self.look.contract is not None or (self.funding is not None and self.funding.deploy_multicall)
 
     def deploy_cost(self, price: int) -> int:
         """What it costs at most, in wei, to deploy that contract; nothing where that is not going to happen."""
-        return 2 * DEPLOY_GAS * price if self._contract is None and self._batches else 0
+        return 2 * DEPLOY_GAS * price if self.look.contract is None and self._batches else 0
 
     def size(self, most: int) -> int:
         """How many wallets share a transaction, where so many may."""
@@ -214,14 +217,14 @@ class Funds:
     async def deploy(self) -> None:
         """Deploy the contract for batches where there is none and that is allowed."""
         helper = self.tree.helper
-        if self._contract is not None or helper is None:
+        if self.look.contract is not None or helper is None:
             return
         if self.funding is None or not self.funding.deploy_multicall:
             message = "there is no Multicall3 on this chain, so wallets are filled one by one"
             self._note("warning", "NoMulticall", message=f"{message}; set spec.evm.funding.deployMulticall")
             return
-        self._contract = await deploy_multicall(
-            self._rpc, self.payer(self.tree.funders[0]), helper, self.payer(helper)
+        self.look.contract = await deploy_multicall(
+            self.rpc, self.payer(self.tree.funders[0]), helper, self.payer(helper)
         )
 
     # -- filling ----------------------------------------------------------------------------------------------
@@ -244,20 +247,42 @@ class Funds:
             if filler is not None:
                 self._tasks.append(asyncio.create_task(filler.run()))
 
+    async def _learn(self, address: bytes) -> None:
+        """What others have done: the runner that pays may have deployed the contract, and one that is gone may have sent money."""
+        while True:
+            try:
+                async with self._finding:
+                    if self.look.contract is None and self._batches and self.funding is not None:
+                        await self._find(self.funding)
+                return await self.earlier([address])
+            except RpcError:
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def earlier(self, addresses: Sequence[bytes]) -> None:
+        """Wait for what these accounts have sent before; see `squall_runner.evm.earlier`."""
+
+        def told(number: int) -> None:
+            message = f"{number} transactions that were sent before are in no block yet, and are waited for"
+            self._note("warning", "FundingHeldUp", message=message)
+
+        await settle_earlier(self.look, addresses, self.accounts.follower.next_head, told)
+
     def _streaming(self, shard: int, pool: WalletPool) -> Filler:
         funding = self.funding
         assert funding is not None
         amount, ahead = amount_wei(funding.amount), ahead_of(funding, shard, self.tree.shards)
         used = self._used_by(shard)
         below = None if funding.refill_below is None else amount_wei(funding.refill_below)
+        payer = self.tree.shard_key(shard)
         return self.filler(
-            self.tree.shard_key(shard),
+            payer,
             lambda index: Target(pool.key(index).address_bytes, amount),
             batch=batch_of(funding, self.tree.shards),
             # The shard was given money for those that the plan takes, and for no others.
             upcoming=lambda: pool.upcoming(max(0, min(ahead, used - pool.taken))),
             refill_below=below,
             patience=seconds(funding.wait),
+            before=lambda: self._learn(payer.address_bytes),
         )
 
     def filler(
@@ -270,6 +295,7 @@ class Funds:
         refill_below: int | None = None,
         patience: float = 0.0,
         changed: Callable[[], None] | None = None,
+        before: Callable[[], Awaitable[None]] | None = None,
     ) -> Filler:
         """What fills from an account; see `Filler`."""
         funding = self.funding
@@ -279,7 +305,6 @@ class Funds:
             max_pending=funding.max_pending,
             refill_below=refill_below,
             wait=seconds(funding.wait),
-            contract=self._contract,
             patience=patience,
         )
         return Filler(
@@ -289,16 +314,25 @@ class Funds:
             upcoming=upcoming,
             rules=rules,
             block_gas=self._block_gas,
-            clock=self._clock,
+            clock=self.clock,
             note=self._note,
             changed=changed or self._changed,
+            before=before,
         )
 
     def payer(self, key: Key) -> AccountPayer:
         """An account that pays; what it sends is replaced when fees rise, as others wait for it."""
         after = self.fees.replace_after
         fees = replace(self.fees, replace_after=_REPLACE_SECONDS if after is None else after)
-        return AccountPayer(self.accounts.of(key), self.accounts.market, fees)
+
+        def late(error: SendError) -> None:
+            message = f"what fills wallets is in no block yet, and is not sent again: {error.message}"
+            self._note("warning", "FundingHeldUp", message=message)
+
+        return AccountPayer(self.accounts.of(key), self.accounts.market, fees, paid=self._has_paid, late=late)
+
+    def _has_paid(self, wei: int) -> None:
+        self.fees_paid += wei
 
     def _block_gas(self) -> int:
         head = self.accounts.follower.head
@@ -318,47 +352,17 @@ class Funds:
         limit: float | None = None,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
         result: Swept | None = None,
+        *,
+        beyond: bool = False,
     ) -> Swept:
-        """Give back what all accounts of the run have, also those of other runners, within so many seconds.
-
-        Without a funder there is nobody to give it to. For `result` see `Sweeper`.
+        """Give back what all accounts of the run have, also those of other runners; see `squall_runner.evm.returning.sweep`.
 
         Raises:
             RpcError: The node cannot be asked.
         """
-        fees = self.fees
-        if not self.tree.funders:
-            return Swept()
-        most = [wei for wei in (fees.max_fee, fees.limit) if wei is not None]
-        exact = replace(fees, headroom=_SWEEP_HEADROOM, max_fee=None, limit=min(most, default=None))
-
-        async def price() -> int:
-            return (await self.accounts.market.wait(exact)).max_fee
-
-        sweeper = Sweeper(
-            self._rpc,
-            self.look,
-            chain_id=self.accounts.chain_id,
-            price=price,
-            next_block=self.accounts.follower.next_head,
-            clock=self._clock,
-            legacy=fees.legacy,
-            progress=progress,
-            result=result,
-        )
-        with suppress(TimeoutError):  # what is left then is in the result
-            async with asyncio.timeout(limit):
-                await self._calm()
-                await sweeper.sweep(lambda: sources(self.tree))
-        return sweeper.result
-
-    async def _calm(self) -> None:
-        """Let what the shards' accounts have sent get into blocks, if it soon does: it is for wallets that are emptied next."""
-        addresses = [self.tree.shard_key(shard).address_bytes for shard in range(self.tree.shards)]
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CALM_SECONDS):
-                while await self.look.nonces(addresses, block="pending") != await self.look.nonces(addresses):
-                    await self.accounts.follower.next_head()
+        swept = await sweep(self, limit=limit, progress=progress, result=result, beyond=beyond)
+        self._has_paid(swept.spent)
+        return swept
 
 
 async def fill_all(work: Sequence[tuple[Filler, Sequence[int]]]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.asking import ask_number
@@ -40,6 +42,9 @@ _READ_SECONDS: Final = 0.0002
 _ROUNDS_IN_VAIN: Final = 5
 _LOOKS: Final = 3
 _SHOWN: Final = 10
+DEAF_SECONDS: Final = 60.0
+"""After so long without any answer there is no use in asking on."""
+PAUSE_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -79,6 +84,7 @@ class Swept:
         dust: What stays where sending costs more than there is.
         dusty: In how many accounts.
         left: What is still to be given back.
+        unread: Accounts of which nobody knows what they have, as no node told in time.
         failed: Accounts that have it, and why.
     """
 
@@ -89,17 +95,24 @@ class Swept:
     dust: int = 0
     dusty: int = 0
     left: int = 0
+    unread: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to be given back."""
+        return not self.left and not self.unread
 
-def sources(tree: Tree) -> Iterator[Source]:
-    """Every account of a run, and who gets what it has: wallets, the shards' own accounts, and what deploys contracts."""
-    funders = {funder.address_bytes for funder in tree.funders}
-    for index in range(tree.count):
-        key = tree.keys.key(index)
-        if key.address_bytes not in funders:  # a list of keys may hold a funder's own
-            yield Source(key, tree.funder_of(index % tree.shards).address_bytes)
-    for shard in range(tree.shards):
+
+def sources(tree: Tree, shards: int) -> Iterator[Source]:
+    """Every account of a run that holds its money alone, and who gets what it has.
+
+    These are wallets, the accounts of so many shards, and what deploys contracts. Wallets whose keys come from a file are left
+    alone: what they have may be their owner's, and nobody can tell it from what the run gave.
+    """
+    for index in range(0 if tree.imported else tree.count):
+        yield Source(tree.keys.key(index), tree.funder_of(index % tree.shards).address_bytes)
+    for shard in range(shards):
         yield Source(tree.shard_key(shard), tree.funder_of(shard).address_bytes)
     if tree.helper is not None:
         yield Source(tree.helper, tree.funders[0].address_bytes)
@@ -149,8 +162,10 @@ class Sweeper:
     async def sweep(self, accounts: Callable[[], Iterator[Source]]) -> Swept:
         """Give back what all of them have; looks again at the end, as something may have been on its way to them.
 
+        A call that fails is tried again, so that what is left does not depend on the worst moment of a node.
+
         Raises:
-            RpcError: The node cannot be asked; what was done until then is in `result`.
+            RpcError: Nodes have failed for a minute; what was done until then is in `result`.
         """
         try:
             for _ in range(_LOOKS):
@@ -167,27 +182,33 @@ class Sweeper:
         in_vain = 0
         while self._open and in_vain < _ROUNDS_IN_VAIN:
             before = self._total()
-            await self._round()
+            await self._insist(self._round)
             in_vain = 0 if self._total() < before else in_vain + 1
+
+    async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Do something that can be begun again, until no node has failed."""
+        begun: float | None = None
+        while True:
+            try:
+                return await act()
+            except RpcError:
+                begun = self._clock() if begun is None else begun
+                if self._clock() - begun > DEAF_SECONDS:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _find(self, accounts: Iterator[Source]) -> None:
         """Who has something. Keys are derived a few hundred at a time, so that others get their turn."""
         result = self.result
         result.accounts = result.dust = result.dusty = 0
+        result.unread = 1
         self._open = []
-        part: list[Source] = []
-        for source in accounts:
-            part.append(source)
-            if len(part) == _LOOKED_AT:
-                await self._keep(part)
-                part = []
-        await self._keep(part)
-
-    async def _keep(self, part: Sequence[Source]) -> None:
-        if part:
-            await self._read(part)
-            self.result.accounts += len(part)
+        while part := list(islice(accounts, _LOOKED_AT)):
+            result.unread = len(part)
+            await self._insist(partial(self._read, part))
+            result.accounts += len(part)
             self._open += [source for source in part if source.balance]
+        result.unread = 0
 
     async def _read(self, some: Sequence[Source]) -> None:
         found = await self._look.of([source.key.address_bytes for source in some])
@@ -199,9 +220,10 @@ class Sweeper:
         await self._estimate()
         await self._read(self._open)
         self._settle(all_settled=True)
-        if not self._open:
+        able = [source for source in self._open if source.to in self._gas]
+        if not able:
             return
-        await several(self._send, list(self._open), at_once=AT_ONCE)
+        await several(self._send, able, at_once=AT_ONCE)
         begun, blocks = self._clock(), 0
         while any(source.sent for source in self._open):
             passed = self._clock() - begun
@@ -210,7 +232,10 @@ class Sweeper:
             blocks += await self._another_block()
             unsettled = [source for source in self._open if source.sent]
             await asyncio.sleep(len(unsettled) * _READ_SECONDS)
-            await self._read(unsettled)
+            try:
+                await self._read(unsettled)
+            except RpcError:
+                continue  # and looked at after the next block
             self._settle(all_settled=False)
 
     async def _another_block(self) -> bool:
@@ -224,11 +249,17 @@ class Sweeper:
 
     async def _estimate(self) -> None:
         """The gas of a transfer to each receiver: one may be an account with code, and chains count differently."""
+        refused: dict[bytes, str] = {}
         for source in self._open:
-            if source.to not in self._gas and source.balance:
+            if source.to not in self._gas and source.to not in refused and source.balance:
                 call = {"from": source.key.address, "to": to_hex(source.to), "value": "0x1"}
-                gas = await ask_number(self._node, "eth_estimateGas", [call])
-                self._gas[source.to] = gas if gas == TRANSFER else gas * 5 // 4
+                try:
+                    gas = await ask_number(self._node, "eth_estimateGas", [call])
+                except RpcError as error:
+                    refused[source.to] = error.message  # others may take theirs
+                else:
+                    self._gas[source.to] = gas if gas == TRANSFER else gas * 5 // 4
+            source.reason = refused.get(source.to, source.reason)
 
     def _price_of(self, source: Source) -> int:
         return self._now * (4 + source.raised) // 4
@@ -240,7 +271,9 @@ class Sweeper:
         """Take note of who is done: has given all, or has no more than giving costs."""
         left = []
         for source in self._open:
-            if source.sent and source.balance <= source.spare + self._slack(source):
+            if source.to not in self._gas:
+                left.append(source)
+            elif source.sent and source.balance <= source.spare + self._slack(source):
                 self.result.returned += source.sent
                 self.result.spent += source.cost
                 self.result.transfers += 1

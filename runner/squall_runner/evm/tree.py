@@ -61,6 +61,11 @@ class Tree:
         return range(shard, self.count, self.shards)
 
     @property
+    def imported(self) -> bool:
+        """Whether the wallets are somebody's own, from a file of keys, who may have had money in them before."""
+        return isinstance(self.keys, ListedKeys)
+
+    @property
     def fingerprint(self) -> str:
         """What tells two seeds apart, and tells nothing of them: the address of the first wallet, which is public anyway."""
         return self.keys.key(0).address
