@@ -359,7 +359,10 @@ class Agent:
         self._tell("setup", await set_up(self._load))
 
     async def _run_teardown(self) -> None:
-        self._tell("teardown", await tear_down(self._load))
+        done = await tear_down(self._load)
+        if self._start_ns is not None:
+            self._measure(self._slot + 1)  # what it has cost to give back a chain's money
+        self._tell("teardown", done)
 
     # -- what the hub is told ---------------------------------------------------------------------------------
 

@@ -8,10 +8,13 @@ import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 
+from squall_runner.evm import funding
 from squall_runner.evm.ahead import fill_ahead
 from squall_runner.evm.fees import FeePolicy
 from squall_runner.evm.fleet import Patience
+from squall_runner.evm.hexes import to_hex
 from squall_runner.evm.paying import FundingError
+from squall_runner.evm.transactions import Transaction, sign
 from squall_runner.load import LoadError
 
 ETHER = 10**18
@@ -244,3 +247,137 @@ async def test_a_node_that_is_gone_for_a_while_and_forgets_what_it_was_given(tmp
                 await chain.funds.stop()
                 assert (await chain.funds.sweep(30)).left == 0
                 assert await all_money(back, chain.tree) == start
+
+
+async def until(condition):
+    """Wait until something is so."""
+    while not await condition():
+        await asyncio.sleep(0.01)
+
+
+async def held(node, address):
+    """How many transactions of an account a node holds, in blocks or not."""
+    return int(await node.rpc("eth_getTransactionCount", [address, "pending"]), 16)
+
+
+async def test_a_batch_that_takes_long_is_not_paid_again(monkeypatch):
+    monkeypatch.setattr(funding, "PAY_SECONDS", 0.3)
+    monkeypatch.setattr(funding, "AGAIN_SECONDS", 0.01)
+    async with anvil() as node, opened(manifest_of(node, vus=4, funding={"ahead": 4})) as chain:
+        await chain.funds.pay()
+        shard = chain.tree.shard_key(0).address
+        await give(node, shard, 10 * ETHER)
+        start = await all_money(node, chain.tree)
+        await node.rpc("evm_setAutomine", [False])
+        chain.funds.start([0])
+        using = asyncio.create_task(use(chain, range(4)))
+        while not chain.notes.named("FundingHeldUp"):
+            await asyncio.sleep(0.01)
+        batches = await held(node, shard)
+        for _ in range(100):  # each time a look at balances, and more, may have come between
+            assert await held(node, shard) == batches
+        await node.rpc("evm_setAutomine", [True])
+        await node.rpc("evm_mine")
+        assert sorted(await using) == [0, 1, 2, 3]
+        await chain.funds.stop()
+        have = [await balance(node, chain.tree.keys.key(index).address) for index in range(4)]
+        assert have == [AMOUNT] * 4
+        assert await all_money(node, chain.tree) == start
+
+
+async def test_what_a_process_that_is_gone_has_sent_is_not_paid_again():
+    async with anvil() as node:
+        manifest = manifest_of(node, vus=10)
+        async with opened(manifest) as chain:
+            await fill_ahead(chain.funds, 1, lambda *_: None)  # the contract is there
+            start = await all_money(node, chain.tree)
+            await node.rpc("evm_setAutomine", [False])
+            funder, shard = chain.tree.funders[0].address, chain.tree.shard_key(0).address
+            before = await held(node, funder)
+            paying = asyncio.create_task(chain.funds.pay())
+
+            async def sent():
+                return await held(node, funder) > before
+
+            await until(sent)
+            paying.cancel()
+        async with opened(manifest) as chain:
+            paying = asyncio.create_task(chain.funds.pay())
+            for _ in range(20):
+                assert await held(node, funder) == before + 1
+            await node.rpc("evm_mine")
+            await paying
+            lent = await balance(node, shard)
+            assert 9 * AMOUNT < lent < 10 * AMOUNT
+            await give(node, shard, 10 * ETHER)
+            chain.funds.start([0])
+
+            async def streamed():
+                return await held(node, shard) > 0
+
+            await until(streamed)
+        async with opened(manifest) as chain:
+            chain.funds.start([0])
+            using = asyncio.create_task(use(chain, range(10)))
+            while not using.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            await chain.funds.stop()
+            have = [await balance(node, chain.tree.keys.key(index).address) for index in range(10)]
+            assert have == [AMOUNT] * 10
+            assert await all_money(node, chain.tree) == start + 10 * ETHER
+
+
+async def test_the_contract_is_where_its_receipt_says_and_nothing_goes_where_none_is():
+    async with anvil() as node:
+        manifest = manifest_of(node, funding={"multicall": f"0x{'ab' * 20}"})
+        async with opened(manifest) as chain:
+            await node.rpc(
+                "anvil_setCode", [f"0x{'ab' * 20}", "0x00"]
+            )  # takes money, and does nothing with it
+            await chain.funds.prepare()
+            assert chain.funds.look.contract is None
+            helper = chain.tree.helper
+            await node.rpc("anvil_setBalance", [helper.address, hex(ETHER)])
+            start = await all_money(node, chain.tree)
+            await node.rpc("evm_setAutomine", [False])
+            # Its first nonce is held by another transaction that is in no block yet.
+            other = Transaction(31337, 0, helper.address_bytes, 0, b"", 21_000, 4 * 10**9, 4 * 10**9)
+            await node.rpc("eth_sendRawTransaction", [to_hex(sign(other, helper).raw)])
+            filling = asyncio.create_task(fill_ahead(chain.funds, 10, lambda *_: None))
+            while not filling.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            assert filling.result().filled == 10
+            assert await all_money(node, chain.tree) == start
+            assert await balance(node, f"0x{'ab' * 20}") == 0
+
+
+async def test_a_contract_that_another_runner_has_deployed_is_used():
+    async with anvil() as node:
+        manifest = manifest_of(node, shards=2, vus=20)
+        async with opened(manifest) as paying, opened(manifest) as other:
+            assert other.funds.look.contract is None
+            await paying.funds.pay()
+            other.funds.start([1])
+            await asyncio.gather(*(other.funds.wallets[1].ready(index) for index in range(1, 20, 2)))
+            assert other.funds.look.contract == paying.funds.look.contract is not None
+            batches = await held(node, other.tree.shard_key(1).address)
+            assert batches < 10
+
+
+async def test_a_defect_in_filling_is_told_at_once(monkeypatch):
+    async with anvil() as node, opened(manifest_of(node)) as chain:
+        await chain.funds.pay()
+
+        async def broken(_):
+            raise LookupError("no such thing")
+
+        monkeypatch.setattr(chain.funds.look, "of", broken)
+        chain.funds.start([0])
+        for _ in range(2):
+            (error,) = await use(chain, [0])
+            assert error.error == "funding_failed"
+            assert "no such thing" in error.message
+        (told,) = chain.notes.named("FundingEnded")
+        assert "no such thing" in told["message"]

@@ -42,6 +42,20 @@ def test_a_stop_gives_back_what_is_left(squall: Squall, number: signal.Signals) 
     assert 0 < lost < 10**17  # gas; without the sweep it would be whole tokens
 
 
+def test_all_gas_that_a_run_has_paid_is_in_its_report(squall: Squall) -> None:
+    with anvil() as node:
+        before = balance(node)
+        ended = squall(on_chain(node, PAY, shards=2), processes=2).ended()
+        assert ended.outcome()[1] == "Passed", ended.out
+        lost = before - balance(node) - balance(node, NOBODY)
+        chain = ended.summary.chain
+    assert chain is not None
+    assert chain.cost is not None
+    assert 0 < chain.cost.fees < chain.funding_fees
+    assert chain.cost.fees + chain.funding_fees == pytest.approx(lost / 1e18, rel=1e-9)
+    assert "the gas of lending it and of taking it back is one" in (ended.results / "report.md").read_text()
+
+
 def test_another_chain_is_refused_before_anything_is_sent(squall: Squall) -> None:
     with anvil() as node:
         ended = squall(on_chain(node, PAY, evm={"chainId": 5})).ended()

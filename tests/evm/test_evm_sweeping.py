@@ -7,9 +7,11 @@ import asyncio
 import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
+from support.rpcproxy import RpcProxy
 
 from squall_runner.evm.ahead import fill_ahead
 from squall_runner.evm.hexes import to_hex
+from squall_runner.evm.returning import give_back
 from squall_runner.evm.transactions import Transaction, sign
 
 ETHER = 10**18
@@ -27,10 +29,11 @@ async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_no
         send, sent = chain.funds.accounts.rpc.send_raw, []
 
         async def interrupted(raw, *args, **options):
-            sent.append(raw)
+            tx_hash = await send(raw, *args, **options)
+            sent.append(tx_hash)
             if len(sent) == 20:
                 begun.cancel()
-            return await send(raw, *args, **options)
+            return tx_hash
 
         with monkeypatch.context() as patched:
             patched.setattr(chain.funds.accounts.rpc, "send_raw", interrupted)
@@ -111,19 +114,87 @@ async def test_what_a_wallet_still_has_on_its_way_is_replaced():
         assert await balance(node, f"0x{'11' * 20}") == 0
 
 
-async def test_a_funder_among_the_keys_of_a_file_does_not_send_to_itself(tmp_path):
+async def test_wallets_of_a_file_of_keys_keep_all_that_they_have(tmp_path):
     async with anvil() as node:
         file = tmp_path / "keys"
-        file.write_text("\n".join(node.keys[:5]))
-        manifest = manifest_of(node, wallets={"seed": None, "keys": "keys.txt"})
+        file.write_text("\n".join([*node.keys[:3], "0x" + "77" * 32]))
+        manifest = manifest_of(node, vus=4, wallets={"keys": "keys.txt"})
         manifest["spec"]["evm"]["wallets"].pop("seed")
         async with opened(manifest, {"keys.txt": file}) as chain:
             start = await all_money(node, chain.tree)
-            assert chain.tree.count == 5
+            await chain.funds.pay()
+            chain.funds.start([0])
+            await chain.funds.wallets[0].ready(3)
+            await chain.funds.stop()
+            before = await wallets_have(node, chain.tree)
             swept = await chain.funds.sweep(30)
-            assert (swept.transfers, swept.left) == (4, 0)
-            others = [await balance(node, address) for address in node.addresses[1:5]]
-            assert others == [0] * 4
-            have = await balance(node, node.addresses[0])
-            assert have + swept.spent == 5 * node.options.balance * ETHER
+            assert (swept.left, swept.transfers) == (0, 2)  # the shard's account, and what has deployed
+            assert await balance(node, chain.tree.shard_key(0).address) == 0
+            assert await wallets_have(node, chain.tree) == [before[0] + swept.returned, *before[1:]]
+            assert before[3] == ETHER // 10
             assert start == await all_money(node, chain.tree)
+
+
+async def test_shards_that_only_the_run_had_are_found():
+    async with anvil() as node:
+        many, few = (manifest_of(node, shards=shards, funders=2, vus=20) for shards in (9, 2))
+        async with opened(many) as chain:
+            start = await all_money(node, chain.tree)
+            await chain.funds.pay()
+            subs = [chain.tree.shard_key(shard).address for shard in range(9)]
+            assert all([await balance(node, each) for each in subs])
+            tree = chain.tree
+        async with opened(few) as chain:
+            swept = await chain.funds.sweep(beyond=True)
+            assert (swept.left, swept.accounts) == (0, 20 + 9 + 1)
+            assert [await balance(node, each) for each in subs] == [0] * 9
+            again = await chain.funds.sweep(beyond=True)  # used ones, although they are empty
+            assert (again.accounts, again.transfers) == (20 + 9 + 1, 0)
+            assert await all_money(node, tree) == start
+
+
+async def test_a_node_that_fails_holds_a_sweep_up_and_no_more():
+    async with anvil(block_time=0.1) as node, RpcProxy(node.url) as proxy:
+        manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "1s"}})
+        manifest["spec"]["evm"]["endpoints"][0]["url"] = proxy.url
+        async with opened(manifest) as chain:
+            start = await all_money(node, chain.tree)
+            await fill_ahead(chain.funds, 20, lambda *_: None)
+            proxy.faults.errors = {"*": {"code": -32000, "message": "out of order"}}
+            proxy.faults.error_times = 3
+            sweep = asyncio.create_task(chain.funds.sweep(60))
+            proxy.calls.clear()
+            while not proxy.calls["eth_sendRawTransaction"]:
+                await asyncio.sleep(0.001)
+            await proxy.go_down()
+            await asyncio.sleep(0.5)
+            await proxy.come_back()
+            swept = await sweep
+            assert (swept.left, swept.unread, swept.failed) == (0, 0, [])
+            assert await wallets_have(node, chain.tree) == [0] * 20
+            assert await all_money(node, chain.tree) == start
+
+
+async def test_a_funder_that_takes_no_money_does_not_keep_it_from_another():
+    async with anvil() as node, opened(manifest_of(node, shards=2, funders=2, wallets={"count": 2})) as chain:
+        await fill_ahead(chain.funds, 2, lambda *_: None)
+        await node.rpc("anvil_setCode", [chain.tree.funders[0].address, "0x60006000fd"])
+        swept = await chain.funds.sweep(60)
+        assert await wallets_have(node, chain.tree) == [ETHER // 10, 0]
+        assert swept.left >= ETHER // 10
+        assert chain.tree.keys.key(0).address in [address for address, _ in swept.failed]
+        assert "revert" in str(swept.failed)
+
+
+async def test_what_could_not_be_looked_at_is_said():
+    async with anvil() as node, RpcProxy(node.url) as proxy:
+        manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "200ms"}})
+        manifest["spec"]["evm"]["endpoints"][0]["url"] = proxy.url
+        async with opened(manifest) as chain:
+            await fill_ahead(chain.funds, 20, lambda *_: None)
+            await proxy.go_down()
+            swept = await chain.funds.sweep(0.5)
+            assert not swept.done
+            await give_back(chain.funds, 0.5, chain.notes)
+            (failed,) = chain.notes.named("SweepFailed")
+            assert "run `squall evm sweep` later" in failed["message"]

@@ -76,9 +76,11 @@ async def several(
         async with places:
             return await ask(item)
 
+    # A TaskGroup whose task fails leaves its parent marked as cancelled in Python 3.11, and no timeout around it works any more.
+    tasks = [asyncio.ensure_future(one(item)) for item in items]
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except* Exception as failures:  # noqa: BLE001 - any of them is raised as it is, without the group
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

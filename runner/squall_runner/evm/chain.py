@@ -119,7 +119,7 @@ class Chain:
         self._network = Network(replace(network.options, shared_connections=CONNECTIONS), clock=clock)
         self._client = HttpClient(self._network, cookies=False)
         self._endpoints = endpoints_of(manifest)
-        meters = RpcMeters(recorder)
+        self._meters = meters = RpcMeters(recorder)
         self.rpc = Rpc(
             RpcSettings.of(spec.rpc),
             self._endpoints,
@@ -403,6 +403,7 @@ class Chain:
     async def reopen(self) -> None:
         """Teardown begins: calls go out again, although the load was stopped."""
         await self.end()
+        self._meters.active = False
         self.gate.open()
         self._ending = None
         self._untouched = False

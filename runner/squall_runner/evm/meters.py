@@ -38,15 +38,21 @@ class RpcMeters:
 
     Args:
         recorder: Where measurements go.
+
+    Attributes:
+        active: Whether calls are counted: those of teardown are not, as nothing of it is.
     """
 
     def __init__(self, recorder: Recorder) -> None:
+        self.active = True
         self._recorder = recorder
         self._known: dict[tuple[str, str, str], _Calls] = {}
         self._methods: set[str] = set()
 
     def recorded(self, endpoint: str, method: str, seconds: float, error: str) -> None:
         """A try of a call has ended; `error` is empty when it was answered."""
+        if not self.active:
+            return
         known = self._known.get((endpoint, method, error))
         if known is None:
             known = self._known[endpoint, method, error] = self._make(endpoint, method, error)
@@ -58,6 +64,8 @@ class RpcMeters:
 
     def health(self, endpoint: str, up: bool, behind: float) -> None:  # noqa: FBT001 - as `Rpc` calls it
         """An endpoint was looked at: whether it is asked, and how many seconds its head is behind."""
+        if not self.active:
+            return
         tags = make_tags(endpoint=endpoint)
         self._recorder.gauge("evm_endpoint_up", tags).set(float(up))
         self._recorder.gauge("evm_head_lag", tags).set(behind)

@@ -45,6 +45,10 @@ _SHOWN: Final = 10
 DEAF_SECONDS: Final = 60.0
 """After so long without any answer there is no use in asking on."""
 PAUSE_SECONDS: Final = 1.0
+_DEAF: Final = frozenset(
+    {Kind.UNREACHABLE, Kind.TIMEOUT, Kind.RATE_LIMITED, Kind.SERVER_ERROR, Kind.MALFORMED}
+)
+"""It is the node that has failed, and not the transfer."""
 
 
 @dataclass(slots=True)
@@ -183,7 +187,11 @@ class Sweeper:
         while self._open and in_vain < _ROUNDS_IN_VAIN:
             before = self._total()
             await self._insist(self._round)
-            in_vain = 0 if self._total() < before else in_vain + 1
+            if self._total() < before:
+                in_vain = 0
+            else:
+                in_vain += 1
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _insist(self, act: Callable[[], Awaitable[None]]) -> None:
         """Do something that can be begun again, until no node has failed."""
@@ -223,7 +231,11 @@ class Sweeper:
         able = [source for source in self._open if source.to in self._gas]
         if not able:
             return
-        await several(self._send, able, at_once=AT_ONCE)
+        failures = await several(self._send, able, at_once=AT_ONCE)
+        if not any(source.sent for source in able):
+            for failure in failures:
+                if failure is not None and failure.kind in _DEAF:
+                    raise failure
         begun, blocks = self._clock(), 0
         while any(source.sent for source in self._open):
             passed = self._clock() - begun
@@ -295,7 +307,8 @@ class Sweeper:
             self.result.dust += source.balance
             self.result.dusty += 1
 
-    async def _send(self, source: Source) -> None:
+    async def _send(self, source: Source) -> RpcError | None:
+        """Send all that it has; returns why that failed."""
         address = source.key.address
         value = source.balance - self._cost(source) - source.spare
         price = self._price_of(source)
@@ -307,8 +320,9 @@ class Sweeper:
             await self._node.send_raw(signed.hex, signed.hash, sticky=address)
         except RpcError as error:
             if not self._taken(source, error):
-                return
+                return error
         source.sent, source.cost = value, gas * price
+        return None
 
     def _taken(self, source: Source, error: RpcError) -> bool:
         """Whether it may get into a block nevertheless; if not, what to do about it next time.
