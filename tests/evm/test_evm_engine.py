@@ -163,7 +163,7 @@ async def test_a_runner_that_follows_another_takes_nothing_of_that_ones_for_its_
 
 
 async def test_a_run_is_refused_when_gas_stays_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("squall_runner.evm.chain.PRICE_SECONDS", 0.3)
+    monkeypatch.setattr("squall_runner.evm.beforehand.PRICE_SECONDS", 0.3)
     with anvil(block_time=0.1) as node:
         with pytest.raises(LoadError, match=r"the base fee is .* above spec\.evm\.fees\.limit") as caught:
             async with prepared(on_chain(node, PAY, evm={"fees": {"limit": "1 wei"}}), Told()):
