@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from support.anvil import anvil
-from support.chainruns import NOBODY, balance, on_chain
-from support.driving import Told, assignment, drive_steps, target
+from support.chainruns import FUNDER, NOBODY, balance, on_chain
+from support.driving import Measured, Told, assignment, drive_steps, prepared, target
+from support.rpcproxy import RpcProxy
 
 from squall.logs.log import Log
 from squall_runner.engine import Engine
@@ -119,3 +120,52 @@ def test_a_runner_without_a_chain_loads_nothing_of_it() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout.strip() == "[]"
+
+
+async def test_what_a_stop_has_interrupted_counts_nowhere() -> None:
+    full = {"code": -32000, "message": "txpool is full"}
+    with anvil() as node:
+        async with RpcProxy(node.url) as proxy:
+            test = on_chain(
+                node, PAY, duration="30s", evm={"endpoints": [{"name": "full", "url": proxy.url}]}
+            )
+            async with prepared(test, Told()) as engine:
+                begun = asyncio.create_task(engine.drive(time.monotonic_ns()))
+                while not balance(node, NOBODY):
+                    await asyncio.sleep(0.02)
+                proxy.faults.errors = {"eth_sendRawTransaction": full}
+                refused = proxy.calls["eth_sendRawTransaction"] + 2
+                while proxy.calls["eth_sendRawTransaction"] < refused:
+                    await asyncio.sleep(0.02)
+                engine.stop(5)
+                await begun
+                measured = Measured().take(engine.measure(0))
+    assert measured.count("evm_tx_errors") == 0
+
+
+async def test_a_runner_that_follows_another_takes_nothing_of_that_ones_for_its_own() -> None:
+    with anvil() as node:
+        money = {"keys": [FUNDER], "amount": "1", "ahead": 4, "refillBelow": "0.5"}
+        same = {
+            "fees": {"maxFee": "5 gwei", "priorityFee": "1 gwei"},
+            "gas": {"policy": "fixed", "limit": 21000},
+        }
+        test = on_chain(node, PAY, evm={"funding": money, **same})
+        async with prepared(test, Told()) as first:
+            await first.drive(time.monotonic_ns())
+        second = Engine(assignment(test), attempt="a2", hooks=Told().hooks())
+        try:
+            await second.prepare()
+            await second.drive(time.monotonic_ns())
+        finally:
+            await second.close()
+        assert balance(node, NOBODY) == 4
+
+
+async def test_a_run_is_refused_when_gas_stays_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("squall_runner.evm.beforehand.PRICE_SECONDS", 0.3)
+    with anvil(block_time=0.1) as node:
+        with pytest.raises(LoadError, match=r"the base fee is .* above spec\.evm\.fees\.limit") as caught:
+            async with prepared(on_chain(node, PAY, evm={"fees": {"limit": "1 wei"}}), Told()):
+                pass
+        assert caught.value.reason == "FundingFailed"

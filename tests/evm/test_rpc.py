@@ -255,6 +255,17 @@ async def test_a_transaction_is_sent_and_one_that_is_known_is_accepted(one, node
         await node.rpc("evm_setAutomine", [True])
 
 
+@pytest.mark.parametrize("joined", [False, True])
+async def test_what_may_have_been_read_before_a_connection_was_closed_is_of_unknown_fate(one, node, joined):
+    batch = structs.Batching(max=5, wait="1ms") if joined else None
+    signed = payment(node, 0, account=5 + joined)
+    async with rpc_to(endpoints(one), spec=once(batch=batch)) as (rpc, _):
+        await rpc.call("eth_gasPrice")
+        one.faults.swallow, one.faults.swallow_times = {"eth_sendRawTransaction"}, 1
+        error = await refused(rpc.send_raw(signed.hex, signed.hash))
+    assert (error.kind, error.unknown_fate) == (Kind.NONCE_TOO_LOW, True)
+
+
 async def test_a_transaction_whose_answer_was_lost_is_found_to_be_accepted_elsewhere(node):
     async with RpcProxy(node.url) as first, RpcProxy(node.url) as second:
         await node.rpc("evm_setAutomine", [False])

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.looptime
 KEY = wallet_key(b"hazards", 0)
 LOST = RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
 AWAY = RpcError(Kind.UNREACHABLE, "nobody there")
-OUTBID = RpcError(Kind.REPLACEMENT_UNDERPRICED, "replacement transaction underpriced")
+OUTBID = RpcError(Kind.REPLACEMENT_UNDERPRICED, "underpriced here, and no answer there", unknown_fate=True)
 USED = RpcError(Kind.NONCE_TOO_LOW, "nonce too low")
 INTERNAL = RpcError(Kind.SERVER_ERROR, "Internal error", code=-32603, unknown_fate=True)
 
@@ -84,7 +84,7 @@ def times(chain, number=1):
 
 
 async def test_where_nobody_knows_whether_a_node_has_it_another_one_with_its_nonce_gives_it_no_other():
-    async with play((True, LOST), (False, OUTBID), blocks=5.0) as (chain, accounts, account):
+    async with play((True, OUTBID), blocks=5.0) as (chain, accounts, account):
         sent = await send(account)
         await sent.included()
         assert await accounts.settle(60)
@@ -110,7 +110,7 @@ async def test_what_a_node_refused_as_used_up_is_nowhere_and_gets_another_nonce_
 
 @pytest.mark.parametrize("depth", [0, 3])
 async def test_what_was_displaced_waits_until_the_chain_takes_that_back_no_more(depth):
-    async with play(depth=depth) as (chain, accounts, account):
+    async with play(depth=depth) as (chain, _, account):
         sent = await send(account)
         chain.use(KEY.address)  # block 1
         while sent.nonce == 0:
@@ -198,7 +198,7 @@ async def test_an_internal_error_is_asked_about_and_then_believed():
         assert (caught.value.kind, caught.value.may_land) == (Kind.SERVER_ERROR, True)
         assert chain.calls["eth_sendRawTransaction"] == 3
         assert asyncio.get_running_loop().time() < 5
-    async with play((True, INTERNAL)) as (chain, accounts, account):
+    async with play((True, INTERNAL)) as (chain, _, account):
         await (await send(account)).included()
         assert times(chain) == 1
 

@@ -52,6 +52,7 @@ class Faults:
         drop_sends: The share of transactions that are answered with their hash and thrown away, evenly dealt.
         swallow: Methods that are forwarded, and whose answer never comes; the connection is cut after `swallow_seconds`.
         swallow_seconds: See above.
+        swallow_times: So many requests are swallowed; -1: all.
         garble: What is wrong with answers: `text` (no JSON), `truncated`, `wrongId`, `missing` (a batch lacks its last
             answer), `shuffled` (a batch in reverse), `noResult`, `empty`.
         no_batch: Batches are answered with one error.
@@ -73,6 +74,7 @@ class Faults:
     drop_sends: float = 0.0
     swallow: set[str] = field(default_factory=set)
     swallow_seconds: float = 0.0
+    swallow_times: int = -1
     garble: Garbage = ""
     no_batch: bool = False
     no_sockets: bool = False
@@ -209,7 +211,8 @@ class RpcProxy:
         longest = max([self.faults.delays.get(call["method"], 0.0) for call in calls], default=0.0)
         if self.faults.delay + longest:
             await asyncio.sleep(self.faults.delay + longest)
-        if self.faults.swallow.intersection(call["method"] for call in calls):
+        if self.faults.swallow_times and self.faults.swallow.intersection(call["method"] for call in calls):
+            self.faults.swallow_times -= self.faults.swallow_times > 0
             await asyncio.sleep(self.faults.swallow_seconds)
             assert request.transport is not None
             request.transport.abort()

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from squall.plan.model import ScenarioPlan
     from squall.plan.share import Share
     from squall_runner.evm.accounts import Account
     from squall_runner.evm.keys import Key
@@ -27,6 +30,12 @@ class Wallet:
     account: Account = field(repr=False)
     shown: dict[str, Any]
 
+    @classmethod
+    def of(cls, index: int, key: Key, account: Account) -> Wallet:
+        """That with a number, a key and what sends its transactions."""
+        shown = {"address": key.address, "publicKey": f"0x{key.public_key.hex()}", "index": index}
+        return cls(index, key, account, shown)
+
     @property
     def address(self) -> str:
         """Its address."""
@@ -42,6 +51,11 @@ class Shares:
     """
 
     parts: tuple[Share, ...]
+
+    @classmethod
+    def of_shards(cls, plan: ScenarioPlan, shards: Iterable[int]) -> Shares:
+        """What these shards have of a scenario."""
+        return cls(tuple(share for shard in shards if (share := plan.share_for(shard)) is not None))
 
     def of(self, total: int) -> int:
         """Their part of a number; over all shards it is the whole."""

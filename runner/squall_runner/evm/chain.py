@@ -26,8 +26,8 @@ from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
-from squall_runner.evm.asking import transaction_count
-from squall_runner.evm.failures import Kind, RpcError, Wordings
+from squall_runner.evm.beforehand import had_before, refused, wait_for_price
+from squall_runner.evm.failures import RpcError, Wordings
 from squall_runner.evm.fleet import Accounts
 from squall_runner.evm.follower import Follower
 from squall_runner.evm.funds import Funds
@@ -40,10 +40,8 @@ from squall_runner.evm.presigning import Presigner
 from squall_runner.evm.returning import give_back
 from squall_runner.evm.rpc import Rpc
 from squall_runner.evm.rpcsettings import RpcSettings
-from squall_runner.evm.sending import why_unprepared
 from squall_runner.evm.tree import of_one_run, read_tree
 from squall_runner.http import HttpClient, Network
-from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,10 +57,6 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 128
 """To one endpoint, of one runner process; thousands of calls share them."""
-PRICE_SECONDS: Final = 60.0
-"""How long a base fee above the limit is waited for before the run's accounts are paid; after that the run is refused."""
-_QUIET_SECONDS: Final = 15.0
-"""How long the sweep waits for what teardown has sent: it empties the same wallets."""
 _ONCE: Final = 0
 """The VU of setup and teardown."""
 
@@ -176,40 +170,20 @@ class Chain:
             setup = self._manifest.spec.setup is not None
             await look_for_contracts(self.rpc, self.spec.contracts, setup=setup, note=self._note)
         except RpcError as error:
-            raise _refused(error) from error
-        self._arrange(self.gate)
+            raise refused(error) from error
+        self._arrange()
         if self._funds is not None:
             await self._funds.prepare()
-        if self._untouched:
-            self._untouched = not await self._follows_another()
+        if self._untouched and self._tree is not None:
+            self._untouched = not await had_before(self.gate, self._tree, self.shards)
 
-    async def _follows_another(self) -> bool:
-        """Whether another runner had these shards before, which then may have used their wallets: it has filled some.
-
-        What a wallet sends first would be the same to the last byte as what it has sent already, and be taken for it.
-
-        Raises:
-            LoadError: The node cannot be asked.
-        """
-        assert self._tree is not None, "there are wallets"
-        if not self._tree.funders:
-            return True  # nobody fills wallets, so it does not show
-        try:
-            counts = [
-                await transaction_count(self.gate, self._tree.shard_key(shard).address, "pending")
-                for shard in self.shards
-            ]
-        except RpcError as error:
-            raise _refused(error) from error
-        return any(counts)
-
-    def _arrange(self, rpc: Gate | Rpc) -> None:
-        """Make accounts and their money anew, which call through `rpc`."""
+    def _arrange(self) -> None:
+        """Make accounts and their money anew."""
         chain_id = self.rpc.chain_id
         assert chain_id is not None, "an endpoint has told"
         wallets = self.spec.wallets
         self._accounts = Accounts(
-            rpc,
+            self.gate,
             self.follower,
             chain_id,
             clock=self.clock,
@@ -226,7 +200,7 @@ class Chain:
             self._funds = Funds(
                 self._manifest,
                 self._tree,
-                rpc=rpc,
+                rpc=self.gate,
                 accounts=self._accounts,
                 run=self._run,
                 note=self._note,
@@ -261,14 +235,7 @@ class Chain:
             first_wallet=tree.fingerprint,
             funders=" ".join(funder.address for funder in tree.funders),
         )
-        fees = self._funds.fees
-        try:
-            async with asyncio.timeout(PRICE_SECONDS):
-                await self.accounts.market.wait(fees)
-        except TimeoutError:
-            raise LoadError("FundingFailed", *why_unprepared(self.accounts.market.base_fee, fees)) from None
-        except RpcError as error:
-            raise _refused(error) from error
+        await wait_for_price(self.accounts.market, self._funds.fees)
         await self._funds.pay()
 
     def begin(self) -> None:
@@ -284,9 +251,7 @@ class Chain:
 
     def shares_of(self, scenario: str) -> Shares:
         """What this process has of what a scenario shares among its shards."""
-        plan = self._manifest.plan.scenario(scenario)
-        found = [share for shard in self.shards if (share := plan.share_for(shard)) is not None]
-        return Shares(tuple(found))
+        return Shares.of_shards(self._manifest.plan.scenario(scenario), self.shards)
 
     def presign(self, call: Call, terms: Terms) -> None:
         """A step sends nothing but this: sign it ahead, if the manifest wants that."""
@@ -370,9 +335,8 @@ class Chain:
         if known is None:
             assert self._tree is not None, "there are wallets"
             key = self._tree.keys.key(index)
-            shown = {"address": key.address, "publicKey": f"0x{key.public_key.hex()}", "index": index}
             account = self.accounts.of(key, first=0 if self._untouched else None)
-            known = self._wallets[index] = Wallet(index, key, account, shown)
+            known = self._wallets[index] = Wallet.of(index, key, account)
         return known
 
     # -- the end ----------------------------------------------------------------------------------------------
@@ -407,15 +371,13 @@ class Chain:
         self.gate.open()
         self._ending = None
         self._untouched = False
-        self._arrange(self.gate)
+        self._arrange()
 
     async def sweep(self) -> None:
         """Give back what all accounts of the run have; call `reopen` before."""
         funding = self.spec.funding
         if self._funds is None or funding is None or not funding.sweep:
             return
-        await self.accounts.settle(_QUIET_SECONDS)
-        self.accounts.quiet()
         await give_back(self._funds, seconds(funding.sweep_timeout), self._note)
         self._account_for_funding()
 
@@ -441,8 +403,3 @@ class Chain:
         await self.rpc.close()
         self._client.close()
         await self._network.close()
-
-
-def _refused(error: RpcError) -> LoadError:
-    reason = "ChainMismatch" if error.kind is Kind.CHAIN_MISMATCH else "TargetUnreachable"
-    return LoadError(reason, f"the chain cannot be used: {error.message}", error.hint)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
+_SETTLING_SECONDS: Final = 15.0
+"""How long what teardown has sent is waited for, and a quarter of all the time at most."""
 _CALM_SECONDS: Final = 15.0
 _BEYOND: Final = 64
 """So many accounts of shards are looked at beyond the last one that was ever used."""
@@ -122,14 +124,19 @@ async def _calm(funds: Funds, shards: int) -> None:
 async def give_back(funds: Funds, limit: float, note: Callable[..., None]) -> None:
     """Give back what all accounts of the run have, and say what came of it.
 
+    The accounts of this process are quiet from then on: who sends again, or fills gaps, would get in the way of what empties wallets.
+
     Args:
         funds: The money of the run.
         limit: Seconds that it may take.
         note: See `Hooks.note`.
     """
+    end = funds.clock() + limit
     swept = Swept()
+    await funds.accounts.settle(min(_SETTLING_SECONDS, limit / 4))
+    funds.accounts.quiet()
     try:
-        await funds.sweep(limit, result=swept)
+        await funds.sweep(end - funds.clock(), result=swept)
     except SquallError as error:
         message = f"what is left was not given back, run `squall evm sweep` later: {error.message}"
         note("warning", "SweepFailed", message=message, hint=error.hint)

@@ -1,0 +1,65 @@
+"""What has to be known of a chain before a runner begins: what others have done there for the same shards, and whether gas can be paid."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from squall_runner.evm.asking import transaction_count
+from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.sending import why_unprepared
+from squall_runner.load import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squall_runner.evm.asking import Asks
+    from squall_runner.evm.fees import FeePolicy
+    from squall_runner.evm.market import FeeMarket
+    from squall_runner.evm.tree import Tree
+
+PRICE_SECONDS: Final = 60.0
+"""How long a base fee above the limit is waited for before the accounts of a run are paid; after that the run is refused."""
+
+
+def refused(error: RpcError) -> LoadError:
+    """Why a run does not begin on a chain."""
+    reason = "ChainMismatch" if error.kind is Kind.CHAIN_MISMATCH else "TargetUnreachable"
+    return LoadError(reason, f"the chain cannot be used: {error.message}", error.hint)
+
+
+async def had_before(rpc: Asks, tree: Tree, shards: Sequence[int]) -> bool:
+    """Whether another runner had these shards before in this run, and may have used their wallets: then it has filled some.
+
+    What a wallet sends first would be the same to the last byte as what it has sent already, and be taken for it.
+
+    Args:
+        rpc: Who is asked.
+        tree: The accounts of a run that nobody else shares.
+        shards: Of this runner.
+
+    Raises:
+        LoadError: The node cannot be asked.
+    """
+    if not tree.funders:
+        return True  # nobody fills wallets, so it does not show
+    try:
+        counts = [await transaction_count(rpc, tree.shard_key(shard).address, "pending") for shard in shards]
+    except RpcError as error:
+        raise refused(error) from error
+    return any(counts)
+
+
+async def wait_for_price(market: FeeMarket, fees: FeePolicy) -> None:
+    """Wait until gas costs no more than the manifest allows.
+
+    Raises:
+        LoadError: It costs more, for longer than can be waited for.
+    """
+    try:
+        async with asyncio.timeout(PRICE_SECONDS):
+            await market.wait(fees)
+    except TimeoutError:
+        raise LoadError("FundingFailed", *why_unprepared(market.base_fee, fees)) from None
+    except RpcError as error:
+        raise refused(error) from error
