@@ -15,7 +15,7 @@ from support.anvil import anvil
 
 from squall.cli.main import cli
 from squall.report.evmjournal import JOURNAL, EvmJournal, write_journal
-from squall_runner.evm.keys import wallet_key
+from squall_runner.evm.keys import Key, funder_key, wallet_key
 
 SEED = "nobody-knows-this-seed"
 MANIFEST = """
@@ -165,6 +165,42 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     assert "came back in 1 transactions" in squall("sweep", str(folder))
     said = squall("sweep", str(folder), code=109, SEED="another-seed-of-somebody")
     assert f"that of the run was {first}" in said
+
+
+def test_a_run_with_a_file_of_keys_is_swept_by_its_folder(squall, tmp_path, node):
+    """The file is named anew, as it may be elsewhere by now; what its wallets have stays theirs."""
+    secrets = [number.to_bytes(32, "big") for number in range(1001, 1013)]
+    own = [Key(secret) for secret in secrets]
+    keys = tmp_path / "keys-elsewhere.txt"
+    keys.write_text("\n".join(secret.hex() for secret in secrets))
+    text = MANIFEST.replace('seed: "${var.seed}", count: 12', "keys: wallets.txt, count: 12").replace(
+        "  evm:\n", "  files: [{name: wallets.txt, path: gone/keys.txt}]\n  evm:\n"
+    )
+    text = text.replace("    - {name: seed, secret: {name: s, key: seed}, env: SEED}\n", "")
+    folder = tmp_path / "of-keys"
+    folder.mkdir()
+    (folder / "manifest.yaml").write_text(text)
+    journal = EvmJournal(
+        run="run8",
+        name="chain",
+        chain_id=31337,
+        shards=2,
+        count=12,
+        first_wallet=own[0].address,
+        funders=(node.addresses[0],),
+    )
+    write_journal(folder / JOURNAL, journal)
+    shard = funder_key(bytes.fromhex(node.keys[0].removeprefix("0x")), 1).address
+    for address in (own[3].address, shard):
+        node.rpc_now("anvil_setBalance", [address, hex(10**18)])
+    assert "gone/keys.txt" in squall("sweep", str(folder), code=104)
+    said = squall("sweep", str(folder), "--file", f"wallets.txt={keys}")
+    assert "came back in" in said
+    assert "The 12 wallets whose keys come from a file keep what they have" in said
+    assert int(node.rpc_now("eth_getBalance", [own[3].address, "latest"]), 16) == 10**18
+    assert int(node.rpc_now("eth_getBalance", [shard, "latest"]), 16) == 0
+    said = squall("sweep", str(folder), "--file", f"wallets.txt={keys}")
+    assert "Nothing is left to give back." in said
 
 
 def test_a_sweep_that_is_interrupted_says_how_far_it_came(squall, node, tmp_path):
