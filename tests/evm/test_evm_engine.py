@@ -169,3 +169,19 @@ async def test_a_run_is_refused_when_gas_stays_too_dear(monkeypatch: pytest.Monk
             async with prepared(on_chain(node, PAY, evm={"fees": {"limit": "1 wei"}}), Told()):
                 pass
         assert caught.value.reason == "FundingFailed"
+
+
+async def test_what_teardown_has_sent_is_in_a_block_before_its_wallet_is_emptied() -> None:
+    transaction = {**PAY["evm"]["transaction"], "wait": "accepted"}
+    told = Told()
+    with anvil(block_time=0.5) as node:
+        before = balance(node)
+        test = on_chain(
+            node, PAY, teardown={"steps": [{"name": "last", "evm": {"transaction": transaction}}]}
+        )
+        async with prepared(test, told) as engine:
+            await engine.drive(time.monotonic_ns())
+            await engine.teardown()
+        assert balance(node, NOBODY) == 3
+        assert 0 < before - balance(node) < 10**17
+    assert [data["left"] for _, event, data in told.notes if event == "Swept"] == ["0"]

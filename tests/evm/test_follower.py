@@ -95,6 +95,18 @@ async def test_many_transactions_in_one_block_cost_one_call_and_blocks_nobody_ca
     assert scene.proxy.calls["eth_getTransactionReceipt"] == 0
 
 
+async def test_a_block_counts_as_told_only_when_what_is_in_it_was_told(scene):
+    scene.proxy.faults.errors = {"eth_getBlockReceipts": {"code": -32000, "message": "header not found"}}
+    _, future = await scene.send()
+    await scene.mine()
+    while not scene.proxy.calls["eth_getBlockReceipts"]:
+        await asyncio.sleep(0.002)
+    assert (scene.follower.head.number, scene.follower.told.number, future.done()) == (1, 0, False)
+    scene.proxy.faults.errors = {}
+    await future
+    assert scene.follower.told is scene.follower.head
+
+
 async def test_confirmations_are_waited_for(scene):
     _, future = await scene.send(confirmations=2)
     await scene.mine(2)

@@ -245,7 +245,7 @@ class Account:
         try:
             await self.slots.turn(deadline - self.home.clock())
         except TimeoutError:
-            sink.failed(Kind.TIMEOUT)
+            self.home.failed(sink, Kind.TIMEOUT)
             raise SendError(
                 Kind.TIMEOUT,
                 f"{self.slots.used} transactions of {self.address} are on their way, and none of them got into a block in time",
@@ -261,13 +261,12 @@ class Account:
         except BaseException as error:
             self.slots.release()
             if isinstance(error, RpcError):
-                if error.kind is not Kind.STOPPED:
-                    sink.failed(error.kind)
+                home.failed(sink, error.kind)
                 if error.kind is Kind.INSUFFICIENT_FUNDS:
                     home.short(self.address)
                 raise SendError.refused(error) from error
             if isinstance(error, TimeoutError):
-                sink.failed(Kind.TIMEOUT)
+                home.failed(sink, Kind.TIMEOUT)
                 raise SendError(
                     Kind.TIMEOUT, *sending.why_unprepared(home.market.base_fee, terms.fees)
                 ) from None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from squall_runner.evm.asking import Asks, Follows
     from squall_runner.evm.heads import Inclusion
     from squall_runner.evm.keys import Key
-    from squall_runner.evm.outgoing import Sent
+    from squall_runner.evm.outgoing import Sent, Sink
     from squall_runner.evm.presigning import Presigner
 
 _AT_ONCE: Final = 8
@@ -219,6 +219,11 @@ class Accounts:
         if not self._live:
             self._empty.set()
 
+    def failed(self, sink: Sink, kind: Kind) -> None:
+        """One was refused, or its time is over. What the end of the load has interrupted is no failure."""
+        if not self.is_quiet and kind is not Kind.STOPPED:
+            sink.failed(kind)
+
     def landed(self, sent: Sent, landing: Inclusion) -> None:
         """It is in a block."""
         if sent.told:
@@ -273,7 +278,7 @@ class Accounts:
                 may_land=True,
             )
         )
-        sent.sink.failed(Kind.TIMEOUT)
+        self.failed(sent.sink, Kind.TIMEOUT)
 
     def _tend(self, account: Account) -> None:
         account.tended = True
