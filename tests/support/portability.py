@@ -107,6 +107,7 @@ def on_chain(place: tuple[str, str]) -> dict[SeriesKey, Aggregate]:
         SeriesKey.of("evm_nonce_gaps"): Counter(1),
         SeriesKey.of("evm_wallets_funded"): Counter(250),
         SeriesKey.of("evm_funding_spent"): Counter(25.0),
+        SeriesKey.of("evm_funding_fees"): Counter(0.25),
         SeriesKey.of("evm_wallet_wait", scenario="user"): histogram(2.0, 2.0),
         SeriesKey.of("evm_head_lag"): Gauge(1.0, 0.5, 45.0, Merge.MAX),
         **{series(metric, *place): histogram(*[value] * FLOWS) for metric, value in clocks.items()},
