@@ -15,7 +15,7 @@ from support.manifests import ROOT
 from support.squallrun import Squall
 
 PAGE = ROOT / "docs" / "evm.md"
-GAS = 10**16
+GAS = 2 * 10**16
 """More than the gas of all that is sent costs, in wei; what wallets are lent is ten whole tokens."""
 
 

@@ -116,7 +116,7 @@ class Wallets(Model):
     """What all keys are derived from: best a variable from a Secret. The same seed gives the same wallets; with `${run.id}` in
     it each run has wallets of its own."""
     keys: Name | None = None
-    """The name of a file with one private key a line (64 hexadecimal digits)."""
+    """The name of a file with one private key a line (64 hexadecimal digits). These wallets keep what is left in them."""
     count: PositiveInt = 1000
     """How many wallets there are, over all shards. Of a file, at most all of its keys."""
     per: Literal["vu", "iteration"] = "vu"
@@ -156,7 +156,7 @@ class Funding(Model):
     wait: Duration = "30s"
     """How long a wallet may take to be filled; an iteration that waits longer has failed."""
     sweep: bool = True
-    """Whether what is left goes back to the funders when the run ends, also when it is stopped."""
+    """Whether what is left goes back to the funders when the run ends, also when it is stopped. Wallets of a file of keys keep it."""
     sweep_timeout: Duration = "5m"
     """How long that may take; `squall evm sweep` does the rest."""
 
