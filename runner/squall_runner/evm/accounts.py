@@ -38,7 +38,7 @@ class Account:
         first: The nonce of its first transaction; None asks a node for it when it is needed.
     """
 
-    __slots__ = ("_key", "_loading", "address", "flying", "home", "nonces", "slots", "tended")
+    __slots__ = ("_key", "_loading", "address", "closing_up", "flying", "home", "nonces", "slots", "tended")
 
     def __init__(self, home: Accounts, key: Key, most: int, first: int | None = None) -> None:
         self.home = home
@@ -47,6 +47,8 @@ class Account:
         """What is on its way, by nonce."""
         self.nonces = None if first is None else Nonces(first)
         self.slots = Slots(most)
+        self.closing_up = False
+        """Whether somebody sends what a node misses just now."""
         self.tended = False
         """Whether somebody looks after it just now."""
         self._key = key

@@ -191,6 +191,7 @@ class Accounts:
     def accepted(self, sent: Sent) -> None:
         """A node has taken it."""
         now = self.clock()
+        sent.doubtful = True
         sent.next_look = now + self.patience.seconds
         replace_after = sent.terms.fees.replace_after
         if replace_after is not None:

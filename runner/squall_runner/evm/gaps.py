@@ -23,18 +23,28 @@ if TYPE_CHECKING:
 _MOST: Final = 64
 """At once; a node that has lost more is asked again later."""
 _PATIENCE: Final = 3
-"""So often a node may refuse to take something back before its nonce is given to another."""
+"""So often a node may refuse to take something back before its nonce is given to another; each time counts once."""
+_REFUSAL_SECONDS: Final = 1.0
+"""What is refused within so many seconds is refused once."""
 
 
 async def close_up(account: Account) -> None:
-    """Send again or fill whatever a node misses of an account's row of nonces.
+    """Send again or fill whatever a node misses of an account's row of nonces, unless that goes on already.
 
     Raises:
         RpcError: No node says what it has.
     """
-    flying = account.flying
-    if not flying:
+    if account.closing_up or not account.flying:
         return
+    account.closing_up = True
+    try:
+        await _close_up(account)
+    finally:
+        account.closing_up = False
+
+
+async def _close_up(account: Account) -> None:
+    flying = account.flying
     missing = await transaction_count(account.home.rpc, account.address, "pending")
     for nonce in range(missing, missing + _MOST):
         above = max(flying, default=-1)
@@ -50,7 +60,6 @@ async def close_up(account: Account) -> None:
 
 async def resend(account: Account, sent: Sent) -> None:
     """Hand over the last version again. What comes of it shows at the next look."""
-    home = account.home
     try:
         await account.hand_over(sent)
     except RpcError as error:
@@ -64,7 +73,7 @@ async def resend(account: Account, sent: Sent) -> None:
             return
     sent.doubtful, sent.refusals = True, 0
     if not sent.accepted:
-        home.accepted(sent)
+        account.home.accepted(sent)
 
 
 def _raise(account: Account, sent: Sent) -> None:
@@ -81,6 +90,10 @@ def _raise(account: Account, sent: Sent) -> None:
 
 def _refused(account: Account, sent: Sent, error: RpcError) -> None:
     """A node has lost it and does not take it back."""
+    now = account.home.clock()
+    if now < sent.refused + _REFUSAL_SECONDS:
+        return
+    sent.refused = now
     sent.refusals += 1
     short = error.kind is Kind.INSUFFICIENT_FUNDS
     if short:

@@ -144,6 +144,7 @@ class Sent:
         "offer",
         "priced",
         "refusals",
+        "refused",
         "replaced",
         "sink",
         "submitted",
@@ -173,7 +174,7 @@ class Sent:
         """Whether the sink knows that it was in a block, even if that was taken back."""
         self.failure: SendError | None = None
         self.doubtful = False
-        """Whether a version may be with a node that did not say so."""
+        """Whether a version may be with a node, or once was."""
         self.at_work = False
         """Whether whoever sends it is busy with it, so that nobody else needs to be."""
         self.looked = 0
@@ -184,6 +185,8 @@ class Sent:
         """When its last version was signed."""
         self.refusals = 0
         """How often a node did not take it back."""
+        self.refused = float("-inf")
+        """When it did so last."""
         self.replaced = 0
         """How many versions were made because no block took the former ones."""
         self.expected_gas = 0
