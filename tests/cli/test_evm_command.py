@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -145,7 +149,8 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     assert first in squall("wallets", "FILE", "--run", "run7", text=OF_RUN)
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "manifest.yaml").write_text(OF_RUN)
+    gone = "  files: [{name: r.json, path: gone/r.json}]\n  evm:\n    contracts: [{name: r, abi: r.json}]\n"
+    (folder / "manifest.yaml").write_text(OF_RUN.replace("  evm:\n", gone))
     journal = EvmJournal(
         run="run7",
         name="chain",
@@ -160,6 +165,29 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     assert "came back in 1 transactions" in squall("sweep", str(folder))
     said = squall("sweep", str(folder), code=109, SEED="another-seed-of-somebody")
     assert f"that of the run was {first}" in said
+
+
+def test_a_sweep_that_is_interrupted_says_how_far_it_came(squall, node, tmp_path):
+    squall("fund", "FILE")
+    node.rpc_now("evm_setAutomine", [False])
+    env = {**os.environ, "SEED": SEED, "FUNDER": node.keys[0], "RPC": node.url}
+    command = [sys.executable, "-m", "squall.cli.main", "evm", "sweep", str(tmp_path / "test.yaml")]
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            while int(node.rpc_now("txpool_status")["pending"], 16) < 12:
+                assert process.poll() is None
+            os.killpg(process.pid, signal.SIGINT)
+            said, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            node.rpc_now("evm_setAutomine", [True])
+            node.rpc_now("evm_mine")
+    assert process.returncode == 105
+    assert "0.12 is still there; run the same command again." in said
+    squall("sweep", "FILE")
+    assert "Nothing is left to give back." in squall("sweep", "FILE")
 
 
 def test_a_folder_without_a_journal_is_none_of_a_run_on_a_chain(squall, tmp_path):

@@ -53,6 +53,21 @@ def test_every_user_gets_through_all_steps_and_nothing_is_left_in_storage(
     # Who relays sends two transactions, who does not sends three.
     assert 8 <= ran.count("evm_txs") <= 12
     assert left_in_storage(network, ran) == []
+    components = {each.name: each for each in ran.summary.components}
+    assert components.keys() == {"chain", "storage", "ai"}
+    assert (components["storage"].steps, components["ai"].steps) == (
+        4,
+        8,
+    )  # one upload; who serves, and what it says
+    assert components["chain"].transactions == ran.count("evm_txs")
+    assert components["storage"].own[0].values["count"] == ran.count("bytes_stored")
+    assert 0.5 < sum(each.share for each in components.values()) <= 1.0 + 1e-9
+    (flow,) = ran.summary.flows
+    assert (flow.begun, flow.completed, flow.success) == (4, 4, 1.0)
+    cost = ran.summary.chain.cost if ran.summary.chain else None
+    assert cost is not None
+    assert (cost.flows, cost.planned_flows) == (4, 4)
+    assert cost.gas == cost.planned_gas == ran.count("evm_gas_used")
 
 
 def test_a_continuous_flow_of_two_shards_is_one_flow(

@@ -1,14 +1,18 @@
 """Sending over a real node, with everything that can go wrong in between: each intent happens once, and no nonce is left out."""
 
 import asyncio
+import random
 
 import pytest
 from support.anvil import anvil
 from support.intents import GWEI, terms, town, wallets
 from support.rpcproxy import RpcProxy
 
+from squall.spec import structs
 from squall_runner.evm.failures import Kind
-from squall_runner.evm.outgoing import SendError
+from squall_runner.evm.fees import FeePolicy
+from squall_runner.evm.gas import GasLimit
+from squall_runner.evm.outgoing import SendError, Terms
 from squall_runner.evm.transactions import Transaction, sign
 
 ETHER = 10**18
@@ -133,6 +137,16 @@ async def test_without_money_it_is_refused_and_its_nonce_is_the_next_ones(place,
     await place.fund(key, ETHER)
     await all_once(place, key, numbers[2:])
     assert await place.times(numbers[1]) == 0
+
+
+async def test_an_estimate_that_lacks_money_is_heard_of_too(place, key, request):
+    error = {"code": -32000, "message": "insufficient funds for gas * price + value"}
+    place.proxy.faults.errors = {"eth_estimateGas": error}
+    estimated = Terms(GasLimit(structs.Gas(policy="estimate", retries=0), "", random.Random(1)), FeePolicy())
+    with pytest.raises(SendError) as caught:
+        await place.send(key, 1, terms=estimated)
+    assert caught.value.kind is Kind.INSUFFICIENT_FUNDS
+    assert (place.short, place.accounts.of(key).pending) == ([key.address], 0)
 
 
 async def test_what_comes_behind_a_refused_one_is_not_held_up(place, key, request):

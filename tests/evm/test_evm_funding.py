@@ -65,7 +65,7 @@ async def test_what_was_filled_ahead_is_asked_of_nobody_again():
         assert steps[0] == (0, 20)
         assert steps[-1] == (20, 20)
         block = await node.rpc("eth_blockNumber")
-        again = await fill_ahead(chain.funds, 20, lambda done, of: None)
+        again = await fill_ahead(chain.funds, 20, lambda *_: None)
         assert (again.filled, again.spent, again.transactions) == (0, 0, 0)
         await chain.funds.pay()
         chain.funds.start(range(2))
@@ -87,7 +87,7 @@ async def test_a_shard_that_is_not_paid_yet_waits_for_it():
 
 async def test_only_what_is_missing_is_paid():
     async with anvil() as node, opened(manifest_of(node, vus=20)) as chain:
-        await fill_ahead(chain.funds, 15, lambda done, of: None)
+        await fill_ahead(chain.funds, 15, lambda *_: None)
         shard = chain.tree.shard_key(0).address
         await chain.funds.pay()
         assert 5 * AMOUNT < await balance(node, shard) < 6 * AMOUNT
@@ -106,7 +106,7 @@ async def test_a_funder_that_is_short_is_refused_with_the_numbers_and_nothing_is
         assert "20 wallets of 0.1 each" in caught.value.message
         assert f"to {funder}" in caught.value.hint
         with pytest.raises(LoadError, match="too little money"):
-            await fill_ahead(chain.funds, 20, lambda done, of: None)
+            await fill_ahead(chain.funds, 20, lambda *_: None)
         assert int(await node.rpc("eth_blockNumber"), 16) == 0
         assert node.keys[0].removeprefix("0x") not in f"{caught.value.message} {caught.value.hint}"
 
@@ -153,11 +153,11 @@ async def test_without_a_multicall_it_is_deployed_once_or_wallets_are_filled_one
         manifest = manifest_of(node, funding={"deployMulticall": deploy})
         async with opened(manifest) as chain:
             start = await all_money(node, chain.tree)
-            done = await fill_ahead(chain.funds, 10, lambda d, of: None)
+            done = await fill_ahead(chain.funds, 10, lambda *_: None)
             assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
             assert bool(chain.notes.named("NoMulticall")) is not deploy
         async with opened(manifest) as chain:
-            done = await fill_ahead(chain.funds, 20, lambda d, of: None)
+            done = await fill_ahead(chain.funds, 20, lambda *_: None)
             assert (done.filled, done.transactions) == (10, 1 if deploy else 10)
             assert (await chain.funds.sweep(30)).left == 0
             assert await all_money(node, chain.tree) == start
@@ -194,12 +194,34 @@ async def test_a_wallet_that_takes_no_money_does_not_keep_it_from_the_others():
 
 async def test_nonces_that_somebody_else_uses_do_no_harm():
     async with anvil() as node, opened(manifest_of(node)) as chain:
-        await fill_ahead(chain.funds, 5, lambda done, of: None)
+        await fill_ahead(chain.funds, 5, lambda *_: None)
         other = {"from": node.addresses[0], "to": node.addresses[1], "value": "0x1"}
         await node.rpc("eth_sendTransaction", [other])
         start = await all_money(node, chain.tree)
-        assert (await fill_ahead(chain.funds, 20, lambda done, of: None)).filled == 15
+        assert (await fill_ahead(chain.funds, 20, lambda *_: None)).filled == 15
         assert await all_money(node, chain.tree) == start
+
+
+async def test_fees_that_rise_hold_it_up_and_no_more():
+    async with anvil(block_time=0) as node:
+        manifest = manifest_of(node, evm={"fees": {"replaceAfter": "200ms"}})
+        async with opened(manifest) as chain:
+            start = await all_money(node, chain.tree)
+            filling = asyncio.create_task(fill_ahead(chain.funds, 20, lambda *_: None))
+            while int((await node.rpc("txpool_status"))["pending"], 16) == 0:
+                await asyncio.sleep(0.01)
+            await node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(60 * 10**9)])
+            while not filling.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            assert filling.result().filled == 20
+            sweep = asyncio.create_task(chain.funds.sweep(30))
+            await node.rpc("anvil_setNextBlockBaseFeePerGas", [hex(600 * 10**9)])
+            while not sweep.done():
+                await node.rpc("evm_mine")
+                await asyncio.sleep(0.05)
+            assert (sweep.result().left, sweep.result().dust) == (0, 0)
+            assert await all_money(node, chain.tree) == start
 
 
 async def test_a_node_that_is_gone_for_a_while_and_forgets_what_it_was_given(tmp_path):

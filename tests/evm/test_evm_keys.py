@@ -6,9 +6,9 @@ import copy
 import pickle
 
 import pytest
-from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ethaccount import Account
 
 from squall.errors import InfrastructureError
 from squall_runner.evm import keys

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eth_account import Account
-from eth_account.messages import encode_defunct, encode_typed_data
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ethaccount import Account, encode_defunct, encode_typed_data
 
 from squall_runner.evm.abi import AbiError
 from squall_runner.evm.hexes import to_hex

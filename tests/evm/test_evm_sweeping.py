@@ -19,22 +19,26 @@ async def wallets_have(node, tree):
     return [await balance(node, tree.keys.key(index).address) for index in range(tree.count)]
 
 
-async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_nothing():
+async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_nothing(monkeypatch):
     async with anvil() as node, opened(manifest_of(node, wallets={"count": 60})) as chain:
         start = await all_money(node, chain.tree)
-        await fill_ahead(chain.funds, 60, lambda done, of: None)
-        await node.rpc("evm_setAutomine", [False])
+        await fill_ahead(chain.funds, 60, lambda *_: None)
         begun = asyncio.create_task(chain.funds.sweep(60))
-        while int((await node.rpc("txpool_status"))["pending"], 16) < 20:
-            await asyncio.sleep(0)
-        begun.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await begun
-        await node.rpc("evm_mine")
+        send, sent = chain.funds.accounts.rpc.send_raw, []
+
+        async def interrupted(raw, *args, **options):
+            sent.append(raw)
+            if len(sent) == 20:
+                begun.cancel()
+            return await send(raw, *args, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(chain.funds.accounts.rpc, "send_raw", interrupted)
+            with pytest.raises(asyncio.CancelledError):
+                await begun
         some = await wallets_have(node, chain.tree)
         assert 0 < sum(1 for has in some if has) < 60
         assert await all_money(node, chain.tree) == start
-        await node.rpc("evm_setAutomine", [True])
         swept = await chain.funds.sweep(60)
         assert (swept.left, swept.dust) == (0, 0)
         assert await wallets_have(node, chain.tree) == [0] * 60
@@ -44,9 +48,30 @@ async def test_a_sweep_that_was_interrupted_goes_on_and_one_that_is_done_does_no
         assert again.accounts == 60 + 1 + 1
 
 
+async def test_after_a_crash_what_was_still_on_its_way_to_wallets_comes_back_too():
+    async with anvil(block_time=0) as node:
+        manifest = manifest_of(node, shards=2, funding={"deployMulticall": False, "batch": 1})
+        async with opened(manifest) as chain:
+            for shard in range(2):
+                await node.rpc("anvil_setBalance", [chain.tree.shard_key(shard).address, hex(ETHER)])
+            start = await all_money(node, chain.tree)
+            chain.funds.start(range(2))
+            while int((await node.rpc("txpool_status"))["pending"], 16) < 10:
+                await asyncio.sleep(0.01)
+        async with opened(manifest) as chain:
+            sweep = asyncio.create_task(chain.funds.sweep(30))
+            while not sweep.done():
+                await asyncio.sleep(0.1)
+                await node.rpc("evm_mine")
+            assert (sweep.result().left, sweep.result().dust) == (0, 0)
+            assert sweep.result().transfers >= 10 + 2
+            assert await wallets_have(node, chain.tree) == [0] * 20
+            assert await all_money(node, chain.tree) == start
+
+
 async def test_time_that_is_up_ends_it_and_what_is_left_is_said():
     async with anvil() as node, opened(manifest_of(node)) as chain:
-        await fill_ahead(chain.funds, 20, lambda done, of: None)
+        await fill_ahead(chain.funds, 20, lambda *_: None)
         await node.rpc("evm_setAutomine", [False])
         swept = await chain.funds.sweep(0.5)
         assert swept.left >= 20 * ETHER // 10

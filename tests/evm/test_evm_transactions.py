@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import rlp
-from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
+from support.ethaccount import Account
 
 from squall_runner.evm.keys import ORDER, Key
 from squall_runner.evm.transactions import Signed, Transaction, sign

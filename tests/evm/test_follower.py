@@ -56,7 +56,7 @@ async def scene(node, way):
         rpc_to(endpoints(proxy, sockets=way == "socket"), spec=SPEC) as (rpc, told),
         following(rpc, told) as follower,
     ):
-        while way == "socket" and not proxy.calls["eth_subscribe"]:
+        while way == "socket" and not follower._socket.live:
             await asyncio.sleep(0.001)
         yield Scene(node, proxy, rpc, follower, told)
 
@@ -352,7 +352,7 @@ async def test_a_socket_that_says_nothing_is_left_for_another_one(node):
         rpc_to(endpoints(proxy, sockets=True), spec=SPEC) as (rpc, told),
         following(rpc, told, silence_seconds=0.05) as follower,
     ):
-        while proxy.subscriptions < 1:
+        while not follower._socket.live:
             await asyncio.sleep(0.001)
         proxy.faults.mute_sockets = True
         future = follower.watch(payment(node, 0).hash)
@@ -387,7 +387,7 @@ async def test_of_three_endpoints_one_that_lies_is_left_for_another(node):
         rpc_to(endpoints(a, b, sockets=True) + endpoints(c, c, c)[2:], spec=SPEC) as (rpc, told),
         following(rpc, told, silence_seconds=0.1) as follower,
     ):
-        while not a.subscriptions + b.subscriptions:
+        while not follower._socket.live:
             await asyncio.sleep(0.001)
         liar, honest = (a, b) if a.subscriptions else (b, a)
         while not all(each.head >= 0 for each in rpc.pool.all):

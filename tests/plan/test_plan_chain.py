@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from squall.plan.compile import compile_plan
 from squall.plan.funding import batch_of, filling
 from squall.plan.wallets import uses_wallet, wallets_of
 from squall.spec.loadtest import LoadTestSpec
+from squall.spec.scenarios import Scenario
 
 SEND = {"evm": {"transaction": {"to": f"0x{1:040x}"}}}
 READ = {"evm": {"balance": {"of": f"0x{1:040x}", "result": "b"}}}
@@ -75,6 +77,19 @@ def test_only_what_acts_takes_a_wallet():
     spec = spec_of(*[{**CLOSED, "steps": steps} for steps, _ in kinds.values()])
     found = [uses_wallet(scenario) for scenario in spec.scenarios]
     assert dict(zip(kinds, found, strict=True)) == {name: acts for name, (_, acts) in kinds.items()}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"evm": {"call": {"to": "x", "function": "f(address)", "args": ["${wallet.address}"]}}},
+        {"evm": {"rpc": {"method": "eth_call", "params": [["${wallet.address}"]]}}},
+        {"check": {"mine": "wallet.index > 1"}},
+    ],
+)
+def test_whoever_only_names_its_wallet_takes_one(step):
+    scenario = {"name": "s", "executor": "constant-vus", "vus": 1, "duration": "1s", "steps": [step]}
+    assert uses_wallet(Scenario.model_validate(scenario))
 
 
 def test_setup_may_take_one_more_on_any_shard():

@@ -35,7 +35,7 @@ def on_chain(
     # These tests judge what happens on the chain, not how busy the machine is.
     parts.setdefault("safety", {"saturation": {"tolerated": "100%"}})
     spec = {"evm": {key: value for key, value in chain.items() if value is not None}, "shards": 1} | parts
-    made = manifest(None, steps=list(steps), vus=2, **spec)
+    made = manifest(None, steps=list(steps), **{"vus": 2} | spec)
     scenario = made["spec"]["scenarios"][0]
     if "duration" not in parts:
         del scenario["duration"]

@@ -88,7 +88,10 @@ class ProxyServer:
             return
         self.tunnels += 1
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        try:
+            await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        finally:
+            back.close()  # also when it is cancelled in the middle
 
     async def _forward(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Passes a request on, with one connection to the target for each, and the answer back."""
@@ -103,20 +106,22 @@ class ProxyServer:
         except OSError:
             writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
             return
-        target = where.path + (f"?{where.query}" if where.query else "")
-        back.write("\r\n".join([f"{method} {target} {version}", *kept, "", ""]).encode("latin-1"))
-        back.write(await reader.readexactly(length))
-        answer = await there.readuntil(b"\r\n\r\n")
-        size = next(
-            (
-                int(f.split(b":")[1])
-                for f in answer.split(b"\r\n")
-                if f.lower().startswith(b"content-length:")
-            ),
-            0,
-        )
-        writer.write(answer + await there.readexactly(size))
-        back.close()
+        try:
+            target = where.path + (f"?{where.query}" if where.query else "")
+            back.write("\r\n".join([f"{method} {target} {version}", *kept, "", ""]).encode("latin-1"))
+            back.write(await reader.readexactly(length))
+            answer = await there.readuntil(b"\r\n\r\n")
+            size = next(
+                (
+                    int(f.split(b":")[1])
+                    for f in answer.split(b"\r\n")
+                    if f.lower().startswith(b"content-length:")
+                ),
+                0,
+            )
+            writer.write(answer + await there.readexactly(size))
+        finally:
+            back.close()
 
     async def _to(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1" if host in self.names else host, port)

@@ -97,6 +97,7 @@ def _carry_out(asked: _Asked) -> int:
 def _task(asked: _Asked, folder: Path) -> EvmTask:
     """What the process is given; inline files are written into the folder."""
     import secrets
+    from dataclasses import replace
     from pathlib import Path
 
     from squall.errors import UsageError
@@ -112,12 +113,16 @@ def _task(asked: _Asked, folder: Path) -> EvmTask:
         journal = read_journal(Path(source, JOURNAL))
         run, first_wallet = run or journal.run, journal.first_wallet
         source = str(Path(source, MANIFEST))
-    test = load_one(source, asked.changes.options())
+    options = asked.changes.options()
+    # Of a run's folder the files may be elsewhere by now; all that matters here is one with keys.
+    test = load_one(source, replace(options, read_files=False))
     evm = test.model.spec.evm
     if evm is None or evm.wallets is None:
         raise UsageError(f"{source} has no wallets", "they stand under spec.evm.wallets")
     if asked.command != "wallets" and evm.funding is None:
         raise UsageError(f"{source} has no funder", "its keys stand under spec.evm.funding.keys")
+    if evm.wallets.keys is not None:
+        test = load_one(source, options)
     return EvmTask(
         command=asked.command,
         assignment=Assignment(

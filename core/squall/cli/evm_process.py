@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -13,7 +15,7 @@ from squall.errors import ExitCode, InfrastructureError, SquallError
 from squall.local.environment import of_runners
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from squall.hub.evmtask import EvmTask
 
@@ -43,9 +45,14 @@ def carry_out(task: EvmTask, show: Callable[[dict[str, Any]], None]) -> int:
         EvmRefusedError: It could not be done.
         InfrastructureError: The process crashed.
     """
-    with subprocess.Popen(  # noqa: S603 - our own module
-        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=of_runners(os.environ)
-    ) as process:
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        COMMAND,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=of_runners(os.environ),
+        start_new_session=True,  # Ctrl-C in a terminal is for this process to pass on, once
+    )
+    with process, _passing_on(process) as interrupted:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -53,20 +60,33 @@ def carry_out(task: EvmTask, show: Callable[[dict[str, Any]], None]) -> int:
             process.stdin.close()
             last = _listen(process.stdout, show)
             code = process.wait(_END_SECONDS)
-        except KeyboardInterrupt:
-            # It was interrupted too, and says how far it got.
-            _listen(process.stdout, show)
-            process.wait(_END_SECONDS)
-            raise
         finally:
             if process.poll() is None:
                 process.kill()
+    if interrupted:
+        raise KeyboardInterrupt
     if last["event"] == "error":
         raise EvmRefusedError(last["message"], last["hint"], code)
     if last["event"] != "end":
         message = f"the process that speaks with the chain ended with code {code}"
         raise InfrastructureError(message, "its own words, if any, stand above")
     return code
+
+
+@contextmanager
+def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Pass an interruption on, so that the process can say how far it came; a second one kills it. Gives what came."""
+    came: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        process.send_signal(signal.SIGKILL if came else signal.SIGINT)
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _listen(stream: Any, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:

@@ -88,7 +88,16 @@ def _acts(step: dict[str, Any]) -> bool:
     for kind in ("encrypt", "decrypt"):
         if isinstance(inner := step.get(kind), dict) and inner.get("message") is not None:
             return True
-    return any(_WALLET.search(text) for text in step.values() if isinstance(text, str))
+    return any(_WALLET.search(text) for value in step.values() for text in _texts(value))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """A text, or those of a list and of the lists in it."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _plain(model: object) -> Any:

@@ -21,6 +21,7 @@ from squall.spec.quantities import seconds
 from squall.spec.secrets import Secrets
 from squall_runner.auth import Tokens
 from squall_runner.engine.build import Builder, make_network, read_manifest
+from squall_runner.engine.chains import make_chain
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.ending import until_done
 from squall_runner.engine.examples import Examples
@@ -29,13 +30,12 @@ from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
 from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable, make_connectivity
 from squall_runner.engine.scenario import ScenarioLoad, Shared
-from squall_runner.engine.traffic import Traffic
+from squall_runner.engine.traffic import Traffic, make_traffic
 from squall_runner.executors import Executor, make_executor
 from squall_runner.executors.base import OutOfData
 from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 from squall_runner.recording import Recorder
-from squall_runner.steps.extras import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +128,22 @@ class Engine:
             mask=self._secrets.mask,
         )
         mask = self.mask
-        self._traffic = self._make_traffic()
+        self._traffic = make_traffic(
+            manifest.spec.outputs, self._hooks.lines, self._assignment, manifest.plan.shards
+        )
         self._examples = Examples(self._hooks.note, mask)
         self._once_examples = Examples(self._hooks.note, mask)
-        self._chain = self._make_chain()
+        if manifest.spec.evm is not None:
+            self._chain = make_chain(
+                manifest,
+                self._network,
+                self._assignment,
+                recorder=self._recorder,
+                control=self._control,
+                clock=self._clock,
+                note=self._hooks.note,
+                trying=self._observer is not None,
+            )
         builder = Builder(
             manifest,
             recorder=self._recorder,
@@ -162,44 +174,6 @@ class Engine:
         gc.collect()
         gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
         self._observation.start()
-
-    def _make_chain(self) -> Chain | None:
-        """What this process has of the manifest's chain. Only who has one loads what it takes."""
-        if self._manifest.spec.evm is None:
-            return None
-        try:
-            from squall_runner.evm.chain import Chain  # noqa: PLC0415 - see above
-        except ImportError as error:
-            raise missing(error, "spec.evm") from error
-        return Chain(
-            self._manifest,
-            self._need_network(),
-            shards=self._assignment.shards,
-            run=self._assignment.run,
-            recorder=self._recorder,
-            control=self._control,
-            clock=self._clock,
-            note=self._hooks.note,
-        )
-
-    def _make_traffic(self) -> Traffic | None:
-        """What logs iterations, where the manifest asks for it and this process has a log."""
-        outputs = self._manifest.spec.outputs
-        if (
-            outputs is None
-            or outputs.logs is None
-            or outputs.logs.iterations is None
-            or self._hooks.lines is None
-        ):
-            return None
-        assignment = self._assignment
-        return Traffic(
-            outputs.logs.iterations,
-            self._hooks.lines,
-            run=assignment.run,
-            shards=self._manifest.plan.shards,
-            own=assignment.shards,
-        )
 
     def _abort(self, reason: str, message: str) -> None:
         """Ask to end the run, once: thousands of VUs may meet the same failure before the answer comes."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from squall.spec.structs import LoggedIterations
+    from squall.hub.protocol import Assignment
+    from squall.spec.structs import LoggedIterations, Outputs
     from squall_runner.engine.vu import Vu
     from squall_runner.http import Request, Response
     from squall_runner.steps.context import Site
@@ -184,6 +185,22 @@ class Traffic:
             return True
         self._left_out += 1
         return False
+
+
+def make_traffic(
+    outputs: Outputs | None, lines: FilteringBoundLogger | None, assignment: Assignment, shards: int
+) -> Traffic | None:
+    """What logs iterations, where the manifest asks for it and this process has a log.
+
+    Args:
+        outputs: Of the manifest.
+        lines: This process's log, if it has one.
+        assignment: What the runner was given.
+        shards: How many the run has.
+    """
+    if outputs is None or outputs.logs is None or outputs.logs.iterations is None or lines is None:
+        return None
+    return Traffic(outputs.logs.iterations, lines, run=assignment.run, shards=shards, own=assignment.shards)
 
 
 def _kept(vu: Vu) -> Flow:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from squall_runner.engine.traffic import Flow
-    from squall_runner.evm.chain import Wallet
+    from squall_runner.evm.acting import Wallet
     from squall_runner.evm.pacing import Turn
     from squall_runner.http import HttpClient
 

@@ -14,10 +14,21 @@ Those that talk to nodes do it through `squall_runner.http`, from the bottom:
     failures, networks          what an error means, and which chain may be used
     jsonrpc, outcomes           calls and answers as bytes, and what an HTTP response makes of them
     rpcsettings, endpoints      the endpoints of a manifest, how well they are, and which is asked next
-    batching, asking            joined calls, and one try of one call
+    batching, asker             joined calls, and one try of one call
     chainguard, checking        the right chain, and looking after endpoints
     rpc                         `Rpc`: calling the node
     heads, watching             blocks, and who waits for what in them
     blockreading, harvest       reading blocks, and handing out what is in them
     newheads, follower          `Follower`: following the chain
+
+What wallets send goes through their accounts, the only owners of nonces:
+
+    outgoing                    a transaction on its way, its versions, and what became of it
+    fees, market, gas           what is offered per gas, and the gas limit
+    nonces, slots, accounts     `Account.send`: nonces, the cap of transactions on their way, signing and handing over
+    answers, sending            what a node's refusal leads to
+    fleet                       `Accounts`: all accounts of a process, and the one timer that finds what is late
+    tending, gaps, lookup       what is late, missing at a node, or displaced
+    redoing, asking             what they have in common
+    presigning, pacing          signing ahead; turns by gas
 """

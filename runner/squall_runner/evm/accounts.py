@@ -239,6 +239,8 @@ class Account:
             self.slots.release()
             if isinstance(error, RpcError):
                 sink.failed(error.kind)
+                if error.kind is Kind.INSUFFICIENT_FUNDS:
+                    home.short(self.address)
                 raise SendError.refused(error) from error
             if isinstance(error, TimeoutError):
                 sink.failed(Kind.TIMEOUT)

@@ -17,26 +17,26 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
-from squall.errors import SquallError
 from squall.logs import events
 from squall.plan.wallets import uses_wallet
-from squall.spec.amounts import native_text
 from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
+from squall_runner.evm.acting import Shares, Wallet
 from squall_runner.evm.failures import Kind, RpcError, Wordings
 from squall_runner.evm.fleet import Accounts
 from squall_runner.evm.follower import Follower
 from squall_runner.evm.funds import Funds
 from squall_runner.evm.gate import Gate
-from squall_runner.evm.interfaces import Contracts
+from squall_runner.evm.interfaces import Contracts, look_for_contracts
 from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import RpcMeters
 from squall_runner.evm.opening import endpoints_of
 from squall_runner.evm.presigning import Presigner
+from squall_runner.evm.returning import give_back
 from squall_runner.evm.rpc import Rpc
 from squall_runner.evm.rpcsettings import RpcSettings
 from squall_runner.evm.tree import of_one_run, read_tree
@@ -47,13 +47,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from squall.expr import Env
-    from squall.plan.share import Share
     from squall.spec.structs import Evm, Scenario
     from squall_runner.engine.build import Manifest
     from squall_runner.engine.control import Control
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.accounts import Account
-    from squall_runner.evm.keys import Key
     from squall_runner.evm.outgoing import Call, Terms
     from squall_runner.recording import Recorder
 
@@ -61,43 +59,6 @@ CONNECTIONS: Final = 128
 """To one endpoint, of one runner process; thousands of calls share them."""
 _ONCE: Final = 0
 """The VU of setup and teardown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wallet:
-    """What a VU acts with.
-
-    Attributes:
-        index: Its number in the whole run.
-        key: Its key.
-        account: Sends its transactions.
-        shown: What `wallet` is in expressions.
-    """
-
-    index: int
-    key: Key = field(repr=False)
-    account: Account = field(repr=False)
-    shown: dict[str, Any]
-
-    @property
-    def address(self) -> str:
-        """Its address."""
-        return self.key.address
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """What several shards have together.
-
-    Attributes:
-        parts: Of each.
-    """
-
-    parts: tuple[Share, ...]
-
-    def of(self, total: int) -> int:
-        """Their part of a number; over all shards it is the whole."""
-        return sum(part.of(total) for part in self.parts)
 
 
 class Chain:
@@ -112,6 +73,7 @@ class Chain:
         control: The state of the load.
         clock: Seconds, monotonic.
         note: See `Hooks.note`.
+        trying: Whether there will be one iteration of each scenario, and no load.
 
     Attributes:
         contracts: Those of the manifest.
@@ -132,6 +94,7 @@ class Chain:
         control: Control,
         clock: Callable[[], float],
         note: Callable[..., None],
+        trying: bool = False,
     ) -> None:
         spec = manifest.spec.evm
         assert spec is not None, "it is made for manifests with a chain"
@@ -144,6 +107,7 @@ class Chain:
         self._control = control
         self._run = run
         self._note = note
+        self._trying = trying
         self._recorder = recorder
         self._tree = read_tree(manifest)
         self._network = Network(replace(network.options, shared_connections=CONNECTIONS), clock=clock)
@@ -201,33 +165,13 @@ class Chain:
         try:
             await self.rpc.start()
             await self.follower.start()
-            await self._look_for_contracts()
+            setup = self._manifest.spec.setup is not None
+            await look_for_contracts(self.rpc, self.spec.contracts, setup=setup, note=self._note)
         except RpcError as error:
             raise _refused(error) from error
         self._arrange(self.gate)
         if self._funds is not None:
             await self._funds.prepare()
-
-    async def _look_for_contracts(self) -> None:
-        """See that there is code where the manifest says that contracts are, as far as it says so before the run.
-
-        Raises:
-            LoadError: There is none, and no setup that might deploy it.
-            RpcError: The node cannot be asked.
-        """
-        for contract in self.spec.contracts:
-            address = contract.address
-            if address is None or "${" in address:
-                continue
-            if await self.rpc.call("eth_getCode", [address, "latest"]) not in {"0x", "0x0", "", None}:
-                continue
-            message = (
-                f"spec.evm.contracts: there is no contract at {address}, where {contract.name} should be"
-            )
-            if self._manifest.spec.setup is None:
-                hint = "deploy it, or write the address that it has on this chain"
-                raise LoadError("ContractMissing", message, hint)
-            self._note("warning", "ContractMissing", message=f"{message} after setup")
 
     def _arrange(self, rpc: Gate | Rpc) -> None:
         """Make accounts and their money anew, which call through `rpc`."""
@@ -254,7 +198,17 @@ class Chain:
                 run=self._run,
                 note=self._note,
                 clock=self.clock,
+                tried=self._tried() if self._trying else None,
             )
+
+    def _tried(self) -> dict[int, int]:
+        """How many wallets each shard takes when one iteration of each scenario is tried, setup included."""
+        first = [
+            next(shard for shard in self.shards if each.share_for(shard) is not None)
+            for each in self._manifest.plan.scenarios
+            if any(each.share_for(shard) is not None for shard in self.shards)
+        ]
+        return {shard: first.count(shard) + 1 for shard in self.shards}
 
     async def fund(self) -> None:
         """Give the shards' own funders what their wallets need.
@@ -401,43 +355,19 @@ class Chain:
             await self._accounts.close()
 
     async def reopen(self) -> None:
-        """Teardown begins: calls go out again, although the load was stopped.
-
-        Raises:
-            LoadError: The node cannot be asked.
-        """
+        """Teardown begins: calls go out again, although the load was stopped."""
         await self.end()
         self.gate.open()
         self._ending = None
         self._untouched = False
         self._arrange(self.gate)
-        if self._funds is not None:
-            await self._funds.prepare()
 
     async def sweep(self) -> None:
         """Give back what all accounts of the run have; call `reopen` before."""
         funding = self.spec.funding
         if self._funds is None or funding is None or not funding.sweep:
             return
-        try:
-            swept = await self._funds.sweep(seconds(funding.sweep_timeout))
-        except (RpcError, SquallError) as error:
-            message = f"what is left was not given back: {error.message}"
-            self._note("warning", "SweepFailed", message=message, hint="run `squall evm sweep` later")
-            return
-        level = "warning" if swept.left else "info"
-        message = f"{native_text(swept.returned)} went back to the funders, {native_text(swept.left)} is left"
-        if swept.left:
-            message += "; run `squall evm sweep` later"
-        self._note(
-            level,
-            "Swept",
-            message=message,
-            accounts=swept.accounts,
-            returned=native_text(swept.returned),
-            spent=native_text(swept.spent),
-            left=native_text(swept.left),
-        )
+        await give_back(self._funds, seconds(funding.sweep_timeout), self._note)
 
     def account(self) -> None:
         """A second is over: bring gauges up to date."""

@@ -9,6 +9,7 @@ from squall_runner.evm.ahead import fill_ahead
 from squall_runner.evm.failures import RpcError
 from squall_runner.evm.keys import checksummed, verify_crypto
 from squall_runner.evm.opening import open_funds
+from squall_runner.evm.sweeping import Swept
 from squall_runner.evm.tree import of_one_run, read_tree
 from squall_runner.load import LoadError
 
@@ -86,7 +87,15 @@ async def _sweep(funds: Funds, emit: Callable[..., None]) -> bool:
     def progress(done: int, of: int) -> None:
         emit("progress", done=done, all=of)
 
-    swept = await funds.sweep(progress=progress)
+    swept = Swept()
+    try:
+        await funds.sweep(progress=progress, result=swept)
+    finally:
+        _tell_swept(swept, emit)  # also of one that somebody has interrupted
+    return not swept.left
+
+
+def _tell_swept(swept: Swept, emit: Callable[..., None]) -> None:
     emit(
         "swept",
         accounts=swept.accounts,
@@ -98,7 +107,6 @@ async def _sweep(funds: Funds, emit: Callable[..., None]) -> bool:
         left=str(swept.left),
         failed=[{"address": address, "reason": reason} for address, reason in swept.failed],
     )
-    return not swept.left
 
 
 async def _wallets(task: EvmTask, tree: Tree, look: Balances, emit: Callable[..., None]) -> None:

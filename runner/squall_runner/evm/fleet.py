@@ -7,6 +7,7 @@ than sending it. It finds what is late; `tending` finds out why.
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +126,7 @@ class Accounts:
         self._tick_seconds = tick
         self._accounts: dict[str, Account] = {}
         self._live: dict[Sent, None] = {}
-        self._landed: dict[str, Sent] = {}
+        self._landed: OrderedDict[str, Sent] = OrderedDict()
         self._unheard = follower.on_reorganisation(self._taken_back)
         self._timer: asyncio.TimerHandle | None = None
         self._tending: set[asyncio.Task[None]] = set()
@@ -219,7 +220,7 @@ class Accounts:
         sent.sink.included(sent, landing)
         self._landed[landing.hash] = sent
         if len(self._landed) > _REMEMBERED:
-            del self._landed[next(iter(self._landed))]
+            self._landed.popitem(last=False)
 
     def _taken_back(self, hashes: list[str]) -> None:
         for each in hashes:

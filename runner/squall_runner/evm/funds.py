@@ -37,7 +37,7 @@ from squall_runner.evm.wallets import WalletPool
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from squall_runner.engine.build import Manifest
     from squall_runner.evm.asking import Asks
@@ -50,6 +50,7 @@ _BATCH_OF_SHARDS: Final = 100
 _SWEEP_HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _USUAL_BLOCK: Final = 30_000_000
+_REPLACE_SECONDS: Final = 15.0
 _CALM_SECONDS: Final = 15.0
 
 
@@ -65,6 +66,7 @@ class Funds:
         note: `note(level, event, **fields)`: something for the run's log.
         clock: Seconds, monotonic.
         changed: Called when a wallet was filled or found filled.
+        tried: Where the manifest is only tried, how many wallets shards take for that.
 
     Attributes:
         wallets: By shard, of those that this runner carries.
@@ -85,6 +87,7 @@ class Funds:
         note: Callable[..., None],
         clock: Callable[[], float],
         changed: Callable[[], None] = lambda: None,
+        tried: Mapping[int, int] | None = None,
     ) -> None:
         assert manifest.spec.evm is not None
         assert manifest.spec.evm.wallets is not None
@@ -97,6 +100,7 @@ class Funds:
         self._note = note
         self._clock = clock
         self._changed = changed
+        self._tried = tried
         self._spec = manifest.spec.evm.wallets
         self.funding = manifest.spec.evm.funding
         self.fees = fee_policy(manifest.spec.evm.fees)
@@ -155,7 +159,8 @@ class Funds:
     def _used_by(self, shard: int) -> int:
         """How many wallets a shard takes at most, as the plan says."""
         spec, plan = self._manifest.spec, self._manifest.plan
-        return wallets_of(spec, plan, shard, count=self.tree.count)
+        planned = wallets_of(spec, plan, shard, count=self.tree.count)
+        return planned if self._tried is None else min(planned, self._tried.get(shard, 0))
 
     @property
     def _batches(self) -> bool:
@@ -290,8 +295,10 @@ class Funds:
         )
 
     def payer(self, key: Key) -> AccountPayer:
-        """An account that pays."""
-        return AccountPayer(self.accounts.of(key), self.accounts.market, self.fees)
+        """An account that pays; what it sends is replaced when fees rise, as others wait for it."""
+        after = self.fees.replace_after
+        fees = replace(self.fees, replace_after=_REPLACE_SECONDS if after is None else after)
+        return AccountPayer(self.accounts.of(key), self.accounts.market, fees)
 
     def _block_gas(self) -> int:
         head = self.accounts.follower.head
@@ -307,11 +314,14 @@ class Funds:
     # -- after the load ---------------------------------------------------------------------------------------
 
     async def sweep(
-        self, limit: float | None = None, progress: Callable[[int, int], None] = lambda _done, _all: None
+        self,
+        limit: float | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _all: None,
+        result: Swept | None = None,
     ) -> Swept:
         """Give back what all accounts of the run have, also those of other runners, within so many seconds.
 
-        Without a funder there is nobody to give it to.
+        Without a funder there is nobody to give it to. For `result` see `Sweeper`.
 
         Raises:
             RpcError: The node cannot be asked.
@@ -334,6 +344,7 @@ class Funds:
             clock=self._clock,
             legacy=fees.legacy,
             progress=progress,
+            result=result,
         )
         with suppress(TimeoutError):  # what is left then is in the result
             async with asyncio.timeout(limit):

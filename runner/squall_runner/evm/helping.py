@@ -6,12 +6,15 @@ funder's key and does nothing else: whoever has the key knows which addresses it
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from squall.plan.funding import TRANSFER_GAS
 from squall_runner.evm import multicall
-from squall_runner.evm.asking import transaction_count
+from squall_runner.evm.asking import ask_number, transaction_count
+from squall_runner.evm.failures import Kind
 from squall_runner.evm.hexes import to_hex
-from squall_runner.evm.outgoing import Call
+from squall_runner.evm.outgoing import Call, SendError
 
 if TYPE_CHECKING:
     from squall_runner.evm.asking import Asks
@@ -22,6 +25,7 @@ DEPLOY_GAS: Final = 800_000
 """At most; it takes about 470,000."""
 _LOOKED_AT: Final = 8
 _SECONDS: Final = 60.0
+_ATTEMPTS: Final = 3
 
 
 async def find_multicall(node: Asks, named: bytes, helper: Key | None) -> bytes | None:
@@ -60,12 +64,25 @@ async def deploy_multicall(node: Asks, funder: Payer, helper: Key, payer: Payer)
         SendError: It did not get into a block.
         RpcError: The node cannot be asked.
     """
-    price = await funder.price()
     nonce = await transaction_count(node, helper.address, "latest")
-    # Its price may have risen by the time that it is needed; the rest goes back with the sweep.
-    await funder.pay(Call(helper.address_bytes, value=DEPLOY_GAS * price * 3 // 2), 21_000, _SECONDS)
-    await payer.pay(Call(None, multicall.deployment()), DEPLOY_GAS, _SECONDS)
+    for attempt in count(1):
+        await _afford(node, funder, helper)
+        try:
+            await payer.pay(Call(None, multicall.deployment()), DEPLOY_GAS, _SECONDS)
+        except SendError as error:
+            if error.kind is not Kind.INSUFFICIENT_FUNDS or attempt == _ATTEMPTS:
+                raise
+            continue  # fees have risen in the meantime
+        break
     return multicall.created_address(helper.address_bytes, nonce)
+
+
+async def _afford(node: Asks, funder: Payer, helper: Key) -> None:
+    """Let the helper have what deploying costs now, and half of that again; the rest goes back with the sweep."""
+    has = await ask_number(node, "eth_getBalance", [helper.address, "latest"])
+    lacks = DEPLOY_GAS * await funder.price() * 3 // 2 - has
+    if lacks > 0:
+        await funder.pay(Call(helper.address_bytes, value=lacks), TRANSFER_GAS, _SECONDS)
 
 
 async def _has_code(node: Asks, address: bytes) -> bool:

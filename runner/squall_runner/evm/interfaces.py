@@ -1,4 +1,4 @@
-"""The contracts that a manifest declares: their interfaces, read once, and where they are."""
+"""The contracts that a manifest declares: their interfaces, read once, and whether they are there."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from squall_runner.evm.abi import Abi, AbiError
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from squall.spec.structs import Contract
     from squall_runner.engine.build import Manifest
+    from squall_runner.evm.rpc import Rpc
 
 
 class Contracts:
@@ -62,3 +65,32 @@ class Contracts:
         except (OSError, UnicodeDecodeError) as error:
             message = f"contract {contract.name}: the file {contract.abi!r} cannot be read: {error}"
             raise LoadError("FileMissing", message, "check spec.files") from error
+
+
+async def look_for_contracts(
+    rpc: Rpc, contracts: Iterable[Contract], *, setup: bool, note: Callable[..., None]
+) -> None:
+    """See that there is code where the manifest says that contracts are, as far as it says so before the run.
+
+    Args:
+        rpc: Whom to ask.
+        contracts: Those of the manifest.
+        setup: Whether there is a setup that may deploy them.
+        note: See `Hooks.note`.
+
+    Raises:
+        LoadError: There is none, and nobody who could deploy it.
+        RpcError: The node cannot be asked.
+    """
+    for contract in contracts:
+        address = contract.address
+        if address is None or "${" in address:
+            continue
+        if await rpc.call("eth_getCode", [address, "latest"]) not in {"0x", "0x0", "", None}:
+            continue
+        message = f"spec.evm.contracts: there is no contract at {address}, where {contract.name} should be"
+        if not setup:
+            raise LoadError(
+                "ContractMissing", message, "deploy it, or write the address that it has on this chain"
+            )
+        note("warning", "ContractMissing", message=f"{message} after setup")

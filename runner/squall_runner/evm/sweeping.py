@@ -117,9 +117,7 @@ class Sweeper:
         clock: Seconds, monotonic.
         legacy: Whether transactions are of the kind before EIP-1559.
         progress: Told how many accounts are done, of how many.
-
-    Attributes:
-        result: What came of it so far; whole also when the sweep was cancelled.
+        result: What comes of it, whole also when the sweep is cancelled; by default a new one.
     """
 
     def __init__(
@@ -133,8 +131,9 @@ class Sweeper:
         clock: Callable[[], float],
         legacy: bool = False,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        result: Swept | None = None,
     ) -> None:
-        self.result = Swept()
+        self.result = result or Swept()
         self._node = node
         self._look = look
         self._chain_id = chain_id

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from squall.expr import Env, Scope
     from squall_runner.engine.vu import Vu
-    from squall_runner.evm.chain import Chain, Wallet
+    from squall_runner.evm.acting import Wallet
+    from squall_runner.evm.chain import Chain
     from squall_runner.evm.failures import RpcError
     from squall_runner.evm.interfaces import Contracts
     from squall_runner.steps.context import Context, Site
