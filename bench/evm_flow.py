@@ -112,7 +112,10 @@ def ran(
         raise SystemExit(done.stdout + done.stderr)
     summary = read_summary(found[0].parent)
     if summary.verdict.result not in {"Passed", "Failed"}:
-        print(f"the run was {summary.verdict.result}: {summary.verdict.reason}", file=sys.stderr)
+        print(
+            f"{' '.join(options) or 'steady'}: {summary.verdict.result}, {summary.verdict.message}",
+            file=sys.stderr,
+        )
     return summary, cpu
 
 
