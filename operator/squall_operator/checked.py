@@ -12,6 +12,7 @@ from squall.plan.compile import compile_plan
 from squall.spec.problems import Problem
 from squall.spec.quantities import seconds
 from squall.validation import ManifestError, Options, load_stored
+from squall_operator.images import image_of
 from squall_operator.manifests.job import processes_of
 from squall_operator.manifests.template import TemplateError, apply_template
 from squall_operator.model import Plan
@@ -111,7 +112,7 @@ def _check(body: Mapping[str, Any], defaults: RunnerDefaults) -> Checked:
                 *_unused(spec),
             ),
         ),
-        facts=facts_of(spec, plan, defaults.image),
+        facts=facts_of(spec, plan, image_of(spec, defaults)),
         processes=processes,
     )
 

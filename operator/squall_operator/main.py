@@ -53,6 +53,11 @@ if TYPE_CHECKING:
     help="Certificates that vouch for the hubs (PEM).",
 )
 @click.option("--runner-image", required=True, help="Image of the runners.")
+@click.option(
+    "--runner-evm-image",
+    default="",
+    help="Image of runners that act on chains or encrypt; by default that of all.",
+)
 @click.option("--runner-pull-policy", type=click.Choice(["Always", "IfNotPresent", "Never"]))
 @click.option("--runner-cpu", type=click.IntRange(min=1), default=1, help="Whole CPUs of a runner pod.")
 @click.option("--runner-memory", default="1Gi", help="Memory of a runner pod.")
@@ -119,6 +124,7 @@ def main(  # noqa: PLR0917 - click gives them by name
     key_file: Path,
     hub_ca_file: Path | None,
     runner_image: str,
+    runner_evm_image: str,
     runner_pull_policy: str | None,
     runner_cpu: int,
     runner_memory: str,
@@ -150,6 +156,7 @@ def main(  # noqa: PLR0917 - click gives them by name
             hub_ca=hub_ca_file.read_text(encoding="ascii") if hub_ca_file else "",
             runner=RunnerDefaults(
                 image=runner_image,
+                evm_image=runner_evm_image,
                 pull_policy=runner_pull_policy or "",
                 cpu=runner_cpu,
                 memory=runner_memory,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _SECOND = 10**9
-_CONTENT = frozenset(
+CONTENT = frozenset(
     {"json", "form", "multipart", "query", "headers", "args", "set", "params", "typedData", "where"}
 )
 """What requests carry: an address in it is none that a request goes to."""
@@ -56,8 +56,8 @@ class Facts:
     python: bool
 
 
-def facts_of(spec: LoadTestSpec, plan: TestPlan, default_image: str) -> Facts:
-    """What policies ask about, of a manifest that is right."""
+def facts_of(spec: LoadTestSpec, plan: TestPlan, image: str) -> Facts:
+    """What policies ask about, of a manifest that is right and whose runners have this image."""
     plain = spec.model_dump(by_alias=True, exclude_none=True)
     pod = ((spec.runner.template if spec.runner else None) or {}).get("spec") or {}
     return Facts(
@@ -66,9 +66,9 @@ def facts_of(spec: LoadTestSpec, plan: TestPlan, default_image: str) -> Facts:
         max_vus=plan.max_vus,
         max_rate=sum(each.peak for each in plan.scenarios if each.is_open),
         duration_ns=plan.duration_ns,
-        images=((spec.runner.image if spec.runner else None) or default_image, *_images(pod)),
-        python=any(key == "python" for key, _ in _walk(plain.get("scenarios")))
-        or any(key == "python" for part in ("setup", "teardown") for key, _ in _walk(plain.get(part))),
+        images=(image, *_images(pod)),
+        python=any(key == "python" for key, _ in walk(plain.get("scenarios")))
+        or any(key == "python" for part in ("setup", "teardown") for key, _ in walk(plain.get(part))),
     )
 
 
@@ -161,7 +161,7 @@ def _violations(policy: LoadTestPolicySpec, labels: Mapping[str, str], facts: Fa
 
 def _hosts(plain: Mapping[str, Any]) -> Iterator[str]:
     """Hosts of all URLs that requests go to, as far as they are written out."""
-    for key, value in _walk(plain, besides=_CONTENT):
+    for key, value in walk(plain, besides=CONTENT):
         texts = value if isinstance(value, list) else [value]
         if key in ("url", "webSocket", "baseUrl", "baseUrls", "tokenUrl"):
             for text in texts:
@@ -185,16 +185,16 @@ def _host_of(url: str) -> Iterator[str]:
         yield host
 
 
-def _walk(value: Any, besides: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
-    """All keys below a value, with what they hold; what is below some keys is left out."""
+def walk(value: Any, besides: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """All keys below a value, with what they hold; what is below `besides` is left out."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key, inner
             if key not in besides:
-                yield from _walk(inner, besides)
+                yield from walk(inner, besides)
     elif isinstance(value, list):
         for inner in value:
-            yield from _walk(inner, besides)
+            yield from walk(inner, besides)
 
 
 def _images(pod: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ class RunnerDefaults:
 
     Attributes:
         image: Of the runner.
+        evm_image: Of the runner where a LoadTest acts on a chain or encrypts; empty where `image` has the packages for that.
         pull_policy: `Always`, `IfNotPresent` or `Never`; empty for Kubernetes' default.
         cpu: Whole CPUs, requested and allowed: a runner that is throttled measures itself.
         memory: Requested and allowed.
@@ -28,6 +29,7 @@ class RunnerDefaults:
     """
 
     image: str
+    evm_image: str = ""
     pull_policy: str = ""
     cpu: int = 1
     memory: str = "1Gi"

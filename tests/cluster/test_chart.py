@@ -33,6 +33,7 @@ SETS = [each.stem for each in VALUES]
 IMAGES: Json = {
     "operator": {"repository": "registry.example/operator", "tag": "1"},
     "runner": {"repository": "registry.example/runner", "tag": "2"},
+    "runnerEvm": {"repository": "registry.example/runner-evm", "tag": "3"},
 }
 OWN_LABELS = {
     "app.kubernetes.io/instance",
@@ -67,8 +68,11 @@ def made(helm: Helm) -> dict[str, list[Json]]:
 def kustomized(place: Path, folders: list[str], components: list[str], namespace: str) -> dict[str, Json]:
     """What a user's own kustomization makes."""
     name, tag = IMAGES["operator"]["repository"], IMAGES["operator"]["tag"]
-    image = f"SQUALL_RUNNER_IMAGE={IMAGES['runner']['repository']}:{IMAGES['runner']['tag']}"
-    options = [{"name": "squall-options", "behavior": "merge", "literals": [image]}]
+    images = [
+        f"SQUALL_{variable}_IMAGE={IMAGES[key]['repository']}:{IMAGES[key]['tag']}"
+        for key, variable in (("runner", "RUNNER"), ("runnerEvm", "RUNNER_EVM"))
+    ]
+    options = [{"name": "squall-options", "behavior": "merge", "literals": images}]
     # Kustomize resolves relative paths only, and links are followed.
     (place / "deploy").symlink_to(DEPLOY)
     written = {
@@ -235,7 +239,7 @@ def test_what_is_said_to_be_the_default_is_it(made: dict[str, list[Json]]) -> No
     options = data_of(made["default"], "squall-options")
     assert len(options) > 5
     for name, value in options.items():
-        assert _is_default(name, value) or name == "SQUALL_RUNNER_IMAGE", name
+        assert _is_default(name, value) or name in {"SQUALL_RUNNER_IMAGE", "SQUALL_RUNNER_EVM_IMAGE"}, name
 
 
 def test_pushing_takes_every_option_of_the_hub(helm: Helm, made: dict[str, list[Json]]) -> None:

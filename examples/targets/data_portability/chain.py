@@ -20,6 +20,8 @@ CONTRACTS = Path(__file__).resolve().parents[1] / "contracts"
 # Whoever waits for a receipt asks so often.
 RECEIPT_SECONDS = 0.1
 SEND_SECONDS = 60.0
+# In wei. Blocks that are full make gas dearer, and anvil drops whatever offers less than the next one asks, with all that follows.
+MOST_PER_GAS = 10**13
 
 
 class RpcError(RuntimeError):
@@ -123,6 +125,7 @@ class Contract:
     async def send(self, sender: str, gas: int, function: str, *args: Any) -> str:
         """The hash of a new transaction from one of the node's accounts."""
         call = {"from": sender, "to": self.address, "data": self.data(function, *args), "gas": hex(gas)}
+        call["maxFeePerGas"] = hex(MOST_PER_GAS)
         sent: str = await self._rpc.call("eth_sendTransaction", call)
         return sent
 

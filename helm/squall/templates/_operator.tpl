@@ -1,6 +1,7 @@
 {{/* Options of the operator, by the name of their environment variable. What can be given more than once is separated by spaces. */}}
 {{- define "squall.options" -}}
 SQUALL_RUNNER_IMAGE: {{ include "squall.image" (dict "root" . "image" .Values.images.runner) | quote }}
+SQUALL_RUNNER_EVM_IMAGE: {{ include "squall.image" (dict "root" . "image" .Values.images.runnerEvm) | quote }}
 {{- with .Values.images.pullPolicy }}
 SQUALL_RUNNER_PULL_POLICY: {{ . }}
 {{- end }}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from squall.hub.limits import setup_seconds, teardown_seconds
 from squall.logs.choices import FORM_VARIABLE, LEVEL_VARIABLE
 from squall.spec.quantities import seconds
+from squall_operator.images import image_of
 from squall_operator.manifests.inputs import FOLDER
 from squall_operator.manifests.owned import RUN
 from squall_operator.manifests.template import apply_template
@@ -124,7 +125,7 @@ def _pod_template(
     amounts = {"cpu": str(defaults.cpu), "memory": defaults.memory}
     container: dict[str, Any] = {
         "name": RUNNER,
-        "image": (own.image if own else None) or defaults.image,
+        "image": image_of(spec, defaults),
         "args": ["--pod", FOLDER],
         "env": [
             {"name": LEVEL_VARIABLE, "value": defaults.log_level},

@@ -128,7 +128,8 @@ class Installation:
         number = len(self.operators)
         (health,) = free_ports(1)
         command = [str(BIN / "squall-operator"), "--hub", self.hub_url, "--key-file", str(self._key)]
-        command += ["--runner-image", IMAGES["runner"], "--runner-pull-policy", "Never"]
+        command += ["--runner-image", IMAGES["runner"], "--runner-evm-image", IMAGES["runner-evm"]]
+        command += ["--runner-pull-policy", "Never"]
         command += ["--runner-memory", "256Mi", "--listen", f"127.0.0.1:{health}"]
         command += [part for each in self._watched for part in ("--watch-namespace", each)]
         command += ["--lease-namespace", self._watched[0], "--allow-host-network"]
