@@ -199,7 +199,7 @@ class Agent:
             await asyncio.sleep(left / SECOND)
 
     def _measure(self, slot: int) -> None:
-        if self._load is not None and slot > self._slot:
+        if self._load is not None and self._start_ns is not None and slot > self._slot:
             self._slot = slot
             snapshot = self._load.measure(slot)
             frame = self._retention.add(snapshot)
@@ -360,8 +360,7 @@ class Agent:
 
     async def _run_teardown(self) -> None:
         done = await tear_down(self._load)
-        if self._start_ns is not None:
-            self._measure(self._slot + 1)  # what it has cost to give back a chain's money
+        self._measure(self._slot + 1)  # what it has cost to give back a chain's money
         self._tell("teardown", done)
 
     # -- what the hub is told ---------------------------------------------------------------------------------

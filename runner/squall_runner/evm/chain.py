@@ -34,7 +34,7 @@ from squall_runner.evm.funds import Funds
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.interfaces import Contracts, look_for_contracts
 from squall_runner.evm.keys import verify_crypto
-from squall_runner.evm.meters import RpcMeters
+from squall_runner.evm.meters import FundingMeters, RpcMeters
 from squall_runner.evm.opening import endpoints_of
 from squall_runner.evm.presigning import Presigner
 from squall_runner.evm.returning import give_back
@@ -142,10 +142,7 @@ class Chain:
         self.counting = spec.wallets is not None and spec.wallets.order == "fewestPending"
         self._ending: asyncio.Task[None] | None = None
         self._pending = recorder.gauge("evm_pending_txs", (), 0.0)
-        self._filled = recorder.counter("evm_wallets_funded")
-        self._given = recorder.counter("evm_funding_spent")
-        self._funding_fees = recorder.counter("evm_funding_fees")
-        self._fees_before = 0
+        self._funding = FundingMeters(recorder)
 
     def _told(self, level: str, message: str) -> None:
         self._note(level, "EndpointChanged", message=message)
@@ -193,8 +190,6 @@ class Chain:
             depth=whole(self.spec.confirmations),
         )
         self._wallets.clear()
-        if self._funds is not None:
-            self._fees_before += self._funds.fees_paid
         self._funds = None
         if self._tree is not None:
             self._funds = Funds(
@@ -388,13 +383,8 @@ class Chain:
         self._account_for_funding()
 
     def _account_for_funding(self) -> None:
-        if self._funds is None:
-            return
-        self._funding_fees.value = (self._fees_before + self._funds.fees_paid) / 1e18
-        totals = [each.filler.totals for each in self._funds.wallets.values() if each.filler is not None]
-        if totals:
-            self._filled.value = sum(each.filled for each in totals)
-            self._given.value = sum(each.given for each in totals) / 1e18
+        if self._funds is not None:
+            self._funding.account(self._funds)
 
     async def close(self) -> None:
         """Let go of everything."""

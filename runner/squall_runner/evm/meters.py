@@ -14,6 +14,7 @@ from squall_runner.recording import make_tags
 
 if TYPE_CHECKING:
     from squall_runner.evm.failures import Kind
+    from squall_runner.evm.funds import Funds
     from squall_runner.evm.outgoing import Sent
     from squall_runner.recording import CounterSeries, RateSeries, Recorder, Tags, TrendSeries
 
@@ -82,6 +83,29 @@ class RpcMeters:
             recorder.trend("evm_rpc_duration", tags),
             recorder.counter("evm_rpc_errors", tags) if error else None,
         )
+
+
+class FundingMeters:
+    """Counts what goes into wallets, and what that and giving it back costs.
+
+    Args:
+        recorder: Where measurements go.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._filled = recorder.counter("evm_wallets_funded")
+        self._given = recorder.counter("evm_funding_spent")
+        self._fees = recorder.counter("evm_funding_fees")
+        self._seen: dict[Funds, tuple[int, int, int]] = {}
+
+    def account(self, funds: Funds) -> None:
+        """Bring the counters up to date; those of the load and those of teardown count together."""
+        totals = [each.filler.totals for each in funds.wallets.values() if each.filler is not None]
+        filled, given = sum(each.filled for each in totals), sum(each.given for each in totals)
+        self._seen[funds] = filled, given, funds.fees_paid
+        self._filled.value = sum(each[0] for each in self._seen.values())
+        self._given.value = sum(each[1] for each in self._seen.values()) * _WEI
+        self._fees.value = sum(each[2] for each in self._seen.values()) * _WEI
 
 
 class TxMeters(Sink):
