@@ -18,7 +18,7 @@ from harness.results import Number, at_least, at_most
 from support.anvil import anvil
 from support.funded import all_money, manifest_of, opened
 
-from squall_runner.evm.ahead import fill_ahead
+from squall_runner.evm.money.ahead import fill_ahead
 
 BLOCK_SECONDS = 2.0
 WALLETS = 10_000

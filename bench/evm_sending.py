@@ -22,14 +22,14 @@ from harness.results import Number, at_most
 from support.anvil import anvil
 from support.chains import CHAIN
 
-from squall_runner.evm.fees import FeePolicy
-from squall_runner.evm.fleet import Accounts
-from squall_runner.evm.follower import Follower
-from squall_runner.evm.gas import GasLimit
-from squall_runner.evm.keys import wallet_key
-from squall_runner.evm.outgoing import Call, Terms
-from squall_runner.evm.rpc import Rpc
-from squall_runner.evm.rpcsettings import EndpointSettings, RpcSettings
+from squall_runner.evm.following.follower import Follower
+from squall_runner.evm.node.rpc import Rpc
+from squall_runner.evm.node.rpcsettings import EndpointSettings, RpcSettings
+from squall_runner.evm.sending.fees import FeePolicy
+from squall_runner.evm.sending.fleet import Accounts
+from squall_runner.evm.sending.gas import GasLimit
+from squall_runner.evm.sending.outgoing import Call, Terms
+from squall_runner.evm.signing.keys import wallet_key
 from squall_runner.http import HttpClient, Network, NetworkOptions
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")
 from eth_account import Account
 from harness.results import Number, at_least, at_most
 
-from squall_runner.evm.keys import Key, verify_crypto, wallet_key
-from squall_runner.evm.transactions import Transaction, sign
+from squall_runner.evm.signing.keys import Key, verify_crypto, wallet_key
+from squall_runner.evm.signing.transactions import Transaction, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from support.anvil import anvil
 
 from squall.cli.main import cli
 from squall.report.evmjournal import JOURNAL, EvmJournal, write_journal
-from squall_runner.evm.keys import Key, funder_key, wallet_key
+from squall_runner.evm.signing.keys import Key, funder_key, wallet_key
 
 SEED = "nobody-knows-this-seed"
 MANIFEST = """

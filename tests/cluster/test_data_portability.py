@@ -16,8 +16,8 @@ from support.examples import DATA_PORTABILITY, PATIENT
 from support.playedoperator import Command, Stage
 
 from squall.errors import ExitCode
-from squall_runner.evm.abi import Abi
-from squall_runner.evm.keys import parse_key
+from squall_runner.evm.contracts.abi import Abi
+from squall_runner.evm.signing.keys import parse_key
 
 pytestmark = [pytest.mark.node, pytest.mark.matrix, pytest.mark.timeout(400)]
 

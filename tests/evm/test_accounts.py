@@ -9,11 +9,11 @@ from support.intents import GWEI, terms, town, wallets
 from support.rpcproxy import RpcProxy
 
 from squall.spec import structs
-from squall_runner.evm.failures import Kind
-from squall_runner.evm.fees import FeePolicy
-from squall_runner.evm.gas import GasLimit
-from squall_runner.evm.outgoing import SendError, Terms
-from squall_runner.evm.transactions import Transaction, sign
+from squall_runner.evm.node.failures import Kind
+from squall_runner.evm.sending.fees import FeePolicy
+from squall_runner.evm.sending.gas import GasLimit
+from squall_runner.evm.sending.outgoing import SendError, Terms
+from squall_runner.evm.signing.transactions import Transaction, sign
 
 ETHER = 10**18
 

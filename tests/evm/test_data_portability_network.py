@@ -14,7 +14,7 @@ import pytest
 from coincurve import PublicKey
 from support.dataportability import running_network
 
-from squall_runner.evm.encryption import encrypt_for, encrypt_with_signature
+from squall_runner.evm.signing.encryption import encrypt_for, encrypt_with_signature
 
 KEY = "0xabcdef"
 DEADLINE = 2**40

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from squall.plan.share import WHOLE, Share
 from squall.spec import structs
-from squall_runner.evm.endpoints import Pool, agreed_head
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.networks import wrong_chain
-from squall_runner.evm.rpcsettings import EndpointError, EndpointSettings, RpcSettings
+from squall_runner.evm.node.endpoints import Pool, agreed_head
+from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.node.networks import wrong_chain
+from squall_runner.evm.node.rpcsettings import EndpointError, EndpointSettings, RpcSettings
 
 
 class Clock:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm.abi import Abi, AbiError, Event, Function
-from squall_runner.evm.artifacts import parse_bytecode
-from squall_runner.evm.hexes import to_hex
-from squall_runner.evm.keccak import keccak256
-from squall_runner.evm.keys import checksummed
+from squall_runner.evm.contracts.abi import Abi, AbiError, Event, Function
+from squall_runner.evm.contracts.artifacts import parse_bytecode
+from squall_runner.evm.signing.hexes import to_hex
+from squall_runner.evm.signing.keccak import keccak256
+from squall_runner.evm.signing.keys import checksummed
 
 OWNER = "0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F"
 WORDS = [

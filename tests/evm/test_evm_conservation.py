@@ -16,7 +16,7 @@ from support.funded import balance, gas_paid
 from support.rpcproxy import RpcProxy
 from support.squallrun import Squall, SquallRun
 
-from squall_runner.evm.keys import funder_key, wallet_key
+from squall_runner.evm.signing.keys import funder_key, wallet_key
 
 SHARDS, WALLETS = 2, 12
 ETHER = 10**18

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm.encryption import (
+from squall_runner.evm.signing.encryption import (
     EncryptionError,
     decrypt_with_key,
     decrypt_with_password,
@@ -19,7 +19,7 @@ from squall_runner.evm.encryption import (
     encrypt_with_signature,
     wallet_signature,
 )
-from squall_runner.evm.keys import WrongKeyError, wallet_key
+from squall_runner.evm.signing.keys import WrongKeyError, wallet_key
 
 KEY, OTHER = wallet_key(b"seed", 1), wallet_key(b"seed", 2)
 TEXT = "Sign this to unlock the data that you stored"

@@ -21,7 +21,7 @@ from support.rpcproxy import RpcProxy
 
 from squall.logs.log import Log
 from squall_runner.engine import Engine
-from squall_runner.evm.encryption import decrypt_with_password
+from squall_runner.evm.signing.encryption import decrypt_with_password
 from squall_runner.load import LoadError
 
 PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}

@@ -8,13 +8,13 @@ import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 
-from squall_runner.evm import funding
-from squall_runner.evm.ahead import fill_ahead
-from squall_runner.evm.fees import FeePolicy
-from squall_runner.evm.fleet import Patience
-from squall_runner.evm.hexes import to_hex
-from squall_runner.evm.paying import FundingError
-from squall_runner.evm.transactions import Transaction, sign
+from squall_runner.evm.money import funding
+from squall_runner.evm.money.ahead import fill_ahead
+from squall_runner.evm.money.paying import FundingError
+from squall_runner.evm.sending.fees import FeePolicy
+from squall_runner.evm.sending.fleet import Patience
+from squall_runner.evm.signing.hexes import to_hex
+from squall_runner.evm.signing.transactions import Transaction, sign
 from squall_runner.load import LoadError
 
 ETHER = 10**18

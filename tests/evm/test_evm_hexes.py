@@ -7,8 +7,8 @@ from Crypto.Hash import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm.hexes import from_hex, from_quantity, quantity, to_hex
-from squall_runner.evm.keccak import keccak256
+from squall_runner.evm.signing.hexes import from_hex, from_quantity, quantity, to_hex
+from squall_runner.evm.signing.keccak import keccak256
 
 
 @given(st.binary())

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.ethaccount import Account
 
 from squall.errors import InfrastructureError
-from squall_runner.evm import keys
-from squall_runner.evm.keys import (
+from squall_runner.evm.signing import keys
+from squall_runner.evm.signing.keys import (
     ORDER,
     Key,
     WrongKeyError,

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.ethaccount import Account, encode_defunct, encode_typed_data
 
-from squall_runner.evm.abi import AbiError
-from squall_runner.evm.hexes import to_hex
-from squall_runner.evm.keccak import keccak256
-from squall_runner.evm.keys import Key, WrongKeyError
-from squall_runner.evm.messages import personal_digest, recover, sign_message, typed_data_digest
-from squall_runner.evm.typeddata import type_text
+from squall_runner.evm.contracts.abi import AbiError
+from squall_runner.evm.signing.hexes import to_hex
+from squall_runner.evm.signing.keccak import keccak256
+from squall_runner.evm.signing.keys import Key, WrongKeyError
+from squall_runner.evm.signing.messages import personal_digest, recover, sign_message, typed_data_digest
+from squall_runner.evm.signing.typeddata import type_text
 
 SECRET = b"\x46" * 32
 KEY = Key(SECRET)

@@ -8,7 +8,7 @@ from support.anvil import anvil
 from support.chainruns import NOBODY, on_chain
 from support.squallrun import Squall
 
-from squall_runner.evm.keys import wallet_key
+from squall_runner.evm.signing.keys import wallet_key
 
 PAY: dict[str, Any] = {
     "evm": {"transaction": {"to": NOBODY, "value": "1 wei", "gas": {"policy": "fixed", "limit": 21000}}}

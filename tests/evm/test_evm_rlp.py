@@ -9,7 +9,7 @@ import rlp as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm import rlp
+from squall_runner.evm.signing import rlp
 
 LOREM = b"Lorem ipsum dolor sit amet, consectetur adipisicing elit"
 

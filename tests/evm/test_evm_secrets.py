@@ -8,7 +8,7 @@ from support.anvil import anvil
 from support.chainruns import FUNDER, NOBODY, on_chain
 from support.squallrun import Ended, Squall
 
-from squall_runner.evm.keys import Key, funder_key, wallet_key
+from squall_runner.evm.signing.keys import Key, funder_key, wallet_key
 
 SEED = "battery horse of nobody"
 WALLETS = 10

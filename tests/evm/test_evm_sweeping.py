@@ -9,10 +9,10 @@ from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
 from support.rpcproxy import RpcProxy
 
-from squall_runner.evm.ahead import fill_ahead
-from squall_runner.evm.hexes import to_hex
-from squall_runner.evm.returning import give_back
-from squall_runner.evm.transactions import Transaction, sign
+from squall_runner.evm.money.ahead import fill_ahead
+from squall_runner.evm.money.returning import give_back
+from squall_runner.evm.signing.hexes import to_hex
+from squall_runner.evm.signing.transactions import Transaction, sign
 
 ETHER = 10**18
 

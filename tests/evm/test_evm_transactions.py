@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.ethaccount import Account
 
-from squall_runner.evm.keys import ORDER, Key
-from squall_runner.evm.transactions import Signed, Transaction, sign
+from squall_runner.evm.signing.keys import ORDER, Key
+from squall_runner.evm.signing.transactions import Signed, Transaction, sign
 
 EXAMPLE = Key(b"\x46" * 32)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall_runner.data import DataError, DataExhausted
-from squall_runner.evm.keys import WrongKeyError, wallet_key
-from squall_runner.evm.wallets import ListedKeys, SeededKeys, WalletPool
+from squall_runner.evm.money.wallets import ListedKeys, SeededKeys, WalletPool
+from squall_runner.evm.signing.keys import WrongKeyError, wallet_key
 
 SEED = SeededKeys(b"test")
 ORDERS = st.sampled_from(["sequential", "random", "fewestPending"])

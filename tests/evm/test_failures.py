@@ -2,7 +2,7 @@
 
 import pytest
 
-from squall_runner.evm.failures import Kind, RpcError, Wordings
+from squall_runner.evm.node.failures import Kind, RpcError, Wordings
 
 SAID = [
     # geth

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.spec import structs
-from squall_runner.evm.fees import FeePolicy, Offer, fee_policy, offer, raised
+from squall_runner.evm.sending.fees import FeePolicy, Offer, fee_policy, offer, raised
 
 GWEI = 10**9
 amounts = st.integers(0, 10**12)

@@ -8,8 +8,8 @@ from support.chains import EMITTER, emission, endpoints, following, payment, pla
 from support.rpcproxy import RpcProxy
 
 from squall.spec import structs
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.watching import DATA
+from squall_runner.evm.following.watching import DATA
+from squall_runner.evm.node.failures import Kind, RpcError
 
 SPEC = structs.Rpc(retry=structs.RpcRetry(initial="1ms"))
 

@@ -12,10 +12,10 @@ from support.rpcproxy import RpcProxy
 
 from squall.spec import structs
 from squall.spec.quantities import exact_share
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.gas import GasLimit, with_margin
-from squall_runner.evm.outgoing import SILENT, Call, Sent
-from squall_runner.evm.presigning import Presigner
+from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.sending.gas import GasLimit, with_margin
+from squall_runner.evm.sending.outgoing import SILENT, Call, Sent
+from squall_runner.evm.sending.presigning import Presigner
 
 SENDER = wallets(1, "gas")[0]
 

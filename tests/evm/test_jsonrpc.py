@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm.jsonrpc import (
+from squall_runner.evm.node.jsonrpc import (
     Envelope,
     ErrorObject,
     MalformedError,

@@ -11,7 +11,7 @@ from support.chains import endpoints, following, rpc_to
 from support.proxies import proxy_server
 from support.rpcproxy import RpcProxy
 
-from squall_runner.evm.rpcsettings import EndpointSettings
+from squall_runner.evm.node.rpcsettings import EndpointSettings
 from squall_runner.http import NetworkOptions, Proxy, TlsOptions
 
 NETWORK = NetworkOptions(shared_connections=4)

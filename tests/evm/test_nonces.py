@@ -6,8 +6,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from squall_runner.evm.nonces import Nonces
-from squall_runner.evm.slots import Slots
+from squall_runner.evm.sending.nonces import Nonces
+from squall_runner.evm.sending.slots import Slots
 
 
 class NoncesAndChain(RuleBasedStateMachine):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from squall.plan.share import WHOLE, Share
-from squall_runner.evm.pacing import GasRate, MempoolDepth, Pacer
+from squall_runner.evm.sending.pacing import GasRate, MempoolDepth, Pacer
 
 pytestmark = pytest.mark.looptime(resolution=1e-9)
 

@@ -10,8 +10,8 @@ from support.rpcproxy import RpcProxy
 
 from squall.plan.share import Share
 from squall.spec import structs
-from squall_runner.evm.failures import Kind, RpcError, Wordings
-from squall_runner.evm.rpcsettings import EndpointSettings
+from squall_runner.evm.node.failures import Kind, RpcError, Wordings
+from squall_runner.evm.node.rpcsettings import EndpointSettings
 from squall_runner.http import NetworkOptions
 
 QUICK = structs.RpcRetry(initial="1ms", backoff=structs.Backoff(factor="1", jitter="50%", max="1ms"))

@@ -9,12 +9,12 @@ import pytest
 from support.intents import Counted, terms
 from support.simchain import GWEI, SimChain, decoded
 
-from squall_runner.evm.answers import ANSWERS, Answer, answer_to
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.fleet import Accounts, Patience
-from squall_runner.evm.keys import wallet_key
 from squall_runner.evm.meters import TxMeters
-from squall_runner.evm.outgoing import Call, SendError
+from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.sending.answers import ANSWERS, Answer, answer_to
+from squall_runner.evm.sending.fleet import Accounts, Patience
+from squall_runner.evm.sending.outgoing import Call, SendError
+from squall_runner.evm.signing.keys import wallet_key
 from squall_runner.recording import Recorder
 
 pytestmark = pytest.mark.looptime
@@ -184,7 +184,7 @@ async def test_a_defect_in_looking_after_transactions_is_told_once(monkeypatch):
     async def defect(_account):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("squall_runner.evm.tending.tend", defect)
+    monkeypatch.setattr("squall_runner.evm.sending.tending.tend", defect)
     async with play((False, AWAY), blocks=60.0) as (_, accounts, account):
         await send(account)
         await accounts.settle(50)

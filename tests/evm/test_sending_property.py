@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.simchain import GWEI, SimChain
 
-from squall_runner.evm.fees import FeePolicy
-from squall_runner.evm.fleet import Accounts, Patience
-from squall_runner.evm.gas import GasLimit
-from squall_runner.evm.keys import wallet_key
-from squall_runner.evm.outgoing import Call, SendError, Terms
+from squall_runner.evm.sending.fees import FeePolicy
+from squall_runner.evm.sending.fleet import Accounts, Patience
+from squall_runner.evm.sending.gas import GasLimit
+from squall_runner.evm.sending.outgoing import Call, SendError, Terms
+from squall_runner.evm.signing.keys import wallet_key
 
 KEYS = [wallet_key(b"property", index) for index in range(3)]
 TROUBLE_SECONDS = 60.0

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from squall_runner.evm.heads import Block, Head, LogKey, Receipt, Window, whole_logs
-from squall_runner.evm.watching import DATA, Logs, LogWatch, Transactions
+from squall_runner.evm.following.heads import Block, Head, LogKey, Receipt, Window, whole_logs
+from squall_runner.evm.following.watching import DATA, Logs, LogWatch, Transactions
 
 
 def head(number, parent=""):

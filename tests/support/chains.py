@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from squall.plan.share import WHOLE
 from squall.spec import structs
-from squall_runner.evm.failures import Wordings
-from squall_runner.evm.follower import Follower
-from squall_runner.evm.keys import parse_key
-from squall_runner.evm.rpc import Rpc
-from squall_runner.evm.rpcsettings import EndpointSettings, RpcSettings
-from squall_runner.evm.transactions import Transaction, sign
+from squall_runner.evm.following.follower import Follower
+from squall_runner.evm.node.failures import Wordings
+from squall_runner.evm.node.rpc import Rpc
+from squall_runner.evm.node.rpcsettings import EndpointSettings, RpcSettings
+from squall_runner.evm.signing.keys import parse_key
+from squall_runner.evm.signing.transactions import Transaction, sign
 from squall_runner.http import HttpClient, Network, NetworkOptions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from support.anvil import EvmNode
 
-    from squall_runner.evm.transactions import Signed
+    from squall_runner.evm.signing.transactions import Signed
 
 CHAIN = 31337
 EMITTER = "0x" + "e1" * 20

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from support.chains import CHAIN, endpoints, following, rpc_to
 
 from squall.spec import structs
-from squall_runner.evm.failures import Kind
-from squall_runner.evm.fees import FeePolicy
-from squall_runner.evm.fleet import Accounts, Patience
-from squall_runner.evm.gas import GasLimit
-from squall_runner.evm.keys import Key, wallet_key
-from squall_runner.evm.outgoing import Call, Sent, Sink, Terms
+from squall_runner.evm.node.failures import Kind
+from squall_runner.evm.sending.fees import FeePolicy
+from squall_runner.evm.sending.fleet import Accounts, Patience
+from squall_runner.evm.sending.gas import GasLimit
+from squall_runner.evm.sending.outgoing import Call, Sent, Sink, Terms
+from squall_runner.evm.signing.keys import Key, wallet_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from support.anvil import EvmNode
     from support.rpcproxy import RpcProxy
 
-    from squall_runner.evm.follower import Follower
-    from squall_runner.evm.heads import Inclusion
-    from squall_runner.evm.rpc import Rpc
+    from squall_runner.evm.following.follower import Follower
+    from squall_runner.evm.following.heads import Inclusion
+    from squall_runner.evm.node.rpc import Rpc
 
 COUNTER = "0x" + "c0" * 20
 _COUNTER_CODE = "0x6000358054600101905500"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import aiohttp
 from aiohttp import WSMsgType, web
 
-from squall_runner.evm.keccak import keccak256
+from squall_runner.evm.signing.keccak import keccak256
 
 if TYPE_CHECKING:
     import ssl

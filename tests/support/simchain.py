@@ -8,9 +8,9 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.heads import Head, Header, Inclusion, Receipt
-from squall_runner.evm.keccak import keccak256
+from squall_runner.evm.following.heads import Head, Header, Inclusion, Receipt
+from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.signing.keccak import keccak256
 
 GWEI = 10**9
 

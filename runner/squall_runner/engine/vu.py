@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from squall_runner.engine.traffic import Flow
     from squall_runner.evm.acting import Wallet
-    from squall_runner.evm.pacing import Turn
+    from squall_runner.evm.sending.pacing import Turn
     from squall_runner.http import HttpClient
 
 

@@ -1,34 +1,16 @@
-"""EVM chains: keys, transactions, contracts and what follows a chain.
+"""EVM chains: wallets that sign, are paid for, send, and see what blocks hold.
 
-Modules are imported by name, as in `from squall_runner.evm.keys import Key`: a run without EVM steps loads none of them, and the
-packages that they need come with the extra `evm`. Those that compute do no I/O:
+Modules are imported by name, as in `from squall_runner.evm.signing.keys import Key`: a run without EVM steps loads none of them, and
+the packages that they need come with the extra `evm`. From the bottom:
 
-    hexes, keccak, rlp          the encodings that everything else stands on
-    keys, transactions          accounts, and what they sign to be mined
-    messages, typeddata         what accounts sign to be recognised (EIP-191, EIP-712)
-    signatures, artifacts, abi  contracts: their interface, calldata, results, events, reasons of reverts (abivalues, reverts)
-    encryption, synthetic       what users of a data network upload
+    signing/      keys, transactions, messages, encryption (no I/O)
+    contracts/    ABIs: calldata, results, events, reverts (no I/O)
+    node/         calling nodes: endpoints, their health, what errors mean
+    following/    blocks as they come, and who waits for what in them
+    sending/      accounts, the only owners of nonces; gas, fees, pacing
+    money/        wallets, how they are filled, and how what is left goes back
 
-Those that talk to nodes do it through `squall_runner.http`, from the bottom:
-
-    failures, networks          what an error means, and which chain may be used
-    jsonrpc, outcomes           calls and answers as bytes, and what an HTTP response makes of them
-    rpcsettings, endpoints      the endpoints of a manifest, how well they are, and which is asked next
-    batching, asker             joined calls, and one try of one call
-    chainguard, checking        the right chain, and looking after endpoints
-    rpc                         `Rpc`: calling the node
-    heads, watching             blocks, and who waits for what in them
-    blockreading, harvest       reading blocks, and handing out what is in them
-    newheads, follower          `Follower`: following the chain
-
-What wallets send goes through their accounts, the only owners of nonces:
-
-    outgoing                    a transaction on its way, its versions, and what became of it
-    fees, market, gas           what is offered per gas, and the gas limit
-    nonces, slots, accounts     `Account.send`: nonces, the cap of transactions on their way, signing and handing over
-    answers, sending            what a node's refusal leads to
-    fleet                       `Accounts`: all accounts of a process, and the one timer that finds what is late
-    tending, gaps, lookup       what is late, missing at a node, or displaced
-    redoing, asking             what they have in common
-    presigning, pacing          signing ahead; turns by gas
+On top of them, `chain` is what one runner process has of a chain: `interfaces` are the contracts of its manifest, `acting` the wallets
+of its VUs, `gate` what holds a stopped run back, `meters` what is measured, `beforehand` what has to be known before it begins.
+`commands` is what `squall evm` does, with the chain that `opening` gives it. `synthetic` makes up users' data.
 """

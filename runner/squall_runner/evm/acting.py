@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from squall.plan.model import ScenarioPlan
     from squall.plan.share import Share
-    from squall_runner.evm.accounts import Account
-    from squall_runner.evm.keys import Key
+    from squall_runner.evm.sending.accounts import Account
+    from squall_runner.evm.signing.keys import Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from squall_runner.evm.asking import transaction_count
-from squall_runner.evm.failures import Kind, RpcError
-from squall_runner.evm.sending import why_unprepared
+from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.sending.asking import transaction_count
+from squall_runner.evm.sending.persisting import why_unprepared
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squall_runner.evm.asking import Asks
-    from squall_runner.evm.fees import FeePolicy
-    from squall_runner.evm.market import FeeMarket
-    from squall_runner.evm.tree import Tree
+    from squall_runner.evm.money.tree import Tree
+    from squall_runner.evm.sending.asking import Asks
+    from squall_runner.evm.sending.fees import FeePolicy
+    from squall_runner.evm.sending.market import FeeMarket
 
 PRICE_SECONDS: Final = 60.0
 """How long a base fee above the limit is waited for before the accounts of a run are paid; after that the run is refused."""

@@ -27,20 +27,20 @@ from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
 from squall_runner.evm.beforehand import had_before, refused, wait_for_price
-from squall_runner.evm.failures import RpcError, Wordings
-from squall_runner.evm.fleet import Accounts
-from squall_runner.evm.follower import Follower
-from squall_runner.evm.funds import Funds
+from squall_runner.evm.following.follower import Follower
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.interfaces import Contracts, look_for_contracts
-from squall_runner.evm.keys import verify_crypto
 from squall_runner.evm.meters import FundingMeters, RpcMeters
+from squall_runner.evm.money.funds import Funds
+from squall_runner.evm.money.returning import give_back
+from squall_runner.evm.money.tree import of_one_run, read_tree
+from squall_runner.evm.node.failures import RpcError, Wordings
+from squall_runner.evm.node.rpc import Rpc
+from squall_runner.evm.node.rpcsettings import RpcSettings
 from squall_runner.evm.opening import endpoints_of
-from squall_runner.evm.presigning import Presigner
-from squall_runner.evm.returning import give_back
-from squall_runner.evm.rpc import Rpc
-from squall_runner.evm.rpcsettings import RpcSettings
-from squall_runner.evm.tree import of_one_run, read_tree
+from squall_runner.evm.sending.fleet import Accounts
+from squall_runner.evm.sending.presigning import Presigner
+from squall_runner.evm.signing.keys import verify_crypto
 from squall_runner.http import HttpClient, Network
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from squall_runner.engine.build import Manifest
     from squall_runner.engine.control import Control
     from squall_runner.engine.vu import Vu
-    from squall_runner.evm.accounts import Account
-    from squall_runner.evm.outgoing import Call, Sent, Terms
+    from squall_runner.evm.sending.accounts import Account
+    from squall_runner.evm.sending.outgoing import Call, Sent, Terms
     from squall_runner.recording import Recorder
 
 CONNECTIONS: Final = 128

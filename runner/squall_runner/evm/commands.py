@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from squall_runner.engine.build import read_manifest
-from squall_runner.evm.ahead import fill_ahead
-from squall_runner.evm.failures import RpcError
-from squall_runner.evm.keys import checksummed, verify_crypto
+from squall_runner.evm.money.ahead import fill_ahead
+from squall_runner.evm.money.sweeping import Swept
+from squall_runner.evm.money.tree import of_one_run, read_tree
+from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.opening import open_funds
-from squall_runner.evm.sweeping import Swept
-from squall_runner.evm.tree import of_one_run, read_tree
+from squall_runner.evm.signing.keys import checksummed, verify_crypto
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from squall.hub.evmtask import EvmTask
-    from squall_runner.evm.balances import Balances
-    from squall_runner.evm.funds import Funds
-    from squall_runner.evm.tree import Tree
+    from squall_runner.evm.money.balances import Balances
+    from squall_runner.evm.money.funds import Funds
+    from squall_runner.evm.money.tree import Tree
 
 _AT_ONCE: Final = 500
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall_runner.evm.failures import Kind, RpcError
+from squall_runner.evm.node.failures import Kind, RpcError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from squall_runner.engine.control import Control
-    from squall_runner.evm.rpc import Rpc
+    from squall_runner.evm.node.rpc import Rpc
 
 
 class Gate:

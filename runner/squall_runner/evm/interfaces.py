@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squall_runner.evm.abi import Abi, AbiError
+from squall_runner.evm.contracts.abi import Abi, AbiError
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from squall.spec.structs import Contract
     from squall_runner.engine.build import Manifest
-    from squall_runner.evm.rpc import Rpc
+    from squall_runner.evm.node.rpc import Rpc
 
 
 class Contracts:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from squall_runner.evm.outgoing import Sink
+from squall_runner.evm.sending.outgoing import Sink
 from squall_runner.recording import make_tags
 
 if TYPE_CHECKING:
-    from squall_runner.evm.failures import Kind
-    from squall_runner.evm.funds import Funds
-    from squall_runner.evm.outgoing import Sent
+    from squall_runner.evm.money.funds import Funds
+    from squall_runner.evm.node.failures import Kind
+    from squall_runner.evm.sending.outgoing import Sent
     from squall_runner.recording import CounterSeries, RateSeries, Recorder, Tags, TrendSeries
 
 _MOST_METHODS: Final = 64

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.build import make_network
 from squall_runner.engine.preflight import check_permitted
-from squall_runner.evm.failures import Kind, RpcError, Wordings
-from squall_runner.evm.fleet import Accounts
-from squall_runner.evm.follower import Follower
-from squall_runner.evm.funds import Funds
-from squall_runner.evm.rpc import Rpc
-from squall_runner.evm.rpcsettings import EndpointError, EndpointSettings, RpcSettings
-from squall_runner.evm.tree import rendered
+from squall_runner.evm.following.follower import Follower
+from squall_runner.evm.money.funds import Funds
+from squall_runner.evm.money.tree import rendered
+from squall_runner.evm.node.failures import Kind, RpcError, Wordings
+from squall_runner.evm.node.rpc import Rpc
+from squall_runner.evm.node.rpcsettings import EndpointError, EndpointSettings, RpcSettings
+from squall_runner.evm.sending.fleet import Accounts
 from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from squall.hub.protocol import Assignment
     from squall_runner.engine.build import Manifest
-    from squall_runner.evm.tree import Tree
+    from squall_runner.evm.money.tree import Tree
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
 from squall.expr import EvaluationError, compile_template
-from squall_runner.evm.encryption import (
+from squall_runner.evm.signing.encryption import (
     EncryptionError,
     decrypt_with_password,
     decrypt_with_signature,
@@ -16,7 +16,7 @@ from squall_runner.evm.encryption import (
     encrypt_with_signature,
     wallet_signature,
 )
-from squall_runner.evm.hexes import from_hex
+from squall_runner.evm.signing.hexes import from_hex
 from squall_runner.steps.body import as_bytes
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import ENCRYPTION, EXPRESSION

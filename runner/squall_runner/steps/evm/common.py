@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from squall.expr import EvaluationError, compile_template
-from squall_runner.evm.abi import Abi, AbiError
-from squall_runner.evm.hexes import from_hex
-from squall_runner.evm.outgoing import SendError
+from squall_runner.evm.contracts.abi import Abi, AbiError
+from squall_runner.evm.sending.outgoing import SendError
+from squall_runner.evm.signing.hexes import from_hex
 from squall_runner.steps.failure import ARGUMENTS, EXPRESSION, Halted
 from squall_runner.steps.values import compile_value
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.acting import Wallet
     from squall_runner.evm.chain import Chain
-    from squall_runner.evm.failures import RpcError
     from squall_runner.evm.interfaces import Contracts
+    from squall_runner.evm.node.failures import RpcError
     from squall_runner.steps.context import Context, Site
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from squall.spec.quantities import whole
-from squall_runner.evm.pacing import Pacer
+from squall_runner.evm.sending.pacing import Pacer
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.evm.common import Turn, chain_of
 

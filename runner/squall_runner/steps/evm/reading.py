@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from squall_runner.evm.abi import AbiError, Function
-from squall_runner.evm.failures import RpcError
-from squall_runner.evm.hexes import from_hex, from_quantity, quantity, to_hex
+from squall_runner.evm.contracts.abi import AbiError, Function
+from squall_runner.evm.node.failures import RpcError
+from squall_runner.evm.signing.hexes import from_hex, from_quantity, quantity, to_hex
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.evm.common import (
     Turn,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from squall.spec.amounts import amount_wei
 from squall.spec.quantities import seconds, whole
-from squall_runner.evm.abi import Function
-from squall_runner.evm.artifacts import parse_bytecode
-from squall_runner.evm.failures import RpcError
-from squall_runner.evm.fees import fee_policy
-from squall_runner.evm.gas import GasLimit
-from squall_runner.evm.hexes import from_hex, quantity, to_hex
-from squall_runner.evm.keys import checksummed
+from squall_runner.evm.contracts.abi import Function
+from squall_runner.evm.contracts.artifacts import parse_bytecode
 from squall_runner.evm.meters import TxMeters
-from squall_runner.evm.outgoing import SILENT, Call, SendError, Terms
+from squall_runner.evm.node.failures import RpcError
+from squall_runner.evm.sending.fees import fee_policy
+from squall_runner.evm.sending.gas import GasLimit
+from squall_runner.evm.sending.outgoing import SILENT, Call, SendError, Terms
+from squall_runner.evm.signing.hexes import from_hex, quantity, to_hex
+from squall_runner.evm.signing.keys import checksummed
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.evm.common import (
     Turn,
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from squall.expr import Env, Scope
     from squall.spec.structs import EvmDeploy, EvmStep, EvmTransaction
     from squall_runner.engine.vu import Vu
-    from squall_runner.evm.abi import Abi
     from squall_runner.evm.chain import Chain
-    from squall_runner.evm.heads import Inclusion
-    from squall_runner.evm.outgoing import Sent, Sink
+    from squall_runner.evm.contracts.abi import Abi
+    from squall_runner.evm.following.heads import Inclusion
+    from squall_runner.evm.sending.outgoing import Sent, Sink
     from squall_runner.steps.context import Context, Site
     from squall_runner.steps.program import Compiler
 

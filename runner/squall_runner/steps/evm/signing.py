@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squall_runner.evm.messages import personal_digest, sign_message, typed_data_digest
+from squall_runner.evm.signing.messages import personal_digest, sign_message, typed_data_digest
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.evm.common import computed, evaluate, names_of, store, wallet_of
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.quantities import seconds, whole
-from squall_runner.evm.abi import AbiError, Event, Function
-from squall_runner.evm.failures import RpcError
-from squall_runner.evm.hexes import from_hex, to_hex
-from squall_runner.evm.keccak import keccak256
-from squall_runner.evm.keys import checksummed
-from squall_runner.evm.watching import DATA
+from squall_runner.evm.contracts.abi import AbiError, Event, Function
+from squall_runner.evm.following.watching import DATA
+from squall_runner.evm.node.failures import RpcError
+from squall_runner.evm.signing.hexes import from_hex, to_hex
+from squall_runner.evm.signing.keccak import keccak256
+from squall_runner.evm.signing.keys import checksummed
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.evm.common import (
     Turn,
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from squall.spec.structs import EvmStep, EvmWaitEvent
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.chain import Chain
-    from squall_runner.evm.heads import Inclusion, LogSeen
-    from squall_runner.evm.signatures import Parameter
+    from squall_runner.evm.contracts.signatures import Parameter
+    from squall_runner.evm.following.heads import Inclusion, LogSeen
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Compiler
 

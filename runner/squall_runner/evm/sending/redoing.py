@@ -1,0 +1,53 @@
+"""What is done to a transaction that no node took as it was: another nonce, a higher offer, or an end to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squall_runner.evm.node.failures import Kind
+from squall_runner.evm.sending.fees import raised
+from squall_runner.evm.sending.outgoing import SendError
+
+if TYPE_CHECKING:
+    from squall_runner.evm.node.failures import RpcError
+    from squall_runner.evm.sending.accounts import Account
+    from squall_runner.evm.sending.outgoing import Sent
+
+
+def renumber(account: Account, sent: Sent, used: int) -> None:
+    """Give it another nonce, since it is certain that it will not be included under the one that it has.
+
+    Args:
+        account: Whose it is.
+        sent: The transaction.
+        used: All nonces below are used up.
+    """
+    assert account.nonces is not None
+    offer = account.home.market.offer(sent.terms.fees) or sent.offer
+    account.withdraw(sent, reuse=False)
+    account.nonces.advance(used)
+    account.enter(sent, account.nonces.take(), offer)
+
+
+def pay_more(account: Account, sent: Sent) -> bool:
+    """Sign it again with a higher offer; False when the manifest allows none."""
+    policy = sent.terms.fees
+    if policy.max_fee is not None and policy.replace_after is None:
+        return False
+    better = raised(sent.offer, policy, account.home.market.offer(policy))
+    if better is None:
+        return False
+    account.sign(sent, better)
+    return True
+
+
+def give_up(account: Account, sent: Sent, error: RpcError) -> SendError:
+    """The error for whoever wants it sent. Unless a node may have it nevertheless, its nonce is free."""
+    failure = SendError.refused(error, may_land=sent.doubtful)
+    sent.fail(failure)
+    account.home.failed(sent.sink, error.kind)
+    if not sent.doubtful:
+        account.drop(sent, reuse=True)
+    if error.kind is Kind.INSUFFICIENT_FUNDS:
+        account.home.short(account.address)
+    return failure
