@@ -185,7 +185,8 @@ def test_classic_histograms_have_the_counts_of_the_report(
         found.values["avg"]
     )
     p95 = prometheus.value(f"histogram_quantile(0.95, sum by (le) ({name}_bucket{{{run}}}))", at)
-    assert found.values["p95"] / 2.6 < p95 < found.values["p95"] * 2.6  # the buckets are that wide
+    # The buckets are that wide, and the first one reaches from 0 to 1 ms, which a quick target stays below.
+    assert found.values["p95"] / 2.6 < p95 < max(found.values["p95"] * 2.6, 0.001)
 
 
 def test_a_second_is_there_within_three(

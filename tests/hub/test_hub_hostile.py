@@ -355,7 +355,8 @@ async def test_garbage_on_the_port_is_answered_or_dropped(served):
             with suppress(ConnectionError):
                 writer.write(garbage)
                 await writer.drain()
-                writer.write_eof()
+                with suppress(OSError):  # the hub may have hung up already
+                    writer.write_eof()
                 answer = await asyncio.wait_for(reader.read(), 60)
                 assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.0 4")), kind
     assert served.memory < 200 * MIB
