@@ -148,7 +148,6 @@ RUN: Final = (
         ("chain_id", "shards", "count", "first_wallet", "funders"),
     ),
     Event("ChainJournalLost", "the file that says how to get it back could not be written"),
-    Event("ContractMissing", "a contract is not where the manifest says, unless setup deploys it"),
     Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),

@@ -156,18 +156,16 @@ class Chain:
             LoadError: Something is not, or the chain is another one.
         """
         verify_crypto()
-        origins = {each.origin.key: each.origin for each in self._endpoints}
-        origins |= {
-            each.socket_origin.key: each.socket_origin for each in self._endpoints if each.socket_origin
-        }
-        await check_permitted(self._network, origins.values())
+        sockets = [each.socket_origin for each in self._endpoints if each.socket_origin]
+        origins = [each.origin for each in self._endpoints] + sockets
+        await check_permitted(self._network, {origin.key: origin for origin in origins}.values())
         try:
             await self.rpc.start()
             await self.follower.start()
-            setup = self._manifest.spec.setup is not None
-            await look_for_contracts(self.rpc, self.spec.contracts, setup=setup, note=self._note)
         except RpcError as error:
             raise refused(error) from error
+        if self._manifest.spec.setup is None:
+            await self.look_for_contracts()
         self._arrange()
         if self._funds is not None:
             await self._funds.prepare()
@@ -211,6 +209,13 @@ class Chain:
             if any(each.share_for(shard) is not None for shard in self.shards)
         ]
         return {shard: first.count(shard) + 1 for shard in self.shards}
+
+    async def look_for_contracts(self) -> None:
+        """See that the contracts are there, before setup or after it, which may deploy them; raises as `start`."""
+        try:
+            await look_for_contracts(self.rpc, self.spec.contracts)
+        except RpcError as error:
+            raise refused(error) from error
 
     async def fund(self) -> None:
         """Give the shards' own funders what their wallets need.
