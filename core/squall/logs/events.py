@@ -152,6 +152,7 @@ RUN: Final = (
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
     Event("FundingHeldUp", "wallets could not be filled just now; it is tried again"),
+    Event("FundingEnded", "wallets are not filled any more; a defect, worth a report"),
     Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
     Event("FunderHasMoney", "it has enough again", ("address",)),
     Event(
