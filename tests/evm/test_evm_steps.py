@@ -10,6 +10,8 @@ from support.anvil import EvmNode, anvil
 from support.chainruns import NOBODY, REGISTRY, balance, on_chain
 from support.squallrun import Squall
 
+from squall_runner.steps.evm.common import as_address
+
 REGISTRY_AT = {"registry": {"name": "registry", "abi": "registry.json", "address": "${deployed.address}"}}
 DEPLOY = {
     "name": "deploy",
@@ -123,6 +125,16 @@ FAILURES = {
         "nothing",
     ),
 }
+
+
+def test_an_address_that_comes_of_an_expression_is_refused_when_it_is_mistyped() -> None:
+    right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    for text in (right, right.lower(), right[2:]):
+        assert as_address(text) == bytes.fromhex(right[2:])
+    with pytest.raises(
+        ValueError, match=f"one of them is mistyped .* if every digit is right, write {right}"
+    ):
+        as_address(f"{right[:-1]}D")
 
 
 def test_what_fails_has_a_class_and_an_example(squall: Squall, node: EvmNode) -> None:

@@ -26,7 +26,7 @@ from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
-from squall_runner.evm.beforehand import had_before, refused, wait_for_price
+from squall_runner.evm.beforehand import acceptable_price, had_before, refused
 from squall_runner.evm.following.follower import Follower
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.interfaces import Contracts, look_for_contracts
@@ -185,6 +185,7 @@ class Chain:
             rng=random.Random(f"{self._run}/{self.shards}"),  # noqa: S311 - pauses are no secret
             most=16 if wallets is None else whole(wallets.max_in_flight),
             presigner=self._presigner,
+            dear=lambda message: self._note("warning", "GasTooDear", message=message),
             depth=whole(self.spec.confirmations),
         )
         self._wallets.clear()
@@ -235,7 +236,7 @@ class Chain:
             first_wallet=tree.fingerprint,
             funders=" ".join(funder.address for funder in tree.funders),
         )
-        await wait_for_price(self.accounts.market, self._funds.fees)
+        await acceptable_price(self.accounts.market, self._funds.fees)
         await self._funds.pay()
 
     def begin(self) -> None:
