@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.hubbench import Bench
 
 from squall.hub.limits import (
     FUNDING_NS,
@@ -16,6 +17,9 @@ from squall.hub.limits import (
     teardown_seconds,
 )
 from squall.spec.loadtest import LoadTestSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCENARIO = {
     "name": "s",
@@ -52,3 +56,31 @@ def test_there_is_time_for_the_sweep_beside_teardown() -> None:
     limits = Limits.of(test)
     assert limits.teardown_ns > 200 * SECOND
     assert limits.setup_ns > 20 * SECOND + FUNDING_NS
+
+
+def on_a_chain(sweep: bool) -> dict[str, Any]:
+    return {
+        "endpoints": [{"name": "a", "url": "http://a"}],
+        "wallets": {"seed": "s"},
+        "funding": {"keys": ["k"], "sweep": sweep},
+    }
+
+
+@pytest.mark.parametrize("sweep", [True, False])
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (lambda bench: bench.state.kill(bench.now), "ended at once, without teardown"),
+        (lambda bench: bench.state.exited(0, -9, bench.now), "no runner was left to run teardown"),
+    ],
+)
+def test_who_lent_money_hears_how_to_get_it_back_when_nobody_tears_down(
+    end: Callable[[Bench], None], said: str, sweep: bool
+) -> None:
+    steps = {"steps": [{"think": {"duration": "1s"}}]}
+    bench = Bench(1, evm=on_a_chain(sweep), teardown=steps)
+    bench.begin()
+    end(bench)
+    bench.act()
+    hint = "; wallets may still have money, run `squall evm sweep`" if sweep else ""
+    assert said + hint in bench.summary().warnings

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from squall.hub import protocol
-from squall.hub.limits import SECOND, needs_teardown
+from squall.hub.limits import SECOND, gives_back, needs_teardown
 from squall.hub.model import Judged, Stopping
 from squall.hub.state import NEVER, RunBase
 from squall.hub.timeline import shortened
@@ -74,7 +74,7 @@ class RunEnding(RunBase):
             self._decide_stop(Stopping(cause="user", reason="Killed", message="stopped at once"), now_ns)
         assert self.stopping is not None, "decided above"
         if needs_teardown(self.manifest) and not again:
-            self.note("warning", "TeardownSkipped", "ended at once, without teardown", now_ns)
+            self._untidy("TeardownSkipped", "ended at once, without teardown", now_ns)
         for member in self.members.connected():
             self.send(member, protocol.Stop(self.stopping.reason, 0))
         if self.phase in ("running", "stopping") and not again:
@@ -125,7 +125,7 @@ class RunEnding(RunBase):
                     self.lose(member, f"runner {member.index} did not confirm the stop", now_ns)
             case "teardown":
                 text = f"teardown has not ended within {self.limits.teardown_ns / SECOND:g} s"
-                self.note("warning", "TeardownDeadline", text, now_ns)
+                self._untidy("TeardownDeadline", text, now_ns)
                 self._finish(now_ns)
             case "finished":
                 self.deadline_ns = NEVER
@@ -165,7 +165,7 @@ class RunEnding(RunBase):
             return
         present = [member for member in self.members.connected() if not member.exited]
         if not present:
-            self.note("warning", "TeardownSkipped", "no runner was left to run teardown", now_ns)
+            self._untidy("TeardownSkipped", "no runner was left to run teardown", now_ns)
             self._finish(now_ns)
             return
         runner = next((member for member in present if member.index == self.setup_runner), present[0])
@@ -180,8 +180,15 @@ class RunEnding(RunBase):
         if self.phase != "teardown" or member.index != self.teardown_runner:
             return
         if error:
-            self.note("warning", "TeardownFailed", f"teardown failed: {error}", now_ns)
+            self._untidy("TeardownFailed", f"teardown failed: {error}", now_ns)
         self._finish(now_ns)
+
+    def _untidy(self, event: str, text: str, now_ns: int) -> None:
+        """Something is left of the run. Who lent money to its wallets has to hear how to get it back."""
+        begun = self.start_ns is not None or self.setup_runner is not None
+        if begun and gives_back(self.manifest):
+            text += "; wallets may still have money, run `squall evm sweep`"
+        self.note("warning", event, text, now_ns)
 
     def _finish(self, now_ns: int) -> None:
         self.phase = "finished"

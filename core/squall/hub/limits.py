@@ -109,6 +109,11 @@ def needs_teardown(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
     return spec.teardown is not None or _sweep(spec) > 0
 
 
+def gives_back(spec: LoadTestSpec | structs.LoadTestSpec) -> bool:
+    """Whether teardown gives back what wallets have, so that without it they may have money still."""
+    return _sweep(spec) > 0
+
+
 def _sweep(spec: LoadTestSpec | structs.LoadTestSpec) -> int:
     """How long giving back what is left may take."""
     funding = spec.evm.funding if spec.evm is not None else None
