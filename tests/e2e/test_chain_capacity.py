@@ -10,7 +10,14 @@ from support.chainruns import FUNDER, balance
 from support.examples import CHAIN_CAPACITY, run
 
 PAYMENTS = 100
-SEARCH = {"start": "80", "growth": "50%", "settle": "3s", "hold": "3s", "precision": "25%", "confirmations": "0"}
+SEARCH = {
+    "start": "80",
+    "growth": "50%",
+    "settle": "3s",
+    "hold": "3s",
+    "precision": "25%",
+    "confirmations": "0",
+}
 SHORT = [f"--set=scenarios.payments.search.{name}={value}" for name, value in SEARCH.items()]
 PATIENCE = "--set=scenarios.payments.steps.pay.evm.transaction.timeout=3s"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from support.anvil import anvil
 from support.chainruns import FUNDER, NOBODY, on_chain, transactions
 from support.squallrun import Squall
