@@ -12,6 +12,7 @@ user can meet says what was wrong and what to do about it. The tree:
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -44,6 +45,33 @@ class ExitCode(IntEnum):
     """Infrastructure failed: no verdict on the target is possible."""
     REGRESSION = 110
     """`squall compare` or a baseline found a regression beyond the given limits."""
+
+
+FAULTS_OF_A_MANIFEST: Final = frozenset(
+    {
+        "BadManifest",
+        "ManifestInvalid",
+        "FileMissing",
+        "DataInvalid",
+        "PythonFailed",
+        "RequestInvalid",
+        "NoBaseUrl",
+        "KeyInvalid",
+        "WalletsTooFew",
+        "NoWallets",
+        "ContractMissing",
+        "RunUnknown",
+        "SeedDiffers",
+        "ChainMismatch",
+    }
+)
+"""Why a runner does not begin, where only it could find out what is wrong with a manifest, its files, variables or Secrets, or
+that the chain is not the one that the manifest is about. Trying once more is of no use."""
+
+
+def code_of_refusal(reason: str) -> ExitCode:
+    """The exit code of a load that a runner could not prepare, by its CamelCase word."""
+    return ExitCode.MANIFEST if reason in FAULTS_OF_A_MANIFEST else ExitCode.ERROR
 
 
 class SquallError(Exception):

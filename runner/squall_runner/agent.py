@@ -25,7 +25,7 @@ from squall.metrics.retention import Retention
 from squall.spec.received import received
 from squall_runner.blocks import set_up, tear_down
 from squall_runner.link import SILENCE_SECONDS, Link
-from squall_runner.load import Hooks
+from squall_runner.load import Hooks, LoadError
 from squall_runner.tasks import done_before, settle
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class Agent:
             self._pushing = self._make_pushing()
             await self._prepare_and_drive(self._load)
         except SquallError as error:
-            if error.exit_code is ExitCode.MANIFEST:
-                self._code = ExitCode.MANIFEST
+            if error.exit_code is ExitCode.MANIFEST and not isinstance(error, LoadError):
+                self._code = ExitCode.MANIFEST  # of a LoadError the hub knows by its reason what it means
             reason = getattr(error, "reason", "BadManifest")
             text = f"{error.message}; {error.hint}" if error.hint else error.message
             self._fail(reason, text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from squall.errors import SquallError
+from squall.errors import SquallError, code_of_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ class LoadError(SquallError):
     def __init__(self, reason: str, message: str, hint: str = "") -> None:
         super().__init__(message, hint)
         self.reason = reason
+        self.exit_code = code_of_refusal(reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 MAX_BODY: Final = 4_000
 """Characters of a body that are shown."""
-_MANIFEST_REASONS: Final = frozenset(
-    {"ManifestInvalid", "FileMissing", "DataInvalid", "PythonFailed", "RequestInvalid", "NoBaseUrl"}
-)
 _NOTES_SHOWN: Final = frozenset({"python_log", "too_few_files", "DataExhausted"})
 
 
@@ -269,11 +266,8 @@ async def _carry_out(engine: Engine, emit: Callable[..., None]) -> bool:
 
 
 def _exit_code(error: SquallError) -> int:
-    if isinstance(error, LoadError):
-        if error.reason in _MANIFEST_REASONS:
-            return ExitCode.MANIFEST
-        if error.reason in {"SetupFailed", "TeardownFailed"}:
-            return ExitCode.THRESHOLDS
+    if isinstance(error, LoadError) and error.reason in {"SetupFailed", "TeardownFailed"}:
+        return ExitCode.THRESHOLDS
     return error.exit_code
 
 

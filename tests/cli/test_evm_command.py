@@ -115,7 +115,7 @@ def test_a_funder_that_cannot_pay_is_refused(squall, key, message, code):
 
 def test_another_chain_is_refused_before_anything_is_sent(squall, node):
     before = node.rpc_now("eth_blockNumber")
-    said = squall("fund", "FILE", "--set", "evm.chainId=5", code=109)
+    said = squall("fund", "FILE", "--set", "evm.chainId=5", code=104)
     assert "it is on chain 31337, and the manifest wants chain 5" in said
     assert node.rpc_now("eth_blockNumber") == before
 
@@ -143,7 +143,7 @@ OF_RUN = MANIFEST.replace('seed: "${var.seed}"', 'seed: "${var.seed}/${run.id}"'
 
 
 def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
-    assert "each run has wallets of its own" in squall("fund", "FILE", code=109, text=OF_RUN)
+    assert "each run has wallets of its own" in squall("fund", "FILE", code=104, text=OF_RUN)
     seed = f"{SEED}/run7".encode()
     first = wallet_key(seed, 0).address
     assert first in squall("wallets", "FILE", "--run", "run7", text=OF_RUN)
@@ -163,7 +163,7 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     write_journal(folder / JOURNAL, journal)
     node.rpc_now("anvil_setBalance", [wallet_key(seed, 11).address, hex(10**18)])
     assert "came back in 1 transactions" in squall("sweep", str(folder))
-    said = squall("sweep", str(folder), code=109, SEED="another-seed-of-somebody")
+    said = squall("sweep", str(folder), code=104, SEED="another-seed-of-somebody")
     assert f"that of the run was {first}" in said
 
 

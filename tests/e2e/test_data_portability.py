@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 from support.dataportability import Network, running_network
-from support.examples import DATA_PORTABILITY, Ran, look, run
+from support.examples import DATA_PORTABILITY, Ran, look, run, squall
 
 from squall.errors import ExitCode
 
@@ -93,6 +95,65 @@ def test_five_users_in_a_row_who_come_to_nothing_stop_the_run(
         assert ran.code == ExitCode.SAFETY, ran.explain()
         assert network.indexed()["files"] == 0
     assert "consecutiveFailures" in ran.done.out
+
+
+LOGGED = ("--set", "outputs.logs.iterations.requests=true", "--set", "thresholds=[]")
+
+
+def requests(ran: Ran, host: str) -> list[tuple[str, float, float]]:
+    """Step, beginning and end of each request of users to a host, in order, in seconds since 1970."""
+    logged = map(json.loads, (ran.folder / "runners.jsonl").read_text().splitlines())
+    lines = [line for line in logged if line["event"] == "request" and line["url"].startswith(host)]
+    ends = [datetime.fromisoformat(line["timestamp"]).timestamp() for line in lines]
+    found = [(line["step"], end - line["duration"], end) for line, end in zip(lines, ends, strict=True)]
+    return sorted(found, key=lambda each: each[1])
+
+
+def test_users_of_a_batch_begin_together(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = network.indexed()["claimed"]
+    every = {"BATCH_SECONDS": "4", "BATCH_INTERVAL": "4s", "USERS_PER_BATCH": "4", "HOLD": "8s"}
+    set_all(monkeypatch, dict(network.environment), every, {"LOGGED_FLOWS": "100%", "WALLET_SEED": "batches"})
+    ran = run(DATA_PORTABILITY, "--variant", "batches", *LOGGED, cwd=tmp_path)
+    assert ran.code == 0, ran.explain()
+    assert ran.count("iterations") == network.indexed()["claimed"] - before == 8
+    begun = [begin % 4 for step, begin, _ in requests(ran, network["WEB_API_URL"]) if step == "identity"]
+    # They arrive a second after each other, at any time.
+    assert len(begun) == 8
+    assert max(begun) < 3, begun
+
+
+def test_requests_keep_their_distance_where_hosts_ask_for_it(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = network.indexed()["claimed"]
+    users = {"TOTAL_USERS": "2", "USERS_PER_MINUTE": "120", "PEAK_USERS_PER_MINUTE": "120"}
+    set_all(monkeypatch, dict(network.environment), SHORT, users)
+    set_all(monkeypatch, {"REQUEST_SPACING": "300ms", "LOGGED_FLOWS": "100%", "WALLET_SEED": "spaced"})
+    ran = run(DATA_PORTABILITY, "--variant", "spaced", *LOGGED, cwd=tmp_path)
+    assert ran.code == 0, ran.explain()
+    assert ran.count("iterations") == network.indexed()["claimed"] - before == 2
+    begun = [begin for _, begin, _ in requests(ran, network["WEB_API_URL"])]
+    assert len(begun) >= 8
+    assert min(later - earlier for earlier, later in pairwise(begun)) > 0.25, begun
+
+
+def test_wallets_can_be_funded_ahead(
+    network: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    few = {"MAX_WALLETS": "4", "TOTAL_USERS": "4", "WALLET_SEED": "funded ahead"}
+    set_all(monkeypatch, dict(network.environment), few)
+    funded = squall("evm", "fund", DATA_PORTABILITY, "--variant", "debug", cwd=tmp_path)
+    assert funded.code == 0, funded.out + funded.err
+    again = squall("evm", "fund", DATA_PORTABILITY, "--variant", "debug", cwd=tmp_path)
+    assert "nothing was sent" in again.out, again.out + again.err
+    ran = run(DATA_PORTABILITY, "--variant", "debug", cwd=tmp_path)
+    assert ran.code == 0, ran.explain()
+    assert ran.count("iterations") == 4
+    assert ran.count("evm_wallets_funded") == 0
+    swept = squall("evm", "sweep", DATA_PORTABILITY, "--variant", "debug", cwd=tmp_path)
+    assert "Nothing is left to give back" in swept.out, swept.out + swept.err
 
 
 @pytest.mark.parametrize(

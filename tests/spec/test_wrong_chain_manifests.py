@@ -242,6 +242,34 @@ CASES = {
         "there is no 'evnt' here",
         "event",
     ),
+    "what an event has not, in a condition": (
+        EVM,
+        "{evm: {waitEvent: {contract: token, event: Done, condition: »event.arg.id > 1}}}",
+        f"{STEP}.evm.waitEvent.condition",
+        "'event' has no 'arg'",
+        "did you mean 'args'?",
+    ),
+    "an event's argument that there is not, in a condition": (
+        EVM,
+        "{evm: {waitEvent: {contract: token, event: Done, condition: »event.args.whom == wallet.address}}}",
+        f"{STEP}.evm.waitEvent.condition",
+        "'event.args' has no 'whom'",
+        "did you mean 'who'?",
+    ),
+    "what a wallet has not": (
+        EVM,
+        "{set: {a: »'${wallet.adress}'}}",
+        f"{STEP}.set.a",
+        "'wallet' has no 'adress'",
+        "did you mean 'address'?",
+    ),
+    "what a wallet has not, of a name in brackets": (
+        EVM,
+        "{check: {a: »\"wallet['key'] == ''\"}}",
+        f"{STEP}.check.a",
+        "'wallet' has no 'key'",
+        "known here: address, index, publicKey",
+    ),
     "a block that is none": (
         EVM,
         "{evm: {call: {contract: token, function: mint, args: [a, 1], block: »newest}}}",
@@ -329,6 +357,16 @@ def test_the_address_of_a_contract_may_come_from_setup() -> None:
     )
     step = "{evm: {call: {contract: c, function: f}}}"
     assert load(manifest(spec, STEPS.format(step))).name == "shop"
+
+
+def test_a_name_of_ones_own_may_hold_anything() -> None:
+    steps = (
+        "{set: {event: 1}}, {evm: {waitEvent: {address: '0x00000000000000000000000000000000000000aa', "
+        "event: 'E(uint256)', condition: \"event.args.anything == wallet['index']\"}}}, {check: {a: event.x == 1}}"
+    )
+    assert load(manifest(EVM, STEPS.format(steps))).name == "shop"
+    no_wallets = "{set: {wallet: 'w'}}, {check: {a: 'wallet.colour == 1'}}"
+    assert load(manifest(f"evm: {{{CHAIN}}}", STEPS.format(no_wallets))).name == "shop"
 
 
 TYPES = st.recursive(

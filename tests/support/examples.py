@@ -36,6 +36,10 @@ EXAMPLES = ROOT / "examples"
 PLATFORM = EXAMPLES / "nft-platform" / "loadtest.yaml"
 DATA_PORTABILITY = EXAMPLES / "data-portability" / "loadtest.yaml"
 """Runs against a network of its own, not against the bundled platform."""
+CHAIN_CAPACITY = EXAMPLES / "chain-capacity.yaml"
+"""Runs against a chain alone."""
+ON_CHAINS = (CHAIN_CAPACITY, DATA_PORTABILITY)
+"""Those have tests of their own."""
 FULL_FLOW = EXAMPLES / "nft-platform" / "full-flow.yaml"
 SQUALL = (sys.executable, "-m", "squall.cli.main")
 SETTINGS = {"NFT_PASSWORD": "loadtest", "AUTH_TOKEN": "demo-token"}

@@ -52,6 +52,20 @@ def test_what_ended_a_run_early_has_its_own_exit_code(cause, code):
     assert (verdict.observed, verdict.at_seconds) == (2.0, 7.5)
 
 
+@pytest.mark.parametrize(
+    ("reason", "at", "code"),
+    [
+        ("KeyInvalid", None, ExitCode.MANIFEST),
+        ("ChainMismatch", None, ExitCode.MANIFEST),
+        ("KeyInvalid", 7.5, ExitCode.ERROR),
+        ("FunderShort", None, ExitCode.ERROR),
+    ],
+)
+def test_what_a_runner_finds_wrong_with_a_manifest_before_the_load_is_its_fault(reason, at, code):
+    verdict = decide(endings=[Ending("error", reason, "because", at_seconds=at)])
+    assert (verdict.result, verdict.exit_code) == (Result.ERROR, code)
+
+
 PARTS = {
     Result.ERROR: {"endings": [Ending("user", "Stopped", "by hand"), Ending("error", "RunnerLost", "gone")]},
     Result.ABORTED: {

@@ -184,6 +184,10 @@ class Rewriter:
         if isinstance(value, (ast.Attribute, ast.Subscript)) and _names_data(value):
             return self._column(node, value, key)
         container = self.visit(value)
+        path = _path_of(value)
+        known = self._scope.members.get(path)
+        if known is not None and key not in known:
+            raise self._error(node, f"{path!r} has no {key!r}", nearest(key, known))
         call = _call("member", container.node, ast.Constant(key), ast.Constant(_shortened(node)))
         return self._folded(call, [container], node)
 
@@ -353,6 +357,13 @@ def _key_of(node: ast.Attribute | ast.Subscript) -> str:
         return node.attr
     key = node.slice.value if isinstance(node.slice, ast.Constant) else ""
     return key if isinstance(key, str) else ""
+
+
+def _path_of(node: ast.expr) -> str:
+    """`a` or `a.b`, as `Scope.members` calls it; empty for what is neither."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _names_data(node: ast.Attribute | ast.Subscript) -> bool:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import keyword
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Scope:
         names: Roots in the environment: the base names and what was extracted or set before.
         variables: Members of `var`; None when they are not known (then any is accepted).
         data: Columns by feeder, members of `data`; None for unknown columns, or for unknown feeders.
+        members: What other names hold, of those where that is known; also of their parts, as `event.args`.
         secrets: Variables whose values are secret.
         allow_secrets: Whether secrets may be used here (only inside requests).
         response: Whether there is a response to look at.
@@ -93,13 +94,21 @@ class Scope:
     names: frozenset[str] = BASE_NAMES
     variables: frozenset[str] | None = None
     data: Mapping[str, frozenset[str] | None] | None = None
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     secrets: frozenset[str] = frozenset()
     allow_secrets: bool = False
     response: bool = False
 
     def with_names(self, names: Iterable[str]) -> Scope:
         """This scope, in which `names` have been extracted or set too."""
-        return dataclasses.replace(self, names=self.names | frozenset(names))
+        added = frozenset(names)
+        rest = {name: held for name, held in self.members.items() if name.partition(".")[0] not in added}
+        return dataclasses.replace(self, names=self.names | added, members=rest)
+
+    def with_members(self, path: str, members: Iterable[str]) -> Scope:
+        """This scope in which a name is there, and what it, or a part of it such as `event.args`, holds is known."""
+        held = {**self.members, path: frozenset(members)}
+        return dataclasses.replace(self, names=self.names | {path.partition(".")[0]}, members=held)
 
     def with_response(self) -> Scope:
         """This scope with a response, and therefore without secrets: checks, extract, until, failWhen."""

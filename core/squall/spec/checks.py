@@ -12,7 +12,6 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from squall.expr import (
-    BASE_NAMES,
     ExpressionError,
     Scope,
     compile_expression,
@@ -21,7 +20,7 @@ from squall.expr import (
     name_problem,
 )
 from squall.spec.datafiles import DataFile, check_data
-from squall.spec.language import WALLET
+from squall.spec.language import WALLET, WALLET_MEMBERS
 from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.quantities import exact_share, fraction, nanoseconds
@@ -317,12 +316,12 @@ def base_scope(checks: Checks) -> Scope:
         name: checks.data[name].columns or None if name in checks.data else None
         for name in names_of(checks.root, "data")
     }
-    return Scope(
-        names=BASE_NAMES | {WALLET} if checks.wallets else BASE_NAMES,
+    scope = Scope(
         variables=frozenset(names_of(checks.root, "variables")),
         data=columns,
         secrets=checks.variables.secret_names,
     )
+    return scope.with_members(WALLET, WALLET_MEMBERS) if checks.wallets else scope
 
 
 def length_at(node: Node | None, *path: str | int) -> int | None:

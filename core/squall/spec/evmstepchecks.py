@@ -19,6 +19,7 @@ from squall.spec.evmchecks import (
     contracts_hint,
     interface_at,
 )
+from squall.spec.language import EVENT_MEMBERS
 from squall.spec.problems import did_you_mean, one_of
 from squall.spec.quantities import size_bytes
 from squall.spec.signatures import Interface, Item, SignatureError, parse_signature
@@ -151,7 +152,10 @@ class EvmStepChecks:
         self._where(path, scope, "address")
         event = self._event(path, self._interface(path))
         checks.templates((*path, "where"), scope)
-        checks.expression((*path, "condition"), scope.with_names([EVENT]))
+        seen = scope.with_members(EVENT, EVENT_MEMBERS)
+        if event is not None and all(event.names):
+            seen = seen.with_members(f"{EVENT}.args", event.names)
+        checks.expression((*path, "condition"), seen)
         checks.template((*path, "fromBlock"), scope)
         self._number((*path, "fromBlock"), ())
         names: list[str] = []

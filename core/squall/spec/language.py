@@ -32,4 +32,10 @@ DEFAULT_MAX_DURATION = "10m"
 """How long iterations, or a search, may last where `maxDuration` is not written."""
 
 WALLET = "wallet"
-"""The name under which steps see the wallet that they act with: `wallet.address`, `wallet.publicKey`, `wallet.index`."""
+"""The name under which steps see the wallet that they act with."""
+
+WALLET_MEMBERS = ("address", "publicKey", "index")
+"""What a wallet shows of itself: `wallet.address`, `wallet.publicKey`, `wallet.index`."""
+
+EVENT_MEMBERS = ("name", "args", "address", "block", "hash")
+"""What the condition of `evm.waitEvent` sees of an event, as `event.args` for example."""

@@ -17,7 +17,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
-from squall.errors import ExitCode
+from squall.errors import ExitCode, code_of_refusal
 from squall.metrics import format as fmt
 from squall.verdict.thresholds import State
 
@@ -173,11 +173,14 @@ def _passed(judged: list[tuple[Threshold, Evaluation, bool]]) -> str:
 
 def _ended(ending: Ending) -> Verdict:
     failed = ending.cause == "error"
+    code = _EXIT_CODES[ending.cause]
+    if failed and ending.at_seconds is None:
+        code = code_of_refusal(ending.reason)  # nothing was started
     return Verdict(
         Result.ERROR if failed else Result.ABORTED,
         ending.reason,
         ending.message,
-        _EXIT_CODES[ending.cause],
+        code,
         cause="" if failed else ending.cause,
         expression=ending.expression,
         observed=ending.observed,

@@ -14,10 +14,6 @@ from squall_runner.evm.commands import carry_out
 from squall_runner.load import LoadError
 from squall_runner.trying import masker
 
-_OF_THE_MANIFEST = frozenset(
-    {"ManifestInvalid", "FileMissing", "KeyInvalid", "WalletsTooFew", "NoWallets", "RequestInvalid"}
-)
-
 
 def main() -> int:
     """Carry out the task on standard input; returns the exit code."""
@@ -33,7 +29,7 @@ def main() -> int:
     except SquallError as error:
         reason = error.reason if isinstance(error, LoadError) else type(error).__name__
         emit("error", reason=reason, message=error.message, hint=error.hint)
-        return ExitCode.MANIFEST if reason in _OF_THE_MANIFEST else error.exit_code
+        return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.USER
     except BrokenPipeError:
