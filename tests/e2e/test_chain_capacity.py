@@ -37,4 +37,6 @@ def test_the_limit_of_a_chain_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert 0.6 * PAYMENTS <= found.knee <= 1.15 * PAYMENTS, ran.explain()
     assert found.limiting.startswith("evm_tx_"), ran.explain()
     assert max(level.iterations_per_second for level in found.levels) <= 1.1 * PAYMENTS
+    assert {level.counts for level in found.levels} == {"transactions"}
+    assert max(level.requests_per_second for level in found.levels) > 0.6 * PAYMENTS
     assert spent < 10**18, "what wallets were lent has come back"

@@ -10,7 +10,13 @@ from support.anvil import EvmNode, anvil
 from support.chainruns import NOBODY, REGISTRY, balance, on_chain
 from support.squallrun import Squall
 
+from squall.spec.language import EVENT_MEMBERS, WALLET_MEMBERS
+from squall_runner.evm.acting import Wallet
+from squall_runner.evm.contracts.abi import Abi
+from squall_runner.evm.sending.accounts import Account
+from squall_runner.evm.signing.keys import wallet_key
 from squall_runner.steps.evm.common import as_address
+from squall_runner.steps.evm.waiting import view_of
 
 REGISTRY_AT = {"registry": {"name": "registry", "abi": "registry.json", "address": "${deployed.address}"}}
 DEPLOY = {
@@ -193,3 +199,11 @@ def test_wallets_sign_and_encrypt(squall: Squall, node: EvmNode) -> None:
     rates = {row.metric: row.values for row in ended.summary.metrics if row.tags == {}}
     assert rates["checks"]["rate"] == 1, ended.out
     assert [(row.error, row.step, row.count) for row in ended.summary.errors] == [("encryption", "other", 2)]
+
+
+def test_validation_knows_what_a_wallet_and_an_event_have() -> None:
+    event = Abi.parse(["event Paid(uint256 indexed id)"]).event("Paid")
+    log = {"topics": [event.topic, f"0x{7:064x}"], "data": "0x", "address": NOBODY, "transactionHash": "0x1"}
+    assert tuple(view_of(event, log, 3)) == EVENT_MEMBERS
+    wallet = Wallet.of(0, wallet_key(b"a seed", 0), Account.__new__(Account))
+    assert tuple(wallet.shown) == WALLET_MEMBERS

@@ -247,6 +247,15 @@ def _capacity(**changes: Any) -> CapacitySummary:
     return CapacitySummary(**(given | changes))
 
 
+def test_the_capacity_of_a_chain_is_one_of_transactions() -> None:
+    levels = tuple(msgspec.structs.replace(each, counts="transactions") for each in _capacity().levels)
+    found = (_capacity(levels=levels),)
+    header = next(line for line in on_terminal(capacity=found).splitlines() if "seen p95" in line)
+    assert "transactions" in header
+    assert "requests" not in header
+    assert "| Seen p95 | Failed | Transactions |" in markdown.render(summary(capacity=found))
+
+
 def test_a_capacity_is_shown_everywhere_with_its_curve_in_order_of_load() -> None:
     terminal, text = on_terminal(capacity=(_capacity(),)), markdown.render(summary(capacity=(_capacity(),)))
     for view in (terminal, text):

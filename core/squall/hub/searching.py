@@ -186,8 +186,11 @@ class LevelSearch:
         first, last = self._window(order)
         outcome, broken, judged = self._outcome(order, first, last)
         # What is shown beside what was broken has to be of the same seconds, or one row has two figures for one thing.
-        failed = self._of("http_req_failed", judged)
-        response = self._of("http_req_response_time", judged)
+        sent = self._measured("http_reqs", first, last)
+        transactions = None if _count(sent) else self._measured("evm_txs", first, last)
+        on_chain = _count(transactions) > 0
+        failed = self._of("evm_tx_failed" if on_chain else "http_req_failed", judged)
+        response = self._of("evm_tx_inclusion_duration" if on_chain else "http_req_response_time", judged)
         return LevelResult(
             number=len(self.results) + 1,
             target=order.target,
@@ -198,11 +201,12 @@ class LevelSearch:
             limiting=broken[0],
             observed=broken[1],
             observed_unit=broken[2],
+            counts="transactions" if on_chain else "requests",
             p95_seconds=response.quantile(0.95)
             if isinstance(response, Histogram) and response.count
             else None,
             error_rate=failed.value if isinstance(failed, Rate) and failed.total else None,
-            requests_per_second=_count(self._measured("http_reqs", first, last)) / (last - first + 1),
+            requests_per_second=_count(transactions if on_chain else sent) / (last - first + 1),
             iterations_per_second=_count(self._measured("iterations", first, last)) / (last - first + 1),
         )
 

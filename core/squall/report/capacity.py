@@ -78,8 +78,11 @@ def _message(end: End, unit: str, state: Search, decisive: LevelResult | None) -
     return _SAYING[end].format(held=held, failed=failed)
 
 
-CURVE: Final = ("load", "outcome", "response p95", "failed", "requests", "iterations", "broken")
-"""The columns of `curve`."""
+def columns_of(found: CapacitySummary) -> tuple[str, ...]:
+    """What the columns of `curve` are: levels are of requests, or, where none are sent, of a chain's transactions."""
+    on_chain = any(level.counts == "transactions" for level in found.levels)
+    sent = ("seen p95", "failed", "transactions") if on_chain else ("response p95", "failed", "requests")
+    return ("load", "outcome", *sent, "iterations", "broken")
 
 
 def curve(found: CapacitySummary) -> list[tuple[str, ...]]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from squall.metrics import format as fmt
 from squall.report.breakdown import tables
-from squall.report.capacity import CURVE, curve
+from squall.report.capacity import columns_of, curve
 from squall.report.figures import find
 from squall.report.findings import findings
 
@@ -218,7 +218,7 @@ def _iterations(summary: Summary) -> Table:
 
 
 def _capacity(found: CapacitySummary) -> Table:
-    table = _table(f"Capacity: {found.scenario}", *CURVE)
+    table = _table(f"Capacity: {found.scenario}", *columns_of(found))
     table.columns[-1].justify = "left"
     styles = {"held": "green", "failed": "red"}
     for load, outcome, *figures, broken in curve(found):

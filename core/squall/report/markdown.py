@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from squall.metrics import format as fmt
 from squall.printable import printable
 from squall.report.breakdown import tables
-from squall.report.capacity import CURVE, curve
+from squall.report.capacity import columns_of, curve
 from squall.report.figures import find
 from squall.report.findings import findings
 
@@ -162,10 +162,10 @@ def _by(summary: Summary, tag: str, title: str) -> str:
 
 
 def _capacity(summary: Summary) -> str:
-    columns = [name.capitalize() for name in CURVE]
     parts = []
     for found in summary.capacity:
         rows = [[text(cell) for cell in row] for row in curve(found)]
+        columns = [name.capitalize() for name in columns_of(found)]
         table = "\n\n" + _table(columns, rows) if rows else ""
         parts.append(f"## Capacity: {text(found.scenario)}\n\n{text(found.message)}{table}")
     return "\n\n".join(parts)

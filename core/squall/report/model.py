@@ -220,10 +220,11 @@ class LevelResult(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The first condition that was broken; `delivered` is Squall's own: 95 % of the level began."""
     observed: float | None = None
     observed_unit: str = ""
+    counts: Literal["requests", "transactions"] = "requests"
+    """What the next three are of: transactions where the scenario has sent nothing else."""
     p95_seconds: float | None = None
-    """Of `http_req_response_time`."""
+    """Of `http_req_response_time`, or of `evm_tx_inclusion_duration`."""
     error_rate: float | None = None
-    """Of requests."""
     requests_per_second: float = 0.0
     iterations_per_second: float = 0.0
     """Completed ones."""
