@@ -16,7 +16,7 @@ async def set_up(load: Load) -> protocol.SetupDone:
     try:
         return protocol.SetupDone(await load.setup())
     except Exception as error:  # noqa: BLE001 - whatever goes wrong, the hub must hear of it
-        return protocol.SetupDone({}, _told(error))
+        return protocol.SetupDone({}, _told(error), error.reason if isinstance(error, LoadError) else "")
 
 
 async def tear_down(load: Load | None) -> protocol.TeardownDone:

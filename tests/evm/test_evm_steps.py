@@ -127,8 +127,12 @@ FAILURES = {
     ),
     "evm_method_unknown": ({"evm": {"rpc": {"method": "eth_nothing"}}}, "eth_nothing"),
     "expression": (
-        {"evm": {"call": {"contract": "registry", "function": "nonces", "args": ["${wallet.nothing}"]}}},
-        "nothing",
+        {
+            "evm": {
+                "call": {"contract": "registry", "function": "nonces", "args": ["${1 // (wallet.index * 0)}"]}
+            }
+        },
+        "by zero",
     ),
 }
 

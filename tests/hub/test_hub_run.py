@@ -83,6 +83,7 @@ def test_setup_runs_on_one_runner_before_anybody_starts():
     ("event", "reason"),
     [
         (lambda b: b.say(0, protocol.SetupDone({}, "refused")), "SetupFailed"),
+        (lambda b: b.say(0, protocol.SetupDone({}, "no money", "FunderShort")), "FunderShort"),
         (lambda b: b.pass_time(71), "SetupDeadline"),
         (lambda b: b.state.exited(0, -9, b.now), "RunnerExited"),
         (lambda b: (b.state.disconnected(0, b.now), b.hello(0, "b")), "SetupLost"),

@@ -99,10 +99,11 @@ class Failed(Message, frozen=True, tag="failed"):
 
 
 class SetupDone(Message, frozen=True, tag="setupDone"):
-    """Setup has run; `error` is empty when it succeeded."""
+    """Setup has run; `error` is empty when it succeeded, and `reason` when there is no better word for it than `SetupFailed`."""
 
     values: dict[str, Any]
     error: str = ""
+    reason: str = ""
 
 
 class Started(Message, frozen=True, tag="started"):

@@ -145,8 +145,8 @@ class RunState(RunStarting):
                 member.ready = True
             case protocol.Failed(reason, text):
                 self._failed(member, reason, text, now_ns)
-            case protocol.SetupDone(values, error):
-                self._setup_done(member, values, error, now_ns)
+            case protocol.SetupDone():
+                self._setup_done(member, message, now_ns)
             case protocol.Started(at_ns):
                 member.started, member.began_ns = True, member.clock.to_hub(at_ns)
             case protocol.Note():

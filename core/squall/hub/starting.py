@@ -6,7 +6,7 @@ begins a run twice.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -45,12 +45,14 @@ class RunStarting(RunEnding):
         self.record("setup", {"runner": first.index, "attempt": first.attempt}, durable=True)
         self.send(first, protocol.Setup())
 
-    def _setup_done(self, member: Member, values: dict[str, Any], error: str, now_ns: int) -> None:
+    def _setup_done(self, member: Member, done: protocol.SetupDone, now_ns: int) -> None:
         if self.phase != "setup" or member.index != self.setup_runner or self.setup_values is not None:
             return
-        if error:
-            self.stop(Stopping(cause="error", reason="SetupFailed", message=f"setup failed: {error}"), now_ns)
+        if done.error:
+            reason, text = done.reason or "SetupFailed", f"setup failed: {done.error}"
+            self.stop(Stopping(cause="error", reason=reason, message=text), now_ns)
             return
+        values = done.values
         size = len(msgspec.msgpack.encode(values))
         if size > MAX_SETUP_BYTES:
             text = f"setup has extracted {size:,} bytes, and each runner gets at most {MAX_SETUP_BYTES:,}: extract only what is used later"
