@@ -164,11 +164,14 @@ async def test_a_runner_that_follows_another_takes_nothing_of_that_ones_for_its_
 
 async def test_a_run_is_refused_when_gas_stays_too_dear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("squall_runner.evm.beforehand.PRICE_SECONDS", 0.3)
+    told = Told()
     with anvil(block_time=0.1) as node:
         with pytest.raises(LoadError, match=r"the base fee is .* above spec\.evm\.fees\.limit") as caught:
-            async with prepared(on_chain(node, PAY, evm={"fees": {"limit": "1 wei"}}), Told()):
+            async with prepared(on_chain(node, PAY, evm={"fees": {"limit": "1 wei"}}), told):
                 pass
         assert caught.value.reason == "FundingFailed"
+    (waited,) = [data["message"] for _, event, data in told.notes if event == "GasTooDear"]
+    assert "above spec.evm.fees.limit of 0.000000001 gwei: what is to be sent waits" in waited
 
 
 async def test_what_teardown_has_sent_is_in_a_block_before_its_wallet_is_emptied() -> None:
@@ -185,3 +188,22 @@ async def test_what_teardown_has_sent_is_in_a_block_before_its_wallet_is_emptied
         assert balance(node, NOBODY) == 3
         assert 0 < before - balance(node) < 10**17
     assert [data["left"] for _, event, data in told.notes if event == "Swept"] == ["0"]
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+async def test_a_contract_has_to_be_there_after_setup(deployed: bool) -> None:
+    with anvil() as node:
+        code = "0x60006000f3" if deployed else "0x"
+        steps = [{"evm": {"rpc": {"method": "anvil_setCode", "params": [NOBODY, code]}}}]
+        contract = {"name": "late", "address": NOBODY, "signatures": ["function f()"]}
+        test = on_chain(node, PAY, evm={"contracts": [contract]}, setup={"steps": steps})
+        engine = Engine(assignment(test), attempt="a1", hooks=Told().hooks())
+        try:
+            await engine.prepare()
+            if deployed:
+                await engine.setup()
+            else:
+                with pytest.raises(LoadError, match=f"no contract at {NOBODY}, where late should be"):
+                    await engine.setup()
+        finally:
+            await engine.close()

@@ -366,6 +366,44 @@ async def test_a_contract_that_another_runner_has_deployed_is_used():
             assert batches < 10
 
 
+async def test_a_contract_of_ours_is_given_money_only_where_it_is_named():
+    async with anvil() as node:
+        async with opened(manifest_of(node)) as chain:
+            await fill_ahead(chain.funds, 5, lambda *_: None)
+            contract = to_hex(chain.funds.look.contract)
+            sent = (await node.rpc("eth_getBlockByNumber", ["latest", True]))["transactions"]
+            assert [(each["to"], int(each["value"], 16)) for each in sent] == [(None, 5 * AMOUNT)]
+            made = (await node.rpc("eth_getTransactionReceipt", [sent[0]["hash"]]))["contractAddress"]
+            assert await node.rpc("eth_getCode", [made, "latest"]) == "0x"
+        async with opened(manifest_of(node, funding={"multicall": contract})) as chain:
+            await fill_ahead(chain.funds, 10, lambda *_: None)
+            sent = (await node.rpc("eth_getBlockByNumber", ["latest", True]))["transactions"]
+            assert [(each["to"], int(each["value"], 16)) for each in sent] == [(contract, 5 * AMOUNT)]
+            have = [await balance(node, chain.tree.keys.key(index).address) for index in range(10)]
+            assert have == [AMOUNT] * 10
+
+
+async def test_a_chain_that_loses_the_contract_loses_no_money():
+    async with anvil() as node, opened(manifest_of(node, shards=2, vus=20)) as chain:
+        chain.funds.accounts.patience = Patience(least=0.3)
+        start = await all_money(node, chain.tree)
+        await chain.funds.pay()
+        node.stop()
+        async with anvil(block_time=0.2, port=int(node.url.rpartition(":")[2])) as back:
+            contract = to_hex(chain.funds.look.contract)
+            chain.funds.start(range(2))
+            assert sorted(await use(chain, range(20), shards=2)) == list(range(20))
+            assert await balance(back, contract) == 0
+            assert await all_money(back, chain.tree) == start
+            await chain.funds.stop()
+            chain.funds.accounts.quiet()
+            assert (await chain.funds.sweep(30)).left == 0
+            assert await all_money(back, chain.tree) == start
+            shards = [chain.tree.shard_key(shard).address for shard in range(2)]
+            wallets = [chain.tree.keys.key(index).address for index in range(20)]
+            assert [await balance(back, address) for address in (*shards, *wallets)] == [0] * 22
+
+
 async def test_a_defect_in_filling_is_told_at_once(monkeypatch):
     async with anvil() as node, opened(manifest_of(node)) as chain:
         await chain.funds.pay()

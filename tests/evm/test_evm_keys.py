@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.ethaccount import Account
 
 from squall.errors import InfrastructureError
+from squall.spec import eip55
 from squall_runner.evm.signing import keys
 from squall_runner.evm.signing.keys import (
     ORDER,
@@ -18,6 +19,7 @@ from squall_runner.evm.signing.keys import (
     WrongKeyError,
     checksummed,
     funder_key,
+    mistyped,
     parse_key,
     verify_crypto,
     wallet_key,
@@ -42,6 +44,24 @@ CHECKSUMMED = [
 @pytest.mark.parametrize("address", CHECKSUMMED)
 def test_the_capitals_of_eip_55(address: str) -> None:
     assert checksummed(bytes.fromhex(address[2:])) == address
+
+
+@given(st.binary(min_size=20, max_size=20), st.integers(0, 39))
+def test_manifests_are_checked_for_the_same_capitals(address: bytes, place: int) -> None:
+    right = checksummed(address)
+    assert eip55.checksummed(right.lower()) == right
+    wrong = right[: 2 + place] + right[2 + place :].swapcase()
+    for text in (right, right.lower(), f"0x{right[2:].upper()}", wrong):
+        assert (
+            eip55.mistyped(text)
+            == mistyped(text, address)
+            == (text == wrong and checksum_shows(right, wrong))
+        )
+
+
+def checksum_shows(right: str, wrong: str) -> bool:
+    """Whether an address is written neither right nor in letters of one case."""
+    return wrong != right and wrong[2:] not in {wrong[2:].lower(), wrong[2:].upper()}
 
 
 @given(secrets, st.binary(min_size=32, max_size=32))

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from support.anvil import anvil
-from support.chainruns import FUNDER, NOBODY, balance, on_chain
+from support.chainruns import FUNDER, NOBODY, balance, on_chain, transactions
 from support.squallrun import Ended, Squall
 
 PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}
@@ -25,6 +25,19 @@ def test_a_run_that_is_stopped_while_it_pays_its_shards(squall: Squall) -> None:
         before = balance(node)
         run = squall(on_chain(node, PAY, duration="30s", shards=3, vus=9), processes=2)
         run.wait_until(lambda: balance(node) < before - GAS, "money on its way")
+        run.signal_group(signal.SIGINT)
+        ended = run.ended()
+        assert (ended.code, left(ended)) == (105, "0"), ended.out
+        assert 0 < before - balance(node) < GAS
+
+
+def test_a_run_that_is_stopped_before_its_first_payment_is_in_a_block(squall: Squall) -> None:
+    with anvil(block_time=2) as node:
+        before = balance(node)
+        run = squall(on_chain(node, PAY, duration="30s"))
+        run.wait_until(
+            lambda: transactions(node, block="pending") > transactions(node), "a payment on its way"
+        )
         run.signal_group(signal.SIGINT)
         ended = run.ended()
         assert (ended.code, left(ended)) == (105, "0"), ended.out

@@ -15,6 +15,7 @@ from squall_runner.evm.acting import Wallet
 from squall_runner.evm.contracts.abi import Abi
 from squall_runner.evm.sending.accounts import Account
 from squall_runner.evm.signing.keys import wallet_key
+from squall_runner.steps.evm.common import as_address
 from squall_runner.steps.evm.waiting import view_of
 
 REGISTRY_AT = {"registry": {"name": "registry", "abi": "registry.json", "address": "${deployed.address}"}}
@@ -130,6 +131,16 @@ FAILURES = {
         "nothing",
     ),
 }
+
+
+def test_an_address_that_comes_of_an_expression_is_refused_when_it_is_mistyped() -> None:
+    right = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+    for text in (right, right.lower(), right[2:]):
+        assert as_address(text) == bytes.fromhex(right[2:])
+    with pytest.raises(
+        ValueError, match=f"one of them is mistyped .* if every digit is right, write {right}"
+    ):
+        as_address(f"{right[:-1]}D")
 
 
 def test_what_fails_has_a_class_and_an_example(squall: Squall, node: EvmNode) -> None:

@@ -81,6 +81,37 @@ async def test_time_that_is_up_ends_it_and_what_is_left_is_said():
         assert swept.failed[0][1] == "its transfer is in no block yet"
 
 
+async def test_what_funders_have_on_their_way_is_waited_for_or_said():
+    async with anvil() as node, opened(manifest_of(node, vus=4)) as chain:
+        start = await all_money(node, chain.tree)
+        await chain.funds.deploy()
+        await node.rpc("evm_setAutomine", [False])
+        paying = asyncio.create_task(chain.funds.pay())
+        funder = chain.tree.funders[0].address
+        while await nonce(node, funder, "pending") == await nonce(node, funder, "latest"):
+            await asyncio.sleep(0.01)
+        paying.cancel()
+        chain.funds.accounts.quiet()
+        await give_back(chain.funds, 1.0, chain.notes)
+        (told,) = chain.notes.named("Swept")
+        assert (
+            "what funders or shards have sent is in no block yet; run `squall evm sweep` later"
+            in told["message"]
+        )
+        sweep = asyncio.create_task(chain.funds.sweep(30))
+        while not sweep.done():
+            await node.rpc("evm_mine")
+            await asyncio.sleep(0.05)
+        assert sweep.result().done
+        assert await balance(node, chain.tree.shard_key(0).address) == 0
+        assert await all_money(node, chain.tree) == start
+
+
+async def nonce(node, address, block):
+    """How many transactions of an account there are, up to a block."""
+    return int(await node.rpc("eth_getTransactionCount", [address, block]), 16)
+
+
 @pytest.mark.parametrize("kind", ["eip1559", "legacy"])
 async def test_dust_is_what_costs_more_to_send_than_it_is(kind):
     async with anvil() as node, opened(manifest_of(node, evm={"fees": {"type": kind}})) as chain:
@@ -188,7 +219,7 @@ async def test_a_funder_that_takes_no_money_does_not_keep_it_from_another():
 
 async def test_what_could_not_be_looked_at_is_said():
     async with anvil() as node, RpcProxy(node.url) as proxy:
-        manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "200ms"}})
+        manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "2s"}})
         manifest["spec"]["evm"]["endpoints"][0]["url"] = proxy.url
         async with opened(manifest) as chain:
             await fill_ahead(chain.funds, 20, lambda *_: None)

@@ -200,6 +200,13 @@ CASES = {
         "there is no 'made' here",
         "known here",
     ),
+    "an address that is mistyped": (
+        EVM,
+        "{evm: {transaction: {to: »'0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD', value: '1'}}}",
+        f"{STEP}.evm.transaction.to",
+        'the capitals of "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD" do not match its digits',
+        "if every digit is right, write 0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed",
+    ),
     "an address that is none": (
         EVM,
         "{evm: {transaction: {to: »'0x12'}}}",

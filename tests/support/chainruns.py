@@ -48,9 +48,9 @@ def balance(node: EvmNode, address: str = FUNDER_ADDRESS) -> int:
     return int(node.rpc_now("eth_getBalance", [address, "latest"]), 16)
 
 
-def transactions(node: EvmNode, address: str = FUNDER_ADDRESS) -> int:
-    """How many transactions of an account are in blocks."""
-    return int(node.rpc_now("eth_getTransactionCount", [address, "latest"]), 16)
+def transactions(node: EvmNode, address: str = FUNDER_ADDRESS, *, block: str = "latest") -> int:
+    """How many transactions of an account are in blocks, or with those of the block `pending` on their way."""
+    return int(node.rpc_now("eth_getTransactionCount", [address, block]), 16)
 
 
 def receivers(node: EvmNode, value: int) -> list[str]:

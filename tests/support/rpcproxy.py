@@ -48,6 +48,7 @@ class Faults:
         unknown: Methods that it does not know.
         head: Added to the numbers of the newest block that it tells: -5 is behind, +1000 lies.
         frozen_head: It tells of no block beyond this one; None: of all.
+        stale_counts: So many of an account's newest transactions it does not count.
         chain_id: The chain it says it is.
         drop_sends: The share of transactions that are answered with their hash and thrown away, evenly dealt.
         swallow: Methods that are forwarded, and whose answer never comes; the connection is cut after `swallow_seconds`.
@@ -70,6 +71,7 @@ class Faults:
     unknown: set[str] = field(default_factory=set)
     head: int = 0
     frozen_head: int | None = None
+    stale_counts: int = 0
     chain_id: int | None = None
     drop_sends: float = 0.0
     swallow: set[str] = field(default_factory=set)
@@ -284,6 +286,8 @@ class RpcProxy:
         result = answer.get("result")
         if not result:
             return answer
+        if call["method"] == "eth_getTransactionCount":
+            return {**answer, "result": hex(max(0, int(result, 16) - self.faults.stale_counts))}
         if call["method"] == "eth_blockNumber":
             return {**answer, "result": hex(self._told(int(result, 16)))}
         if (

@@ -95,6 +95,8 @@ def _swept(event: dict[str, Any]) -> list[str]:
         lines += [f"  {failed['address']}: {failed['reason']}" for failed in event["failed"]]
     elif event["unread"]:
         lines.append("Not all accounts could be looked at; run the same command again.")
+    elif event["coming"]:
+        lines.append("What funders or shards have sent is in no block yet; run the same command again later.")
     elif not event["transfers"]:
         lines.append("Nothing is left to give back.")
     return lines

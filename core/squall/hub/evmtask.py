@@ -6,7 +6,7 @@ one line of JSON on standard input, keys and seed among it, and tells one event 
     progress   done, all            wallets that are done, of how many
     wallet     index, address, balance, nonce           one of `wallets`, balances in wei as text
     funded     wallets, filled, given, spent, transactions
-    swept      accounts, returned, transfers, spent, dust, dusty, left, unread, untouched, failed
+    swept      accounts, returned, transfers, spent, dust, dusty, left, unread, coming, untouched, failed
     note       level, fields        something went wrong and goes on
     error      reason, message, hint    nothing more comes
     end                             the last one

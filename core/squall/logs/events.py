@@ -148,11 +148,14 @@ RUN: Final = (
         ("chain_id", "shards", "count", "first_wallet", "funders"),
     ),
     Event("ChainJournalLost", "the file that says how to get it back could not be written"),
-    Event("ContractMissing", "a contract is not where the manifest says, unless setup deploys it"),
     Event("EndpointChanged", "an endpoint of the chain is left out, or is asked again"),
+    Event(
+        "GasTooDear", "the base fee is above spec.evm.fees.limit; what is to be sent waits until it is lower"
+    ),
     Event("FundersPaid", "the funders have paid the shards' own", ("shards", "amount", "spent")),
     Event("NoMulticall", "wallets are filled one by one, as the chain has no contract for batches"),
     Event("FundingHeldUp", "wallets could not be filled just now; it is tried again"),
+    Event("FundingEnded", "wallets are not filled any more; a defect, worth a report"),
     Event("FunderOutOfMoney", "an account that fills wallets has too little", ("message", "address")),
     Event("FunderHasMoney", "it has enough again", ("address",)),
     Event(

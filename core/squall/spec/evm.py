@@ -152,7 +152,8 @@ class Funding(Model):
     multicall: Address = MULTICALL3
     """Where Multicall3 is, or a contract like it."""
     deploy_multicall: bool = False
-    """Deploy such a contract where there is none. Without either, wallets are filled one by one."""
+    """Deploy such a contract where there is none, to look at balances; batches then need none. Without either, wallets are filled
+    one by one."""
     wait: Duration = "30s"
     """How long a wallet may take to be filled; an iteration that waits longer has failed."""
     sweep: bool = True

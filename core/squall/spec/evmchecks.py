@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall.spec.amounts import amount_wei
 from squall.spec.checks import BEFORE_THE_LOAD, PROTOCOLS, base_scope, duplicate_names, length_at, share_at
+from squall.spec.eip55 import checksummed, mistyped
 from squall.spec.httpchecks import check_backoff
 from squall.spec.problems import did_you_mean, one_of
 from squall.spec.signatures import Interface, SignatureError, parse_signature, read_interface
@@ -200,8 +201,15 @@ def check_amount(checks: Checks, path: Path) -> int | None:
 def check_address(checks: Checks, path: Path) -> None:
     """Check the address at a path, if it is written out."""
     text = text_at(checks.root, *path)
-    if text is not None and "${" not in text and not _ADDRESS.fullmatch(text):
+    if text is None or "${" in text:
+        return
+    if not _ADDRESS.fullmatch(text):
         checks.report(path, f"{show(text)} is no address", ADDRESS_HINT)
+    elif mistyped(text):
+        message = f"the capitals of {show(text)} do not match its digits, so one of them is mistyped (EIP-55)"
+        checks.report(
+            path, message, f"compare it with its source; if every digit is right, write {checksummed(text)}"
+        )
 
 
 def check_gas(checks: Checks, path: Path) -> None:

@@ -255,6 +255,8 @@ class Engine:
         if self._setup is None:
             return {}
         values = await self._once(self._setup, "setup", self._control)
+        if self._chain is not None:
+            await self._chain.look_for_contracts()
         try:
             msgspec.msgpack.encode(values)
         except (TypeError, ValueError, OverflowError) as error:

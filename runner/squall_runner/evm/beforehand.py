@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from squall_runner.evm.money.tree import Tree
     from squall_runner.evm.sending.asking import Asks
-    from squall_runner.evm.sending.fees import FeePolicy
+    from squall_runner.evm.sending.fees import FeePolicy, Offer
     from squall_runner.evm.sending.market import FeeMarket
 
 PRICE_SECONDS: Final = 60.0
@@ -50,15 +50,15 @@ async def had_before(rpc: Asks, tree: Tree, shards: Sequence[int]) -> bool:
     return any(counts)
 
 
-async def wait_for_price(market: FeeMarket, fees: FeePolicy) -> None:
-    """Wait until gas costs no more than the manifest allows.
+async def acceptable_price(market: FeeMarket, fees: FeePolicy) -> Offer:
+    """What a transaction offers, as soon as gas costs no more than the manifest allows.
 
     Raises:
         LoadError: It costs more, for longer than can be waited for.
     """
     try:
         async with asyncio.timeout(PRICE_SECONDS):
-            await market.wait(fees)
+            return await market.wait(fees)
     except TimeoutError:
         raise LoadError("FundingFailed", *why_unprepared(market.base_fee, fees)) from None
     except RpcError as error:

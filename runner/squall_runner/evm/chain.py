@@ -26,7 +26,7 @@ from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
-from squall_runner.evm.beforehand import had_before, refused, wait_for_price
+from squall_runner.evm.beforehand import acceptable_price, had_before, refused
 from squall_runner.evm.following.follower import Follower
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.interfaces import Contracts, look_for_contracts
@@ -156,18 +156,16 @@ class Chain:
             LoadError: Something is not, or the chain is another one.
         """
         verify_crypto()
-        origins = {each.origin.key: each.origin for each in self._endpoints}
-        origins |= {
-            each.socket_origin.key: each.socket_origin for each in self._endpoints if each.socket_origin
-        }
-        await check_permitted(self._network, origins.values())
+        sockets = [each.socket_origin for each in self._endpoints if each.socket_origin]
+        origins = [each.origin for each in self._endpoints] + sockets
+        await check_permitted(self._network, {origin.key: origin for origin in origins}.values())
         try:
             await self.rpc.start()
             await self.follower.start()
-            setup = self._manifest.spec.setup is not None
-            await look_for_contracts(self.rpc, self.spec.contracts, setup=setup, note=self._note)
         except RpcError as error:
             raise refused(error) from error
+        if self._manifest.spec.setup is None:
+            await self.look_for_contracts()
         self._arrange()
         if self._funds is not None:
             await self._funds.prepare()
@@ -187,6 +185,7 @@ class Chain:
             rng=random.Random(f"{self._run}/{self.shards}"),  # noqa: S311 - pauses are no secret
             most=16 if wallets is None else whole(wallets.max_in_flight),
             presigner=self._presigner,
+            dear=lambda message: self._note("warning", "GasTooDear", message=message),
             depth=whole(self.spec.confirmations),
         )
         self._wallets.clear()
@@ -212,6 +211,13 @@ class Chain:
         ]
         return {shard: first.count(shard) + 1 for shard in self.shards}
 
+    async def look_for_contracts(self) -> None:
+        """See that the contracts are there, before setup or after it, which may deploy them; raises as `start`."""
+        try:
+            await look_for_contracts(self.rpc, self.spec.contracts)
+        except RpcError as error:
+            raise refused(error) from error
+
     async def fund(self) -> None:
         """Give the shards' own funders what their wallets need.
 
@@ -230,7 +236,7 @@ class Chain:
             first_wallet=tree.fingerprint,
             funders=" ".join(funder.address for funder in tree.funders),
         )
-        await wait_for_price(self.accounts.market, self._funds.fees)
+        await acceptable_price(self.accounts.market, self._funds.fees)
         await self._funds.pay()
 
     def begin(self) -> None:

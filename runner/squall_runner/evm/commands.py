@@ -106,6 +106,7 @@ def _tell_swept(tree: Tree, swept: Swept, emit: Callable[..., None]) -> None:
         dusty=swept.dusty,
         left=str(swept.left),
         unread=swept.unread,
+        coming=swept.coming,
         untouched=tree.count if tree.imported else 0,
         failed=[{"address": address, "reason": reason} for address, reason in swept.failed],
     )

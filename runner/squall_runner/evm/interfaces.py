@@ -9,7 +9,7 @@ from squall_runner.evm.contracts.abi import Abi, AbiError
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from squall.spec.structs import Contract
     from squall_runner.engine.build import Manifest
@@ -67,30 +67,25 @@ class Contracts:
             raise LoadError("FileMissing", message, "check spec.files") from error
 
 
-async def look_for_contracts(
-    rpc: Rpc, contracts: Iterable[Contract], *, setup: bool, note: Callable[..., None]
-) -> None:
-    """See that there is code where the manifest says that contracts are, as far as it says so before the run.
+async def look_for_contracts(rpc: Rpc, contracts: Iterable[Contract]) -> None:
+    """See that there is code where the manifest says that contracts are, as far as it says so before the load.
 
     Args:
         rpc: Whom to ask.
         contracts: Those of the manifest.
-        setup: Whether there is a setup that may deploy them.
-        note: See `Hooks.note`.
 
     Raises:
-        LoadError: There is none, and nobody who could deploy it.
+        LoadError: There is none.
         RpcError: The node cannot be asked.
     """
     for contract in contracts:
         address = contract.address
         if address is None or "${" in address:
             continue
-        if await rpc.call("eth_getCode", [address, "latest"]) not in {"0x", "0x0", "", None}:
-            continue
-        message = f"spec.evm.contracts: there is no contract at {address}, where {contract.name} should be"
-        if not setup:
+        if await rpc.call("eth_getCode", [address, "latest"]) in {"0x", "0x0", "", None}:
+            message = (
+                f"spec.evm.contracts: there is no contract at {address}, where {contract.name} should be"
+            )
             raise LoadError(
                 "ContractMissing", message, "deploy it, or write the address that it has on this chain"
             )
-        note("warning", "ContractMissing", message=f"{message} after setup")

@@ -75,6 +75,7 @@ async def open_funds(
             rpc.chain_id,
             clock=time.monotonic,
             rng=random.Random(),  # noqa: S311 - for pauses
+            dear=lambda message: note("warning", "GasTooDear", message=message),
         )
         stack.push_async_callback(accounts.close)
         funds = Funds(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from squall_runner.evm.contracts.signatures import AbiError
 from squall_runner.evm.signing.hexes import from_hex, to_hex
-from squall_runner.evm.signing.keys import checksummed
+from squall_runner.evm.signing.keys import checksummed, mistyped
 
 if TYPE_CHECKING:
     from squall_runner.evm.contracts.signatures import Parameter, Type
@@ -64,8 +64,7 @@ def address_bytes(text: Any, path: str = "the address") -> bytes:
         data = b""
     if len(data) != 20:
         raise _wrong(path, "address", text, "write 0x and 40 hexadecimal digits")
-    digits = text[2:]
-    if digits.lower() != digits and digits.upper() != digits and checksummed(data) != text:
+    if mistyped(text, data):
         raise _wrong(
             path,
             "address",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squall.spec.amounts import amount_wei, native_text
+from squall_runner.evm.beforehand import acceptable_price
 from squall_runner.evm.money.fillrules import Target
 from squall_runner.evm.money.funds import fill_all, funding_failed
 from squall_runner.evm.money.paying import FundingError
@@ -89,7 +90,7 @@ async def _lacking(funds: Funds, addresses: Sequence[bytes]) -> list[int]:
     await funds.earlier([funder.address_bytes for funder in tree.funders])
     found = await funds.look.of(addresses)
     lacking = {index: amount - has for index, has in enumerate(found) if has < amount}
-    price = (await funds.accounts.market.wait(funds.fees)).max_fee
+    price = (await acceptable_price(funds.accounts.market, funds.fees)).max_fee
     due = bills_ahead(
         tree,
         lacking,

@@ -28,21 +28,22 @@ class Balances:
 
     Attributes:
         contract: The same; may be set when there is one.
+        lasting: Whether a run has found it there, and none has deployed it: it may be given money.
     """
 
     def __init__(self, node: Asks, contract: bytes | None) -> None:
         self._node = node
         self.contract = contract
+        self.lasting = False
 
     async def of(self, addresses: Sequence[bytes]) -> list[int]:
         """What each has, in wei.
 
         Raises:
             RpcError: The node cannot be asked.
-            ValueError: The contract is no Multicall3.
         """
         if self.contract is None or len(addresses) == 1:
-            return await several(self._one, addresses, at_once=_AT_ONCE)
+            return await self._each(addresses)
         size = multicall.BALANCES_PER_CALL
         parts = [addresses[start : start + size] for start in range(0, len(addresses), size)]
         found = await several(self._many, parts, at_once=_CALLS_AT_ONCE)
@@ -56,6 +57,9 @@ class Balances:
 
         return await several(one, addresses, at_once=_AT_ONCE)
 
+    async def _each(self, addresses: Sequence[bytes]) -> list[int]:
+        return await several(self._one, addresses, at_once=_AT_ONCE)
+
     async def _one(self, address: bytes) -> int:
         return from_quantity(await self._node.call("eth_getBalance", [to_hex(address), "latest"]))
 
@@ -63,7 +67,11 @@ class Balances:
         assert self.contract is not None
         call = {"to": to_hex(self.contract), "data": to_hex(multicall.balances(self.contract, addresses))}
         answer = await self._node.call("eth_call", [call, "latest"])
-        return multicall.read_balances(from_hex(answer), len(addresses))
+        try:
+            return multicall.read_balances(from_hex(answer), len(addresses))
+        except ValueError:
+            # A node that is behind does not have it yet, and a chain that has lost blocks not any more.
+            return await self._each(addresses)
 
 
 async def several(

@@ -187,7 +187,7 @@ class Filler:
             price = await self._payer.price()
             targets = [self._target(number) for number in numbers]
             *found, own = await self._look.of([*(t.address for t in targets), self._payer.address])
-        except (RpcError, ValueError) as error:
+        except RpcError as error:
             self._trouble(error)
             await asyncio.sleep(AGAIN_SECONDS)
             return 0.0
@@ -293,11 +293,12 @@ class Filler:
 
     async def _fill(self, batch: Sequence[tuple[int, bytes, int]]) -> None:
         given = sum(value for _, _, value in batch)
-        contract = self._contract
-        if contract is None:
+        if self._contract is None:
             call = Call(batch[0][1], value=given)
         else:
-            call = Call(contract, multicall.transfers([(to, value) for _, to, value in batch]), given)
+            through = self._contract if self._look.lasting else None
+            to, data = multicall.payment([(to, value) for _, to, value in batch], through)
+            call = Call(to, data, given)
         try:
             paid = await self._payer.pay(call, self._gas(len(batch)), PAY_SECONDS)
         except SendError as error:

@@ -129,6 +129,7 @@ class Funds:
     async def _find(self, funding: Funding) -> None:
         named = from_hex(funding.multicall)
         self.look.contract = await find_multicall(self.rpc, named, self.tree.helper)
+        self.look.lasting = self.look.contract == named
 
     async def pay(self) -> None:
         """Give each shard's account what its wallets will need and nobody has yet.

@@ -1,5 +1,6 @@
 """Where the contract for batches is: the one that the manifest names, or our own, deployed once per chain and funder.
 
+Our own is only asked for balances, and never given money: see `squall_runner.evm.money.multicall`.
 Its address has to be known to every runner and nobody tells them. So it is deployed by an account that is derived from the first
 funder's key and does nothing else: whoever has the key knows which addresses its contracts can have, and asks whether code is there.
 """
@@ -78,7 +79,7 @@ async def deploy_multicall(node: Asks, funder: Payer, helper: Key, payer: Payer)
                 raise
             continue  # fees have risen in the meantime
         break
-    # What is sent with money to an address without code is lost for ever, so no address is reckoned: the receipt says it.
+    # Another transaction may have had the nonce that was expected, so no address is reckoned: the receipt says it.
     if paid.contract is None or not await _answers_soon(node, paid.contract):
         raise SendError(
             Kind.OTHER,

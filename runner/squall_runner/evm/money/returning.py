@@ -23,7 +23,8 @@ _HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
 _SETTLING_SECONDS: Final = 15.0
 """How long what teardown has sent is waited for, and a quarter of all the time at most."""
-_CALM_SECONDS: Final = 15.0
+_CALM_SECONDS: Final = 60.0
+"""How long what paid the accounts of shards and wallets is waited for, and a half of all the time at most."""
 _BEYOND: Final = 64
 """So many accounts of shards are looked at beyond the last one that was ever used."""
 
@@ -60,7 +61,7 @@ async def sweep(
         async with asyncio.timeout(limit):
             await _find_contract(funds)
             shards = await _shards(funds) if beyond else funds.tree.shards
-            await _calm(funds, shards)
+            swept.coming = not await _calm(funds, shards, limit)
             await sweeper.sweep(lambda: sources(funds.tree, shards))
     return swept
 
@@ -113,12 +114,24 @@ async def _shards(funds: Funds) -> int:
     return known
 
 
-async def _calm(funds: Funds, shards: int) -> None:
-    """Let what the shards' accounts have sent get into blocks, if it soon does: it is for wallets that are emptied next."""
-    addresses = [funds.tree.shard_key(shard).address_bytes for shard in range(shards)]
-    with suppress(TimeoutError, RpcError):
-        async with asyncio.timeout(_CALM_SECONDS):
-            await funds.earlier(addresses)
+async def _calm(funds: Funds, shards: int, limit: float | None) -> bool:
+    """Let what those who pay have sent get into blocks: it is for accounts that are emptied next. Returns whether it did.
+
+    A run may be stopped while its first payment is on its way, and balances do not show that.
+    """
+    tree = funds.tree
+    paying = [*tree.funders, *(tree.shard_key(shard) for shard in range(shards))]
+    addresses = [key.address_bytes for key in paying]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CALM_SECONDS if limit is None else min(_CALM_SECONDS, limit / 2)):
+            while True:
+                try:
+                    await funds.earlier(addresses)
+                except RpcError:
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
+                    return True
+    return False
 
 
 async def give_back(funds: Funds, limit: float, note: Callable[..., None]) -> None:
@@ -148,6 +161,8 @@ async def give_back(funds: Funds, limit: float, note: Callable[..., None]) -> No
     message = f"{native_text(swept.returned)} went back to the funders, {native_text(swept.left)} is left"
     if swept.unread:
         message += ", and not all accounts could be looked at"
+    if swept.coming:
+        message += ", and what funders or shards have sent is in no block yet"
     if not swept.done:
         message += "; run `squall evm sweep` later"
     if funds.tree.imported:

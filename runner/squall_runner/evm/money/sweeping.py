@@ -89,6 +89,7 @@ class Swept:
         dusty: In how many accounts.
         left: What is still to be given back.
         unread: Accounts of which nobody knows what they have, as no node told in time.
+        coming: Whether more may come, as what was sent to these accounts is in no block yet.
         failed: Accounts that have it, and why.
     """
 
@@ -100,12 +101,13 @@ class Swept:
     dusty: int = 0
     left: int = 0
     unread: int = 0
+    coming: bool = False
     failed: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to be given back."""
-        return not self.left and not self.unread
+        return not self.left and not self.unread and not self.coming
 
 
 def sources(tree: Tree, shards: int) -> Iterator[Source]:
@@ -311,12 +313,15 @@ class Sweeper:
         """Send all that it has; returns why that failed."""
         address = source.key.address
         value = source.balance - self._cost(source) - source.spare
-        price = self._price_of(source)
+        price, gas = self._price_of(source), self._gas[source.to]
         try:
             nonce = await ask_number(self._node, "eth_getTransactionCount", [address, "latest"])
-            gas = self._gas[source.to]
-            made = Transaction(self._chain_id, nonce, source.to, value, b"", gas, price, price, self._legacy)
-            signed = sign(made, source.key)
+        except RpcError as error:
+            source.reason = error.message
+            return error
+        made = Transaction(self._chain_id, nonce, source.to, value, b"", gas, price, price, self._legacy)
+        signed = sign(made, source.key)
+        try:
             await self._node.send_raw(signed.hex, signed.hash, sticky=address)
         except RpcError as error:
             if not self._taken(source, error):

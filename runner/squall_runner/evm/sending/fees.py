@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
-from squall.spec.amounts import amount_wei
+from squall.spec.amounts import amount_wei, native_text
 from squall.spec.quantities import exact_share, seconds
 
 if TYPE_CHECKING:
@@ -99,6 +99,15 @@ def offer(policy: FeePolicy, base_fee: int, suggested: int) -> Offer | None:
     if limit is not None and most > limit:
         most = limit
     return Offer(most, most if policy.legacy or tip > most else tip)
+
+
+def above_limit(base_fee: int, policy: FeePolicy) -> str:
+    """That the base fee is above the policy's limit, for people; empty when it is not."""
+    limit = policy.limit
+    if limit is None or base_fee <= limit:
+        return ""
+    gwei = native_text(base_fee * 10**9), native_text(limit * 10**9)
+    return f"the base fee is {gwei[0]} gwei, above spec.evm.fees.limit of {gwei[1]} gwei"
 
 
 def raised(former: Offer, policy: FeePolicy, current: Offer | None) -> Offer | None:

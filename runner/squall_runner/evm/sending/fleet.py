@@ -92,6 +92,7 @@ class Accounts:
         tick: Seconds between two looks at what is on its way.
         presigner: What was signed ahead.
         short: Is told the address of an account that had too little to pay for a transaction.
+        dear: Is told when somebody waits for a lower base fee, see `FeeMarket`.
         depth: So many blocks have to be on top of the one that shows that another transaction has taken a nonce of ours, before
             what was displaced is sent under another one: the chain could take back fewer.
     """
@@ -109,6 +110,7 @@ class Accounts:
         tick: float = 0.25,
         presigner: Presigner | None = None,
         short: Callable[[str], None] = lambda _: None,
+        dear: Callable[[str], None] = lambda _: None,
         depth: int = 0,
     ) -> None:
         self.rpc = rpc
@@ -120,7 +122,7 @@ class Accounts:
         self.presigner = presigner
         self.short = short
         self.depth = depth
-        self.market = FeeMarket(rpc, follower)
+        self.market = FeeMarket(rpc, follower, dear)
         self.meter = GasMeter()
         self.gas_on_its_way = 0
         """Gas that the transactions on their way will use, as far as is known."""

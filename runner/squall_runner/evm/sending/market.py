@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.node.failures import Kind, RpcError
 from squall_runner.evm.sending.asking import ask_number
-from squall_runner.evm.sending.fees import Offer, offer
+from squall_runner.evm.sending.fees import Offer, above_limit, offer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_runner.evm.sending.asking import Asks, Follows
     from squall_runner.evm.sending.fees import FeePolicy
 
@@ -26,11 +28,14 @@ class FeeMarket:
     Args:
         rpc: Who is asked for a suggestion.
         follower: Whose head has the base fee.
+        dear: Is told, once until the base fee is below a policy's limit again, that somebody waits for that.
     """
 
-    __slots__ = ("_asked_at", "_asking", "_follower", "_rpc", "_suggested")
+    __slots__ = ("_asked_at", "_asking", "_dear", "_follower", "_is_dear", "_rpc", "_suggested")
 
-    def __init__(self, rpc: Asks, follower: Follows) -> None:
+    def __init__(self, rpc: Asks, follower: Follows, dear: Callable[[str], None] = lambda _: None) -> None:
+        self._dear = dear
+        self._is_dear = False
         self._rpc = rpc
         self._follower = follower
         self._suggested: int | None = None
@@ -67,8 +72,16 @@ class FeeMarket:
             if self._follower.head is not None and policy.needs_suggestion and self._suggested is None:
                 await asyncio.shield(self._ask())
             else:
+                self._tell(policy)
                 await self._follower.next_head()
+        self._is_dear = False
         return made
+
+    def _tell(self, policy: FeePolicy) -> None:
+        why = above_limit(self.base_fee, policy)
+        if why and not self._is_dear:
+            self._is_dear = True
+            self._dear(f"{why}: what is to be sent waits until it is lower")
 
     def forget(self) -> None:
         """A node refused what was offered: ask anew before the next offer that needs a suggestion."""

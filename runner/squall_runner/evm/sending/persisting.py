@@ -10,11 +10,11 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from squall.spec.amounts import native_text
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.sending import gaps, lookup, redoing
 from squall_runner.evm.sending.answers import Answer, answer_to
 from squall_runner.evm.sending.asking import transaction_count
+from squall_runner.evm.sending.fees import above_limit
 from squall_runner.resilience.backoff import growing
 
 if TYPE_CHECKING:
@@ -143,11 +143,7 @@ async def until_answered(rng: Random, ask: Callable[[], Coroutine[Any, Any, _T]]
 
 def why_unprepared(base_fee: int, policy: FeePolicy) -> tuple[str, str]:
     """Message and hint for a transaction that was not even signed in time."""
-    limit = policy.limit
-    if limit is None or base_fee <= limit:
+    why = above_limit(base_fee, policy)
+    if not why:
         return "nonce, gas limit or fees of a transaction were not known in time", "see evm_rpc_errors"
-    gwei = native_text(base_fee * 10**9), native_text(limit * 10**9)
-    return (
-        f"the base fee is {gwei[0]} gwei, above spec.evm.fees.limit of {gwei[1]} gwei",
-        "raise fees.limit, or the step's timeout so that it can wait longer",
-    )
+    return why, "raise fees.limit, or the step's timeout so that it can wait longer"

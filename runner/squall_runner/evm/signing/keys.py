@@ -133,6 +133,17 @@ def checksummed(address: bytes) -> str:
     )
 
 
+def mistyped(text: str, address: bytes) -> bool:
+    """Whether the capitals of an address as it was written show a typing error (EIP-55).
+
+    Args:
+        text: With `0x`. All small or all capital digits show none.
+        address: Its 20 bytes.
+    """
+    digits = text[2:]
+    return digits not in {digits.lower(), digits.upper()} and checksummed(address) != text
+
+
 def recovered_address(digest: bytes, signature: bytes) -> bytes:
     """The 20 bytes of the address whose key signed `digest`.
 

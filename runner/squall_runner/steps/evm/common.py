@@ -8,6 +8,7 @@ from squall.expr import EvaluationError, compile_template
 from squall_runner.evm.contracts.abi import Abi, AbiError
 from squall_runner.evm.sending.outgoing import SendError
 from squall_runner.evm.signing.hexes import from_hex
+from squall_runner.evm.signing.keys import checksummed, mistyped
 from squall_runner.steps.failure import ARGUMENTS, EXPRESSION, Halted
 from squall_runner.steps.values import compile_value
 
@@ -72,14 +73,20 @@ def as_address(value: Any) -> bytes:
     """The 20 bytes of an address.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or its capitals show a typing error.
     """
+    text = str(value).strip()
     try:
-        found = from_hex(str(value).strip())
+        found = from_hex(text)
     except ValueError:
         found = b""
     if len(found) != _ADDRESS_BYTES:
-        raise ValueError(f"{str(value)[:60]!r} is no address, which is 0x and 40 hexadecimal digits")
+        raise ValueError(f"{text[:60]!r} is no address, which is 0x and 40 hexadecimal digits")
+    if mistyped("0x" + text[-2 * _ADDRESS_BYTES :], found):
+        raise ValueError(
+            f"the capitals of {text} do not match its digits, so one of them is mistyped (EIP-55); "
+            f"if every digit is right, write {checksummed(found)}"
+        )
     return found
 
 
