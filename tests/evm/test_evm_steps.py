@@ -127,7 +127,7 @@ FAILURES = {
     ),
     "evm_method_unknown": ({"evm": {"rpc": {"method": "eth_nothing"}}}, "eth_nothing"),
     "expression": (
-        {"evm": {"call": {"contract": "registry", "function": "nonces", "args": ["${wallet.nothing}"]}}},
+        {"evm": {"call": {"contract": "registry", "function": "nonces", "args": ["${wallet.address.nothing}"]}}},
         "nothing",
     ),
 }
