@@ -33,10 +33,9 @@ def test_the_limit_of_a_chain_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert ran.code == 0, ran.explain()
     (found,) = ran.summary.capacity
     assert found.ended == "found"
-    # Rest is that of a level which is a little beyond it: what is short only shows once transactions are late.
+    # In a few seconds a load that is a little beyond it makes few transactions late.
     assert 0.6 * PAYMENTS <= found.knee <= 1.15 * PAYMENTS, ran.explain()
     assert found.limiting.startswith("evm_tx_"), ran.explain()
-    assert max(level.iterations_per_second for level in found.levels) <= 1.1 * PAYMENTS
     assert {level.counts for level in found.levels} == {"transactions"}
     assert max(level.requests_per_second for level in found.levels) > 0.6 * PAYMENTS
     assert spent < 10**18, "what wallets were lent has come back"
