@@ -124,6 +124,20 @@ async def test_watching_shows_every_phase_and_ends_with_the_run(hub):
     assert phases[-1] == "finished"
 
 
+async def test_a_warning_is_shown_at_once_also_before_the_load(hub):
+    hub, url = hub
+    run = hub.add_run(spec(count=2))
+
+    async def warned() -> str:
+        return await anext(state.phase async for state in run.watch() if state.warnings)
+
+    watching = asyncio.create_task(warned())
+    async with runners(hub, url, run) as made:
+        await made[0].send(protocol.Note("warning", "Word", {"message": "gas is dear"}, 0))
+        assert await asyncio.wait_for(watching, 10) == "connecting"
+    run.kill()
+
+
 @asynccontextmanager
 async def client(token: str) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:

@@ -346,6 +346,7 @@ class Run:
             self.state.phase,
             tuple(member.phase() for member in self.state.members),
             self.outcome is None,
+            len(self.state.timeline.events),
         )
         if judged or shown != self._shown:
             self._shown = shown
