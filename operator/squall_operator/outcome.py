@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from squall.errors import ExitCode
+from squall.errors import ExitCode, code_of_refusal
 from squall.kube.figures import Live, Shards
 from squall_operator.status import (
     Past,
@@ -111,7 +111,7 @@ def without_summary(stop: Stop) -> Status:
             cause="" if stop.cause == "error" else stop.cause,
             reason=stop.reason,
             message=stop.message,
-            exit_code=int(_EXIT_CODES.get(stop.cause, ExitCode.ERROR)),
+            exit_code=int(_EXIT_CODES.get(stop.cause) or code_of_refusal(stop.reason)),
         ),
     )
 

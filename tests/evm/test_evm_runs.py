@@ -79,7 +79,7 @@ def test_a_funder_that_is_short_is_told_before_the_load(squall: Squall) -> None:
         ended = squall(
             on_chain(node, PAY, evm={"funding": {"keys": [f"0x{'42' * 32}"], "amount": "1"}})
         ).ended()
-        assert ended.outcome()[::3] == (109, "SetupFailed"), ended.out
+        assert ended.outcome()[::3] == (109, "FunderShort"), ended.out
         assert "there is too little money" in ended.said, ended.out
         assert not receivers(node, 1)
 
