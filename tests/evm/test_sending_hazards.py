@@ -11,6 +11,7 @@ from support.simchain import GWEI, SimChain, decoded
 
 from squall_runner.evm.meters import TxMeters
 from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.sending import gaps
 from squall_runner.evm.sending.answers import ANSWERS, Answer, answer_to
 from squall_runner.evm.sending.fleet import Accounts, Patience
 from squall_runner.evm.sending.outgoing import Call, SendError
@@ -22,6 +23,7 @@ KEY = wallet_key(b"hazards", 0)
 LOST = RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
 AWAY = RpcError(Kind.UNREACHABLE, "nobody there")
 OUTBID = RpcError(Kind.REPLACEMENT_UNDERPRICED, "underpriced here, and no answer there", unknown_fate=True)
+OUTBID_HERE = RpcError(Kind.REPLACEMENT_UNDERPRICED, "underpriced")
 USED = RpcError(Kind.NONCE_TOO_LOW, "nonce too low")
 INTERNAL = RpcError(Kind.SERVER_ERROR, "Internal error", code=-32603, unknown_fate=True)
 
@@ -201,6 +203,19 @@ async def test_an_internal_error_is_asked_about_and_then_believed():
     async with play((True, INTERNAL)) as (chain, _, account):
         await (await send(account)).included()
         assert times(chain) == 1
+
+
+async def test_while_a_replacement_is_handed_over_nobody_else_hands_it_over():
+    async with play(blocks=4.0) as (chain, accounts, account):
+        sent = await account.send(intent(1), terms(replace_after=2.0, max_replacements=1))
+        chain.seconds, chain.answers = 1.0, [(False, OUTBID_HERE)]
+        while len(sent.versions) == 1:
+            await asyncio.sleep(0.1)
+        chain.forget()
+        # Were it taken now, and its replacement refused a moment later, it would be in a block as what nobody looks for.
+        await gaps.close_up(account)
+        assert await accounts.settle(60)
+        assert (sent.landed(), sent.nonce, times(chain)) == (True, 0, 1)
 
 
 def test_all_kinds_of_failures_have_an_answer():

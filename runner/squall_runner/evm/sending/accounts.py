@@ -130,6 +130,18 @@ class Account:
         left = sent.deadline - home.clock()
         await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=left)
 
+    async def hand_over_again(self, sent: Sent) -> None:
+        """The same for who looks after it. Meanwhile nobody else is to: what one of them is refused, the other one may get taken.
+
+        Raises:
+            RpcError: As the node answered.
+        """
+        sent.at_work = True
+        try:
+            await self.hand_over(sent)
+        finally:
+            sent.at_work = False
+
     def launch(self, sent: Sent, offer: Offer) -> None:
         """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that.
 

@@ -61,7 +61,7 @@ async def _close_up(account: Account) -> None:
 async def resend(account: Account, sent: Sent) -> None:
     """Hand over the last version again. What comes of it shows at the next look."""
     try:
-        await account.hand_over(sent)
+        await account.hand_over_again(sent)
     except RpcError as error:
         sent.doubtful |= error.unknown_fate
         answer = answer_to(error)

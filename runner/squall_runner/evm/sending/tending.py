@@ -74,7 +74,7 @@ async def _replace(account: Account) -> None:
             continue
         sent.replaced += 1
         try:
-            await account.hand_over(sent)
+            await account.hand_over_again(sent)
         except RpcError as error:
             if not error.unknown_fate and answer_to(error) in _CERTAIN:
                 account.unsign(sent, former)
