@@ -78,6 +78,7 @@ class SimChain:
         strict: Whether nodes refuse transactions behind a gap.
         weights: How often what goes wrong.
         lag: So many seconds later than counts do receipts and the follower know of a block.
+        drops: Whether nodes refuse what cannot pay the base fee, and throw it away when the base fee has risen above it.
     """
 
     rng: random.Random
@@ -85,6 +86,7 @@ class SimChain:
     strict: bool = False
     weights: Weights = field(default_factory=Weights)
     lag: float = 0.0
+    drops: bool = False
 
     def __post_init__(self) -> None:
         self.well = False
@@ -131,6 +133,10 @@ class SimChain:
         for tx in sorted(pool.values(), key=lambda tx: tx.nonce):
             if tx.nonce == self.used.get(tx.sender, 0) and tx.max_fee >= self.base_fee:
                 self._include(tx, block)
+        if self.drops:
+            for pool in self.pools:
+                for place in [place for place, tx in pool.items() if tx.max_fee < self.base_fee]:
+                    del pool[place]
         self.blocks.append(block)
         self._publish(block)
         self._another.set()
@@ -266,7 +272,7 @@ class SimChain:
             return
         if tx.nonce < self.used.get(tx.sender, 0):
             raise RpcError(Kind.NONCE_TOO_LOW, "nonce too low")
-        if tx.max_fee < self.base_fee // 2:
+        if tx.max_fee < (self.base_fee if self.drops else self.base_fee // 2):
             raise RpcError(Kind.UNDERPRICED, "transaction underpriced")
         if held is not None and tx.max_fee < held.max_fee * 1.1:
             raise RpcError(Kind.REPLACEMENT_UNDERPRICED, "replacement transaction underpriced")

@@ -40,7 +40,18 @@ class Account:
         first: The nonce of its first transaction; None asks a node for it when it is needed.
     """
 
-    __slots__ = ("_key", "_loading", "address", "closing_up", "flying", "home", "nonces", "slots", "tended")
+    __slots__ = (
+        "_key",
+        "_loading",
+        "address",
+        "closing_up",
+        "flying",
+        "held",
+        "home",
+        "nonces",
+        "slots",
+        "tended",
+    )
 
     def __init__(self, home: Accounts, key: Key, most: int, first: int | None = None) -> None:
         self.home = home
@@ -51,6 +62,8 @@ class Account:
         self.slots = Slots(most)
         self.closing_up = False
         """Whether somebody sends what a node misses just now."""
+        self.held: Sent | None = None
+        """The first one that a node misses and that could not pay the base fee when it was to be sent again."""
         self.tended = False
         """Whether somebody looks after it just now."""
         self._key = key

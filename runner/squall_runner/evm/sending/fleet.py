@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.node.failures import Kind
-from squall_runner.evm.sending import tending
+from squall_runner.evm.sending import gaps, tending
 from squall_runner.evm.sending.accounts import Account
 from squall_runner.evm.sending.market import FeeMarket
 from squall_runner.evm.sending.outgoing import SendError
@@ -135,6 +135,8 @@ class Accounts:
         self._landed: OrderedDict[str, Sent] = OrderedDict()
         self._unheard = follower.on_reorganisation(self._taken_back)
         self._timer: asyncio.TimerHandle | None = None
+        self._held: dict[Account, None] = {}
+        """Those that wait for a lower base fee."""
         self._tending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._empty = asyncio.Event()
@@ -254,7 +256,7 @@ class Accounts:
         if not self._live:
             return
         now = self.clock()
-        silent: dict[Account, None] = {}
+        silent = dict.fromkeys(account for account in self._held if not gaps.held_up(account))
         for sent in self._live:
             if sent.deadline <= now and sent.failure is None and not sent.at_work:
                 self.expire(sent)
@@ -303,3 +305,7 @@ class Accounts:
                 await tending.tend(account)
         finally:
             account.tended = False
+            if gaps.held_up(account):
+                self._held[account] = None
+            else:
+                self._held.pop(account, None)

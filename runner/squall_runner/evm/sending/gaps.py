@@ -3,6 +3,9 @@
 A node tells by the pending transaction count where its unbroken row of nonces ends. What of ours comes after that it has lost, or
 never had: it gets the same bytes again, which does no harm where it has them after all. A nonce under which nothing was ever sent
 is filled with a transaction that does nothing.
+
+A node that is full throws away what cannot pay the base fee, and refuses it when it comes back. To hand it over all the same, and
+all that comes after it, would make much load out of little: it waits, and they with it, until a block has a base fee that it can pay.
 """
 
 from __future__ import annotations
@@ -26,15 +29,17 @@ _PATIENCE: Final = 3
 """So often a node may refuse to take something back before its nonce is given to another; each time counts once."""
 _REFUSAL_SECONDS: Final = 1.0
 """What is refused within so many seconds is refused once."""
+LONGEST_PAUSE: Final = 60.0
+"""Seconds between two times that one transaction is looked for, or handed over again; unless patience is longer."""
 
 
 async def close_up(account: Account) -> None:
-    """Send again or fill whatever a node misses of an account's row of nonces, unless that goes on already.
+    """Send again or fill whatever a node misses of an account's row of nonces, unless that goes on already, or waits for a base fee.
 
     Raises:
         RpcError: No node says what it has.
     """
-    if account.closing_up or not account.flying:
+    if account.closing_up or not account.flying or held_up(account):
         return
     account.closing_up = True
     try:
@@ -43,19 +48,51 @@ async def close_up(account: Account) -> None:
         account.closing_up = False
 
 
+def held_up(account: Account) -> bool:
+    """Whether a node misses one that cannot pay the base fee, so that none behind it would be included either."""
+    held = account.held
+    if held is None or account.flying.get(held.nonce) is not held:
+        return False
+    return not redoing.payable(account, held)
+
+
 async def _close_up(account: Account) -> None:
     flying = account.flying
+    account.held = None
     missing = await transaction_count(account.home.rpc, account.address, "pending")
     for nonce in range(missing, missing + _MOST):
         above = max(flying, default=-1)
         if nonce > above:
             return
         sent = flying.get(nonce)
+        held = flying[above] if sent is None else sent
         if sent is None:
-            await _fill(account, nonce, flying[above])
-        elif not sent.at_work:
-            sent.sink.gap()
-            await resend(account, sent)
+            done = await _fill(account, nonce, held)
+        else:
+            done = sent.at_work or await _again(account, sent)
+        if not done:
+            account.held = held
+            return
+
+
+async def _again(account: Account, sent: Sent) -> bool:
+    """Hand over what a node misses, unless that was done a moment ago; False while it cannot pay the base fee."""
+    home = account.home
+    if not redoing.payable(account, sent):
+        return False
+    now = home.clock()
+    if now < sent.next_resend:
+        sent.next_look = min(sent.next_look, sent.next_resend)
+        return True
+    if sent.offer.max_fee < home.market.base_fee:
+        _raise(account, sent)
+    if not sent.resends:
+        sent.sink.gap()
+    least = home.patience.least
+    sent.next_resend = now + min(least * 2**sent.resends, max(least, LONGEST_PAUSE))
+    sent.resends += 1
+    await resend(account, sent)
+    return True
 
 
 async def resend(account: Account, sent: Sent) -> None:
@@ -70,6 +107,7 @@ async def resend(account: Account, sent: Sent) -> None:
         if answer in (Answer.REFUSED, Answer.ASK):
             _refused(account, sent, error)
         elif answer is Answer.PAY_MORE:
+            account.home.market.forget()
             _raise(account, sent)
         if answer is not Answer.TAKEN:
             return
@@ -79,14 +117,12 @@ async def resend(account: Account, sent: Sent) -> None:
 
 
 def _raise(account: Account, sent: Sent) -> None:
-    """It offers too little by now. Who still waits for it says whether it may pay more; when nobody does, the others must go on."""
-    fees = sent.terms.fees
+    """It offers too little by now."""
+    if not redoing.may_pay_more(sent):
+        return
     if sent.failure is None and sent.deadline < inf:
-        if fees.replace_after is None or sent.replaced >= fees.max_replacements:
-            return
         sent.replaced += 1
         sent.sink.replaced()
-    account.home.market.forget()
     redoing.pay_more(account, sent)
 
 
@@ -108,16 +144,19 @@ def _refused(account: Account, sent: Sent, error: RpcError) -> None:
         account.drop(sent, reuse=True)
 
 
-async def _fill(account: Account, nonce: int, above: Sent) -> None:
+async def _fill(account: Account, nonce: int, above: Sent) -> bool:
     """Send a transaction that does nothing, so that those above can be included.
 
     Where a node is behind and the nonce was used after all, it is refused or displaced, and forgotten.
+
+    Returns:
+        False while it could not pay the base fee.
     """
     fees = above.terms.fees
     offer = account.home.market.offer(fees)
     assert account.nonces is not None
-    if offer is None:
-        return
+    if offer is None or offer.max_fee < account.home.market.base_fee:
+        return False
     account.nonces.claim(nonce)
     nothing, plain = Call(account.key.address_bytes), Terms(GasLimit.fixed(TRANSFER), fees)
     filler = Sent(account, nothing, plain, sink=SILENT, gas=TRANSFER, deadline=inf)
@@ -126,3 +165,4 @@ async def _fill(account: Account, nonce: int, above: Sent) -> None:
     account.slots.used += 1
     filler.at_work = False
     await resend(account, filler)
+    return True

@@ -148,12 +148,14 @@ class Sent:
         "looked",
         "news",
         "next_look",
+        "next_resend",
         "nonce",
         "offer",
         "priced",
         "refusals",
         "refused",
         "replaced",
+        "resends",
         "sink",
         "submitted",
         "terms",
@@ -191,6 +193,10 @@ class Sent:
         """When somebody should look where it is."""
         self.priced = 0.0
         """When its last version was signed."""
+        self.resends = 0
+        """How often it was handed over again because a node missed it."""
+        self.next_resend = 0.0
+        """Not before that it is again."""
         self.refusals = 0
         """How often a node did not take it back."""
         self.refused = float("-inf")

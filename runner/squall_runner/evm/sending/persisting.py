@@ -58,6 +58,7 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
         if verdict is Answer.REFUSED or home.clock() + pause >= sent.deadline:
             raise redoing.give_up(account, sent, error)
         await asyncio.sleep(pause)
+        await _affordable(account, sent, answer_to(error))
         if sent.landed():
             return
         try:
@@ -66,6 +67,24 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
             error = next_error
         else:
             return
+
+
+async def _affordable(account: Account, sent: Sent, answer: Answer) -> None:
+    """Wait as long as a node would refuse it once more for nothing but the base fee, or its time is over."""
+    home = account.home
+    try:
+        async with asyncio.timeout(sent.deadline - home.clock()):
+            while not home.is_quiet and (
+                (answer is Answer.CLOSE_UP and gaps.held_up(account))
+                or (answer is Answer.PAY_MORE and _priced_out(account, sent))
+            ):
+                await home.follower.next_head()
+    except TimeoutError:
+        pass
+
+
+def _priced_out(account: Account, sent: Sent) -> bool:
+    return sent.offer.max_fee < account.home.market.base_fee and not redoing.pay_more(account, sent)
 
 
 async def _act(account: Account, sent: Sent, answer: Answer, attempt: int) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from squall_runner.evm.node.failures import Kind
@@ -11,6 +12,7 @@ from squall_runner.evm.sending.outgoing import SendError
 if TYPE_CHECKING:
     from squall_runner.evm.node.failures import RpcError
     from squall_runner.evm.sending.accounts import Account
+    from squall_runner.evm.sending.fees import Offer
     from squall_runner.evm.sending.outgoing import Sent
 
 
@@ -31,14 +33,35 @@ def renumber(account: Account, sent: Sent, used: int) -> None:
 
 def pay_more(account: Account, sent: Sent) -> bool:
     """Sign it again with a higher offer; False when the manifest allows none."""
-    policy = sent.terms.fees
-    if policy.max_fee is not None and policy.replace_after is None:
-        return False
-    better = raised(sent.offer, policy, account.home.market.offer(policy))
+    better = _better(account, sent)
     if better is None:
         return False
     account.sign(sent, better)
     return True
+
+
+def _better(account: Account, sent: Sent) -> Offer | None:
+    policy = sent.terms.fees
+    if policy.max_fee is not None and policy.replace_after is None:
+        return None
+    return raised(sent.offer, policy, account.home.market.offer(policy))
+
+
+def may_pay_more(sent: Sent) -> bool:
+    """Whether it may be replaced. Who still waits for it says so; when nobody does, the others must go on."""
+    fees = sent.terms.fees
+    if sent.failure is not None or sent.deadline == inf:
+        return True
+    return fees.replace_after is not None and sent.replaced < fees.max_replacements
+
+
+def payable(account: Account, sent: Sent) -> bool:
+    """Whether it offers the base fee of the newest block, or may be replaced by a version that does."""
+    base_fee = account.home.market.base_fee
+    if sent.offer.max_fee >= base_fee:
+        return True
+    better = _better(account, sent) if may_pay_more(sent) else None
+    return better is not None and better.max_fee >= base_fee
 
 
 def give_up(account: Account, sent: Sent, error: RpcError) -> SendError:

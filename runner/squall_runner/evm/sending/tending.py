@@ -31,14 +31,23 @@ async def tend(account: Account) -> None:
         await _replace(account)
     except RpcError:
         pass  # nobody answers now
+    _look_later(account, now)
+
+
+def _look_later(account: Account, now: float) -> None:
+    """Say when somebody has to look again. One look is for all transactions of an account, also those that are due a little later."""
     patience = account.home.patience.seconds
+    longest = max(patience, gaps.LONGEST_PAUSE)
     for sent in account.flying.values():
-        if sent.next_look <= now and not sent.at_work:
-            sent.next_look = now + patience * 2 ** min(sent.looked, 3)
+        if sent.next_look <= now + patience / 2 and not sent.at_work:
+            sent.next_look = now + min(patience * 2 ** min(sent.looked, 3), longest)
             sent.looked += 1
+            if sent.next_resend > now:
+                sent.next_look = min(sent.next_look, sent.next_resend)
             replace_after = sent.terms.fees.replace_after
             if replace_after is not None and sent.replaced < sent.terms.fees.max_replacements:
-                sent.next_look = min(sent.next_look, sent.priced + replace_after)
+                due = sent.priced + replace_after
+                sent.next_look = min(sent.next_look, due if due > now else now + replace_after)
 
 
 async def _settle(account: Account) -> None:
