@@ -360,7 +360,8 @@ class Agent:
 
     async def _run_teardown(self) -> None:
         done = await tear_down(self._load)
-        self._measure(self._slot + 1)  # what it has cost to give back a chain's money
+        if self._test.spec.evm is not None:
+            self._measure(self._slot + 1)  # what it has cost to give back a chain's money
         self._tell("teardown", done)
 
     # -- what the hub is told ---------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The webhook as a real API server calls it: over TLS, with the rights of deploy/, for users who are what their certificates say."""
 
 import copy
+import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Iterator
@@ -228,8 +229,9 @@ def test_a_certificate_that_somebody_else_keeps_is_taken_up_when_it_changes(
         bundle = b64encode(control_plane.authority.certificate.read_bytes()).decode()
         hook.kube.apply(f"{CONFIGURATIONS}/kept", _kept(url, bundle))
         hook.kube.delete(f"{CONFIGURATIONS}/squall")
-        hook.until_called()
         address = ("127.0.0.1", int(urlsplit(url).port or 0))
+        until(lambda: _listens(address), hook.told)  # another replica may answer before
+        hook.until_called()
         assert ssl.get_server_certificate(address) == first.certificate.read_text(encoding="ascii")
         control_plane.authority.issue("kept", name="webhook", hosts=("127.0.0.1",))
         assert ssl.get_server_certificate(address) == first.certificate.read_text(encoding="ascii")
@@ -240,6 +242,14 @@ def test_a_certificate_that_somebody_else_keeps_is_taken_up_when_it_changes(
         process.stop()
         hook.operators.pop()
         hook.call(hook.operators[0][1])
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def _kept(url: str, bundle: str) -> Json:

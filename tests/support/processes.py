@@ -8,6 +8,7 @@ ends it when the test process is killed), and an exit hook.
 import atexit
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -111,13 +112,23 @@ class Process:
         self._process.wait()
 
 
+_CHANCE = random.SystemRandom()  # hypothesis seeds the usual one alike in all processes
+
+
 def free_ports(count: int) -> list[int]:
-    """Return loopback TCP ports that are free right now, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Return TCP ports that are free right now, all different.
+
+    They are below those that the kernel gives to whoever asks for none: a connection of any other test could take one of these
+    before the process that it is for listens there.
+    """
+    found: list[socket.socket] = []
     try:
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(found) < count:
+            with suppress(OSError):
+                found.append(socket.create_server(("", _CHANCE.randrange(16384, 32768))))
+        return [int(each.getsockname()[1]) for each in found]
     finally:
-        for each in sockets:
+        for each in found:
             each.close()
 
 

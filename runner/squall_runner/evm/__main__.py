@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Any
 
@@ -17,6 +18,8 @@ from squall_runner.trying import masker
 
 def main() -> int:
     """Carry out the task on standard input; returns the exit code."""
+    # Shells start what is in the background with SIGINT ignored; who started this one passes an interruption on nevertheless.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=EvmTask)
     mask = masker(task.assignment.secrets)
 
