@@ -7,6 +7,7 @@ import pytest
 from data_portability.chain import CONTRACTS, Contract, Rpc, RpcError, deploy
 from data_portability.world import BATCH_ARTIFACT
 from support.anvil import anvil
+from support.dataportability import TYPES
 
 REWARD = 5 * 10**18
 KEY = "0xabcdef"
@@ -64,24 +65,6 @@ class Chain:
         content = {"types": TYPES, "primaryType": "AddFile", "domain": domain, "message": message}
         signed = await self.rpc.call("eth_signTypedData_v4", signer, content)
         return bytes.fromhex(signed[2:])
-
-
-TYPES = {
-    "EIP712Domain": [
-        {"name": "name", "type": "string"},
-        {"name": "version", "type": "string"},
-        {"name": "chainId", "type": "uint256"},
-        {"name": "verifyingContract", "type": "address"},
-    ],
-    "Permission": [{"name": "account", "type": "address"}, {"name": "key", "type": "string"}],
-    "AddFile": [
-        {"name": "owner", "type": "address"},
-        {"name": "url", "type": "string"},
-        {"name": "permissions", "type": "Permission[]"},
-        {"name": "nonce", "type": "uint256"},
-        {"name": "deadline", "type": "uint256"},
-    ],
-}
 
 
 @pytest.fixture

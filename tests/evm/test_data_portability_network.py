@@ -12,29 +12,13 @@ import aiohttp
 import eth_abi
 import pytest
 from coincurve import PublicKey
-from support.dataportability import running_network
+from support.dataportability import TYPES, running_network
 
 from squall_runner.evm.signing.encryption import encrypt_for, encrypt_with_signature
 
 KEY = "0xabcdef"
 DEADLINE = 2**40
 PATIENCE = 30.0
-TYPES = {
-    "EIP712Domain": [
-        {"name": "name", "type": "string"},
-        {"name": "version", "type": "string"},
-        {"name": "chainId", "type": "uint256"},
-        {"name": "verifyingContract", "type": "address"},
-    ],
-    "Permission": [{"name": "account", "type": "address"}, {"name": "key", "type": "string"}],
-    "AddFile": [
-        {"name": "owner", "type": "address"},
-        {"name": "url", "type": "string"},
-        {"name": "permissions", "type": "Permission[]"},
-        {"name": "nonce", "type": "uint256"},
-        {"name": "deadline", "type": "uint256"},
-    ],
-}
 OPTIONS = (
     *("--block-time", "0.2", "--indexer-lag", "0.1"),
     *(

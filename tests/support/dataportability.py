@@ -24,6 +24,24 @@ from data_portability.storage import StorageError, storage_python
 STORE = "object-store"
 READY_SECONDS = 60.0
 
+TYPES = {
+    "EIP712Domain": [
+        {"name": "name", "type": "string"},
+        {"name": "version", "type": "string"},
+        {"name": "chainId", "type": "uint256"},
+        {"name": "verifyingContract", "type": "address"},
+    ],
+    "Permission": [{"name": "account", "type": "address"}, {"name": "key", "type": "string"}],
+    "AddFile": [
+        {"name": "owner", "type": "address"},
+        {"name": "url", "type": "string"},
+        {"name": "permissions", "type": "Permission[]"},
+        {"name": "nonce", "type": "uint256"},
+        {"name": "deadline", "type": "uint256"},
+    ],
+}
+"""What users sign for the relay (EIP-712), as the registry checks it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Network:

@@ -9,9 +9,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
+from squall.spec.quantities import fraction, seconds
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
+
+    from squall.spec.structs import Backoff
 
 # Beyond this the power overflows, and the longest pause has been reached long before.
 _MOST_STEPS: Final = 200
@@ -37,6 +41,17 @@ def growing(
         return max(least, length)
 
     return pause
+
+
+def backing_off(first: float, spec: Backoff, *, least: float = 0.0) -> Callable[[int, Random], float]:
+    """What draws the n-th pause, `first` seconds at first and then as a manifest says; as `growing`."""
+    return growing(
+        first,
+        factor=float(spec.factor),
+        most=seconds(spec.max),
+        jitter=fraction(spec.jitter),
+        least=least,
+    )
 
 
 def asked_pause(text: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float:

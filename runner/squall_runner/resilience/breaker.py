@@ -13,10 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
+
+from squall.spec.quantities import fraction, seconds, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from squall.spec.structs import CircuitBreaker
 
 _BUCKETS: Final = 10
 _LONGEST: Final = 10
@@ -51,6 +55,17 @@ class BreakerRules:
     min_requests: int
     open_for: float
     probes: int
+
+    @classmethod
+    def of(cls, spec: CircuitBreaker) -> Self:
+        """Those of a manifest."""
+        return cls(
+            error_rate=fraction(spec.error_rate),
+            window=seconds(spec.window),
+            min_requests=whole(spec.min_requests),
+            open_for=seconds(spec.open_for),
+            probes=whole(spec.probes),
+        )
 
 
 class Breaker:

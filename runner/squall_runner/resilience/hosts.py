@@ -9,7 +9,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from squall.spec.quantities import fraction, seconds, whole
 from squall_runner.load import LoadError
 from squall_runner.recording import make_tags
 from squall_runner.resilience.breaker import Breaker, BreakerRules, State
@@ -20,7 +19,7 @@ from squall_runner.resilience.queue import Queue
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from squall.spec.structs import CircuitBreaker, HttpDefaults
+    from squall.spec.structs import HttpDefaults
     from squall_runner.http import Origin
     from squall_runner.recording import Recorder, TrendSeries
 
@@ -160,7 +159,7 @@ class Resilience:
         self._clock = clock
         self.limited = bool(http.rate_limits)
         self.breaking = http.circuit_breaker is not None
-        rules = _rules(http.circuit_breaker) if http.circuit_breaker is not None else None
+        rules = BreakerRules.of(http.circuit_breaker) if http.circuit_breaker is not None else None
 
         def line(place: tuple[str, int]) -> Line:
             waits = recorder.trend("rate_limit_wait", make_tags(host=place[0]))
@@ -193,13 +192,3 @@ class Resilience:
         now = self._clock()
         for circuit in self._circuits.all():
             circuit.account(now)
-
-
-def _rules(spec: CircuitBreaker) -> BreakerRules:
-    return BreakerRules(
-        error_rate=fraction(spec.error_rate),
-        window=seconds(spec.window),
-        min_requests=whole(spec.min_requests),
-        open_for=seconds(spec.open_for),
-        probes=whole(spec.probes),
-    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall.spec.quantities import fraction, seconds
 from squall_runner.http import errors
-from squall_runner.resilience.backoff import growing
+from squall_runner.resilience.backoff import backing_off
 from squall_runner.resilience.budget import TOKEN
 
 if TYPE_CHECKING:
@@ -68,18 +68,12 @@ class RetryPolicy:
             statuses: Its `statuses`, read; None for the usual ones.
             longest: See the attribute.
         """
-        backoff = retry.backoff
         return cls(
             most=retry.max_retries,
             errors=frozenset().union(*(_CLASSES[name] for name in retry.errors)),
             statuses=_STATUSES if statuses is None else statuses,
             methods=_IDEMPOTENT if retry.methods is None else frozenset(retry.methods),
-            pause=growing(
-                seconds(retry.initial),
-                factor=float(backoff.factor),
-                most=seconds(backoff.max),
-                jitter=fraction(backoff.jitter),
-            ),
+            pause=backing_off(seconds(retry.initial), retry.backoff),
             share=round(fraction(retry.budget) * TOKEN),
             longest=longest,
         )

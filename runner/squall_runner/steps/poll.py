@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.language import MIN_INTERVAL
-from squall.spec.quantities import fraction, seconds
-from squall_runner.resilience.backoff import asked_pause, growing
+from squall.spec.quantities import seconds
+from squall_runner.resilience.backoff import asked_pause, backing_off
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
 from squall_runner.steps.http import Outcome, compile_options
@@ -202,10 +202,4 @@ def pauses(poll: Poll) -> Callable[[int, Random], float]:
     interval = max(least, seconds(poll.interval))
     if poll.backoff is None:
         return lambda _, __: interval
-    return growing(
-        interval,
-        factor=float(poll.backoff.factor),
-        most=seconds(poll.backoff.max),
-        jitter=fraction(poll.backoff.jitter),
-        least=least,
-    )
+    return backing_off(interval, poll.backoff, least=least)

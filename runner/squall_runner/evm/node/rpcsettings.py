@@ -9,7 +9,7 @@ from squall.errors import SquallError
 from squall.spec.quantities import fraction, seconds, whole
 from squall.spec.structs import Rpc as RpcSpec
 from squall_runner.http import Origin, parse_url, render_headers
-from squall_runner.resilience.backoff import growing
+from squall_runner.resilience.backoff import backing_off
 from squall_runner.resilience.breaker import BreakerRules
 from squall_runner.resilience.budget import TOKEN
 
@@ -142,25 +142,14 @@ class RpcSettings:
     def of(cls, spec: RpcSpec | None = None) -> RpcSettings:
         """What the manifest says; None: all defaults."""
         spec = spec or RpcSpec()
-        retry, circuit, backoff = spec.retry, spec.circuit_breaker, spec.retry.backoff
+        retry = spec.retry
         return cls(
             timeout=seconds(spec.timeout),
             batch_most=1 if spec.batch is None else spec.batch.max,
             batch_wait=0.0 if spec.batch is None else seconds(spec.batch.wait),
             max_retries=retry.max_retries,
-            pause=growing(
-                seconds(retry.initial),
-                factor=float(backoff.factor),
-                most=seconds(backoff.max),
-                jitter=fraction(backoff.jitter),
-            ),
+            pause=backing_off(seconds(retry.initial), retry.backoff),
             budget=round(fraction(retry.budget) * TOKEN),
-            breaker=BreakerRules(
-                error_rate=fraction(circuit.error_rate),
-                window=seconds(circuit.window),
-                min_requests=whole(circuit.min_requests),
-                open_for=seconds(circuit.open_for),
-                probes=whole(circuit.probes),
-            ),
+            breaker=BreakerRules.of(spec.circuit_breaker),
             max_head_lag=whole(spec.max_head_lag),
         )
