@@ -23,6 +23,12 @@ def test_a_folder_is_named_by_test_time_and_run(tmp_path: Path) -> None:
     assert folder(tmp_path / "results").path.name == "shop-20300102T030405-01234567"
 
 
+def test_who_follows_the_same_run_from_the_same_second_on_has_a_folder_of_their_own(tmp_path: Path) -> None:
+    made = [folder(tmp_path).path.name for _ in range(3)]
+    first = "shop-20300102T030405-01234567"
+    assert made == [first, f"{first}-2", f"{first}-3"]
+
+
 def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     made = folder(tmp_path)
     assert made.write_manifest(MANIFEST) == []

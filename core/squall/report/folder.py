@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -51,18 +52,16 @@ class ResultsFolder:
     def create(cls, parent: Path, name: str, run: str, moment: datetime) -> ResultsFolder:
         """Make the folder `<name>-<time>-<id>` below `parent`, before any load, so that it is known to be writable.
 
+        Two that follow one run on a cluster may begin within one second: the second's folder has `-2` at its end.
+
         Raises:
             UsageError: It cannot be made.
         """
         safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name) or "run"
-        path = parent / f"{safe}-{moment:%Y%m%dT%H%M%S}-{run[:8]}"
         try:
-            path.mkdir(parents=True)
-            probe = path / ".writable"
-            probe.write_bytes(bytes(PROBE_BYTES))
-            probe.unlink()
+            path = _own(parent, f"{safe}-{moment:%Y%m%dT%H%M%S}-{run[:8]}")
+            _probe(path)
         except OSError as error:
-            _give_back(path)
             raise UsageError(
                 f"cannot write results below {parent}: {error.strerror}",
                 "choose another folder with --results, or make this one writable",
@@ -108,11 +107,28 @@ class ResultsFolder:
         return read_summary(self.path / SUMMARY)
 
 
-def _give_back(path: Path) -> None:
-    """Leave no folder behind that holds no run."""
-    _remove(path / ".writable")
-    with suppress(OSError):
-        path.rmdir()
+def _own(parent: Path, name: str) -> Path:
+    """Make a folder that nobody else has."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        path = parent / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir()
+            break
+    return path
+
+
+def _probe(path: Path) -> None:
+    """Write to a folder, or leave none behind that could hold no run."""
+    probe = path / ".writable"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+        probe.unlink()
+    except OSError:
+        _remove(probe)
+        with suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def _remove(path: Path) -> None:
