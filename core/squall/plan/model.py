@@ -222,16 +222,6 @@ class ScenarioPlan:
         """The highest target: VUs, or arrivals per second."""
         return float(self.load.curve.peak()) if isinstance(self.load, ArrivalSchedule) else self.load.max_vus
 
-    def planned_arrivals(self, t_ns: int) -> int | None:
-        """How many iterations should have been due before this moment; None for a closed model, and for a search.
-
-        Exact for uniform arrivals. For Poisson arrivals it is the expectation: judge by it only what exceeds
-        its own square root by far.
-        """
-        if not isinstance(self.load, ArrivalSchedule) or self.search is not None:
-            return None
-        return self.load.count(t_ns - self.start_ns)
-
     @property
     def planned_iterations(self) -> int | None:
         """How many iterations the plan holds: arrivals, or what the iteration executors are told; else None.
