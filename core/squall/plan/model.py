@@ -29,16 +29,8 @@ if TYPE_CHECKING:
 
     from squall.plan.search import SearchPlan
     from squall.plan.vus import Interval, VuCurve
+    from squall.spec.scenarios import ExecutorName
 
-Executor = Literal[
-    "constant-vus",
-    "ramping-vus",
-    "per-vu-iterations",
-    "shared-iterations",
-    "constant-arrival-rate",
-    "ramping-arrival-rate",
-    "capacity",
-]
 SECOND = 1_000_000_000
 """Nanoseconds in a second."""
 
@@ -83,7 +75,7 @@ class ScenarioPlan:
     """
 
     name: str
-    executor: Executor
+    executor: ExecutorName
     load: VuCurve | ArrivalSchedule
     start_ns: int
     graceful_stop_ns: int
