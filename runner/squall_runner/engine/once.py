@@ -102,6 +102,22 @@ class RequestLog:
         """A step failed; its example says it."""
 
 
+def _vu_of(shared: Shared, name: str, shard: int) -> Vu:
+    rng = random.Random(f"{shared.run}/{name}/{shared.attempt}")  # noqa: S311 - no secrets
+    env = {
+        **shared.base,
+        "vu": 0,
+        "iter": 0,
+        "shard": shard,
+        "scenario": name,
+        "data": {},
+        RNG: rng,
+        CLOCK: shared.wall,
+    }
+    client = HttpClient(shared.network, cookies=shared.cookies)
+    return Vu(0, shard, Unstaged(), base=env, client=client, rng=rng)
+
+
 async def run_once(
     program: Program,
     shared: Shared,
@@ -131,19 +147,7 @@ async def run_once(
     Raises:
         LoadError: A step failed, or time was up.
     """
-    rng = random.Random(f"{shared.run}/{name}/{shared.attempt}")  # noqa: S311 - no secrets
-    env = {
-        **shared.base,
-        "vu": 0,
-        "iter": 0,
-        "shard": shard,
-        "scenario": name,
-        "data": {},
-        RNG: rng,
-        CLOCK: shared.wall,
-    }
-    client = HttpClient(shared.network, cookies=shared.cookies)
-    vu = Vu(0, shard, Unstaged(), base=env, client=client, rng=rng)
+    vu = _vu_of(shared, name, shard)
     vu.task = asyncio.current_task()
     word = name.capitalize()
     if control is not None:
@@ -172,5 +176,5 @@ async def run_once(
     finally:
         if control is not None:
             control.unregister(vu)
-        client.close()
+        vu.client.close()
     return {known: vu.env[known] for known in program.names if known in vu.env}
