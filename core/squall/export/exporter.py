@@ -82,6 +82,8 @@ class Exporter:
         self._free_at = 0.0
         self._last_ms = 0
         self._folding = self._dropping = False
+        self.cpu_seconds = 0.0
+        """Time that making requests has taken of the loop's thread."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -209,6 +211,7 @@ class Exporter:
             while self._waiting:
                 cost = await self._put_all(self._exposition.bodies(self._waiting.popleft()))
                 self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
+                self.cpu_seconds += cost
                 self._warn()
             self._idle.set()
 
