@@ -235,6 +235,29 @@ async def test_after_its_time_it_has_failed_and_nobody_gets_its_nonce(place, key
     assert (await place.times(numbers[0]), sent.landing.status) == (1, 1)
 
 
+async def test_what_is_lost_after_its_time_holds_up_nothing(place, key, request):
+    numbers = intents(request, 3)
+    late = [await place.send(key, number, timeout=0.1) for number in numbers[:2]]
+    for each in late:
+        with pytest.raises(SendError):
+            await each.included()
+    await place.node.rpc("anvil_dropAllTransactions")
+    place.proxy.faults.far = {"eth_sendRawTransaction": 0.2}
+    await all_once(place, key, numbers[2:])
+    assert [await place.times(number) for number in numbers] == [1, 1, 1]
+
+
+async def test_a_gateway_that_tries_again_makes_no_second_one():
+    async with anvil() as node, RpcProxy(node.url) as proxy, town(node, proxy) as place:
+        (key,) = wallets(1, "behind a gateway")
+        await place.fund(key, ETHER)
+        proxy.faults.twice = True
+        landings = [await place.include(key, number) for number in (1, 2)]
+        assert [each.status for each in landings] == [1, 1]
+        assert [await place.times(number) for number in (1, 2)] == [1, 1]
+        await place.in_order(key)
+
+
 async def test_who_is_cancelled_leaves_no_gap(place, key, request):
     numbers = intents(request, 3)
     place.proxy.faults.delays = {"eth_sendRawTransaction": 0.2}
@@ -313,3 +336,22 @@ async def test_what_a_reorganisation_takes_back_is_sent_again(place, key, reques
     assert all(each.confirmed >= each.seen for each in landings)
     assert place.sink.told.count("included") == 2
     await place.in_order(key)
+
+
+async def test_what_is_taken_back_and_then_late_was_included_and_has_not_failed(place, key, request):
+    (number,) = intents(request, 1)
+    before = await place.node.rpc("evm_snapshot")
+    sent = await place.send(key, number, timeout=1.0)
+    await place.mine()
+    await sent.included()
+    place.proxy.faults.drop_sends = 1.0
+    await place.node.rpc("evm_revert", [before])
+    await place.node.rpc("anvil_dropAllTransactions")
+    await place.node.rpc("evm_setNextBlockTimestamp", [hex(sent.landing.block_timestamp + 7)])
+    await place.node.rpc("anvil_mine", ["0x3"])
+    while sent.failure is None:
+        await asyncio.sleep(0.02)
+    place.proxy.faults.drop_sends = 0.0
+    await place.mine_until(place.accounts.settle(10))
+    assert await place.times(number) == 1
+    assert (place.sink.told.count("included"), place.sink.told.count("failed")) == (1, 0)

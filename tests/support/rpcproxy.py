@@ -40,6 +40,7 @@ class Faults:
     Attributes:
         delay: Seconds before each answer.
         delays: Seconds before the answer to a method, beside `delay`.
+        far: Seconds before a method gets to the node; it never does when whoever called does not wait for that.
         too_many: So many HTTP requests are answered with 429; -1: all.
         retry_after: The `Retry-After` of those; empty: none.
         status: The HTTP status of all answers, without a JSON-RPC answer; 0: as it should be.
@@ -50,6 +51,7 @@ class Faults:
         frozen_head: It tells of no block beyond this one; None: of all.
         stale_counts: So many of an account's newest transactions it does not count.
         chain_id: The chain it says it is.
+        twice: Transactions are handed to the node twice, as by a gateway that tries again, and the second answer is told.
         drop_sends: The share of transactions that are answered with their hash and thrown away, evenly dealt.
         swallow: Methods that are forwarded, and whose answer never comes; the connection is cut after `swallow_seconds`.
         swallow_seconds: See above.
@@ -63,6 +65,7 @@ class Faults:
 
     delay: float = 0.0
     delays: dict[str, float] = field(default_factory=dict)
+    far: dict[str, float] = field(default_factory=dict)
     too_many: int = 0
     retry_after: str = ""
     status: int = 0
@@ -73,6 +76,7 @@ class Faults:
     frozen_head: int | None = None
     stale_counts: int = 0
     chain_id: int | None = None
+    twice: bool = False
     drop_sends: float = 0.0
     swallow: set[str] = field(default_factory=set)
     swallow_seconds: float = 0.0
@@ -266,6 +270,10 @@ class RpcProxy:
             if int(self._sent * faults.drop_sends) > before:
                 self.dropped.append("0x" + keccak256(bytes.fromhex(call["params"][0][2:])).hex())
                 return {**answer, "result": self.dropped[-1]}
+        if method in faults.far:
+            await asyncio.sleep(faults.far[method])
+        if method == "eth_sendRawTransaction" and faults.twice:
+            await self._forward(call)
         return self._lie(call, await self._forward(await self._truth(call)))
 
     async def _truth(self, call: dict[str, Any]) -> dict[str, Any]:

@@ -132,28 +132,32 @@ class Account:
             await persisting.persist(self, sent, error)
 
     async def hand_over(self, sent: Sent) -> None:
-        """Give the last version to a node.
+        """Give the last version to a node, within the time that it has.
 
         Raises:
             RpcError: As the node answered.
         """
-        home, version = self.home, sent.versions[-1]
-        if home.is_quiet:
-            raise RpcError(Kind.STOPPED, ENDED)
-        left = sent.deadline - home.clock()
-        await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=left)
+        await self._hand_over(sent, sent.deadline - self.home.clock())
 
     async def hand_over_again(self, sent: Sent) -> None:
         """The same for who looks after it. Meanwhile nobody else is to: what one of them is refused, the other one may get taken.
+
+        Its time may be over: what comes after it waits for it all the same.
 
         Raises:
             RpcError: As the node answered.
         """
         sent.at_work = True
         try:
-            await self.hand_over(sent)
+            await self._hand_over(sent, None)
         finally:
             sent.at_work = False
+
+    async def _hand_over(self, sent: Sent, seconds: float | None) -> None:
+        home, version = self.home, sent.versions[-1]
+        if home.is_quiet:
+            raise RpcError(Kind.STOPPED, ENDED)
+        await home.rpc.send_raw(version.hex, version.hash, sticky=self.address, timeout=seconds)
 
     def launch(self, sent: Sent, offer: Offer) -> None:
         """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that.

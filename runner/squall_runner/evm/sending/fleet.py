@@ -228,6 +228,11 @@ class Accounts:
         if not self.is_quiet and kind is not Kind.STOPPED:
             sink.failed(kind)
 
+    def lost(self, sent: Sent, kind: Kind) -> None:
+        """The same for one that was sent. What was in a block has its outcome, also when the chain has taken that back."""
+        if not sent.told:
+            self.failed(sent.sink, kind)
+
     def landed(self, sent: Sent, landing: Inclusion) -> None:
         """It is in a block."""
         if sent.told:
@@ -282,7 +287,7 @@ class Accounts:
                 may_land=True,
             )
         )
-        self.failed(sent.sink, Kind.TIMEOUT)
+        self.lost(sent, Kind.TIMEOUT)
 
     def _tend(self, account: Account) -> None:
         account.tended = True

@@ -21,10 +21,8 @@ async def known(account: Account, sent: Sent) -> bool:
         RpcError: No node answers.
     """
     for version in reversed(sent.versions):
-        found = await account.home.rpc.call(
-            "eth_getTransactionByHash", [version.hash], sticky=account.address
-        )
-        if found is not None:
+        told = await account.home.rpc.call("eth_getTransactionByHash", [version.hash], sticky=account.address)
+        if told is not None:
             return True
     return False
 
@@ -41,7 +39,7 @@ async def displaced(account: Account, used: list[Sent]) -> list[Sent]:
     """
     home = account.home
     told = home.follower.told
-    gone = [sent for sent in used if not await _find(account, sent)]
+    gone = [sent for sent in used if not await found(account, sent)]
     if not gone or told is None or told.number < home.depth:
         return []
     try:
@@ -51,8 +49,12 @@ async def displaced(account: Account, used: list[Sent]) -> list[Sent]:
     return [sent for sent in gone if sent.nonce < certain and sent.landing is None]
 
 
-async def _find(account: Account, sent: Sent) -> bool:
-    """Look for a receipt of any version."""
+async def found(account: Account, sent: Sent) -> bool:
+    """Whether a block holds a version of a transaction, which has landed then.
+
+    Raises:
+        RpcError: No node answers.
+    """
     rpc = account.home.rpc
     for version in reversed(tuple(sent.versions)):
         if sent.landing is not None:

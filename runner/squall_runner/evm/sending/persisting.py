@@ -61,6 +61,8 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
         await _affordable(account, sent, answer_to(error))
         if sent.landed():
             return
+        if home.clock() >= sent.deadline:
+            raise redoing.give_up(account, sent, error)
         try:
             await account.hand_over(sent)
         except RpcError as next_error:
@@ -74,7 +76,7 @@ async def _affordable(account: Account, sent: Sent, answer: Answer) -> None:
     home = account.home
     try:
         async with asyncio.timeout(sent.deadline - home.clock()):
-            while not home.is_quiet and (
+            while not (home.is_quiet or sent.landed()) and (
                 (answer is Answer.CLOSE_UP and gaps.held_up(account))
                 or (answer is Answer.PAY_MORE and _priced_out(account, sent))
             ):
@@ -121,8 +123,12 @@ async def _look(account: Account, sent: Sent) -> Answer:
     used = await transaction_count(account.home.rpc, account.address, "latest")
     if used <= sent.nonce:
         return Answer.AGAIN  # one node is behind another
-    # Where every node that it was handed to has refused it, it is nowhere.
-    if not sent.doubtful or await lookup.displaced(account, [sent]):
+    if sent.doubtful:
+        gone = bool(await lookup.displaced(account, [sent]))
+    else:
+        # Every node that it was handed to has refused it, so it is nowhere, unless somebody on the way has handed it over twice.
+        gone = not await lookup.found(account, sent)
+    if gone:
         redoing.renumber(account, sent, used)
         return Answer.LOOK
     return Answer.TAKEN if sent.landed() else Answer.AGAIN
@@ -136,6 +142,8 @@ async def _outbid(account: Account, sent: Sent, attempt: int) -> Answer:
         sent.doubtful = True
         return Answer.TAKEN
     held = await transaction_count(account.home.rpc, account.address, "pending")
+    if sent.landed():
+        return Answer.TAKEN
     if held > sent.nonce:
         redoing.renumber(account, sent, held)
         return Answer.OUTBID

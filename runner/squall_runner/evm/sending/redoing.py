@@ -68,7 +68,7 @@ def give_up(account: Account, sent: Sent, error: RpcError) -> SendError:
     """The error for whoever wants it sent. Unless a node may have it nevertheless, its nonce is free."""
     failure = SendError.refused(error, may_land=sent.doubtful)
     sent.fail(failure)
-    account.home.failed(sent.sink, error.kind)
+    account.home.lost(sent, error.kind)
     if not sent.doubtful:
         account.drop(sent, reuse=True)
     if error.kind is Kind.INSUFFICIENT_FUNDS:
