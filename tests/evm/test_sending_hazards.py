@@ -24,6 +24,7 @@ LOST = RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
 AWAY = RpcError(Kind.UNREACHABLE, "nobody there")
 OUTBID = RpcError(Kind.REPLACEMENT_UNDERPRICED, "underpriced here, and no answer there", unknown_fate=True)
 OUTBID_HERE = RpcError(Kind.REPLACEMENT_UNDERPRICED, "underpriced")
+UNDERPRICED = RpcError(Kind.UNDERPRICED, "transaction underpriced")
 USED = RpcError(Kind.NONCE_TOO_LOW, "nonce too low")
 INTERNAL = RpcError(Kind.SERVER_ERROR, "Internal error", code=-32603, unknown_fate=True)
 
@@ -216,6 +217,16 @@ async def test_while_a_replacement_is_handed_over_nobody_else_hands_it_over():
         await gaps.close_up(account)
         assert await accounts.settle(60)
         assert (sent.landed(), sent.nonce, times(chain)) == (True, 0, 1)
+
+
+async def test_only_a_version_that_was_signed_counts_as_a_replacement():
+    sink, limited = Counted(), terms(limit=5 * GWEI, headroom=9, replace_after=1000.0)
+    async with play(blocks=60.0) as (chain, accounts, account):
+        sent = await account.send(intent(1), limited, sink=sink)
+        chain.forget()
+        chain.answers = [(False, UNDERPRICED)]
+        assert await accounts.settle(100)
+        assert (len(sent.versions), sink.told.count("replaced"), times(chain)) == (1, 0, 1)
 
 
 def test_all_kinds_of_failures_have_an_answer():

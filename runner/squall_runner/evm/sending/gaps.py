@@ -118,12 +118,11 @@ async def resend(account: Account, sent: Sent) -> None:
 
 def _raise(account: Account, sent: Sent) -> None:
     """It offers too little by now."""
-    if not redoing.may_pay_more(sent):
+    if not (redoing.may_pay_more(sent) and redoing.pay_more(account, sent)):
         return
     if sent.failure is None and sent.deadline < inf:
         sent.replaced += 1
         sent.sink.replaced()
-    redoing.pay_more(account, sent)
 
 
 def _refused(account: Account, sent: Sent, error: RpcError) -> None:
