@@ -6,10 +6,11 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.anvil import EvmNode, RpcRefusedError, anvil
+from support.anvil import EvmNode, RpcRefusedError, anvil, kept_in, restart
 from support.chainruns import FUNDER, NOBODY, on_chain
 from support.funded import accounts_of, all_money, assignment_of, balance
 from support.rpcproxy import RpcProxy
@@ -48,6 +49,10 @@ class World:
         wanted = await balance(self.node, NOBODY) + payments
         await self.until(lambda: balance(self.node, NOBODY), wanted)
 
+    async def waiting(self) -> int:
+        """How many transactions wait for a block."""
+        return int((await self.node.rpc("txpool_status"))["pending"], 16)
+
     async def until(self, look: Callable[[], Awaitable[int]], wanted: int) -> None:
         """Wait until a number is at least as large as wanted."""
         async with asyncio.timeout(40):
@@ -71,6 +76,26 @@ async def down(world: World) -> None:
     await world.proxy.go_down()
     await asyncio.sleep(1)
     await world.proxy.come_back()
+    await world.goes_on()
+
+
+async def restarted(world: World) -> None:
+    await world.until(world.waiting, 1)
+    await world.proxy.go_down()
+    restart(world.node)
+    await world.proxy.come_back()
+    await world.goes_on()
+
+
+async def another_chain(world: World) -> None:
+    world.proxy.faults.chain_id = 5
+    await world.proxy.go_down()
+    await world.proxy.come_back()
+    await asyncio.sleep(1)
+    sent = world.proxy.calls["eth_sendRawTransaction"]
+    await asyncio.sleep(0.5)
+    assert world.proxy.calls["eth_sendRawTransaction"] == sent, "nothing is sent there"
+    world.proxy.faults.chain_id = None
     await world.goes_on()
 
 
@@ -106,6 +131,14 @@ async def too_many_requests(world: World) -> None:
     await world.goes_on()
 
 
+async def half_of_sends_lost(world: World) -> None:
+    world.proxy.faults.drop_sends = 0.5
+    await world.goes_on(8)
+    assert world.proxy.dropped
+    world.proxy.faults.drop_sends = 0.0
+    await world.goes_on()
+
+
 async def stale_nonces(world: World) -> None:
     world.proxy.faults.stale_counts = 1
     await world.goes_on()
@@ -121,6 +154,14 @@ async def base_fee_spike(world: World) -> None:
 async def somebody_else_uses_wallets(world: World) -> None:
     taken = [await world.sends(world.tree.keys.key(index), 1000) for index in range(8)]
     assert any(taken)
+    await world.goes_on()
+
+
+async def somebody_else_empties_wallets(world: World) -> None:
+    for index in range(30):
+        key = world.tree.keys.key(index)
+        if (has := await balance(world.node, key.address)) > ETHER // 100:
+            await world.sends(key, has - ETHER // 200)
     await world.goes_on()
 
 
@@ -143,26 +184,31 @@ async def sockets_cut(world: World) -> None:
 
 Fault = Callable[[World], Awaitable[None]]
 FAULTS: dict[str, tuple[Fault, ...]] = {
-    "endpoints": (down, head_ahead, head_behind, sockets_cut),
-    "answers": (slow, errors_with_200, too_many_requests, stale_nonces),
-    "money": (base_fee_spike, somebody_else_uses_wallets, somebody_else_takes_the_shards_money),
+    "endpoints": (down, restarted, another_chain, sockets_cut),
+    "heads": (head_ahead, head_behind),
+    "answers": (slow, errors_with_200, too_many_requests),
+    "transactions": (half_of_sends_lost, stale_nonces, somebody_else_uses_wallets),
+    "money": (base_fee_spike, somebody_else_empties_wallets, somebody_else_takes_the_shards_money),
 }
+ON_SOCKETS = (restarted, sockets_cut)
+"""Where the run hears of blocks by WebSocket."""
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-async def test_no_fault_costs_money(squall: Squall, kind: str) -> None:
+async def test_no_fault_costs_money(squall: Squall, tmp_path: Path, kind: str) -> None:
     came = await asyncio.gather(
-        *(costs_nothing(squall, fault) for fault in FAULTS[kind]), return_exceptions=True
+        *(costs_nothing(squall, fault, tmp_path) for fault in FAULTS[kind]), return_exceptions=True
     )
     failed = [error for error in came if isinstance(error, Exception)]
     if failed:
         raise ExceptionGroup(f"faults of {kind}", failed)
 
 
-async def costs_nothing(squall: Squall, fault: Fault) -> None:
+async def costs_nothing(squall: Squall, fault: Fault, folder: Path) -> None:
     """See that a run goes on after a fault, and that all money but gas and payments is back at its end."""
-    async with anvil(block_time=0.2) as node, RpcProxy(node.url, node.ws_url) as proxy:
-        test = manifest_behind(node, proxy, sockets=fault is sockets_cut)
+    kept = kept_in(folder) if fault is restarted else ()
+    async with anvil(block_time=0.2, more=kept) as node, RpcProxy(node.url, node.ws_url) as proxy:
+        test = manifest_behind(node, proxy, sockets=fault in ON_SOCKETS)
         tree = read_tree(read_manifest(assignment_of(test)))
         assert tree is not None
         start = await all_money(node, tree)

@@ -1,6 +1,7 @@
 """A real EVM node for tests: anvil, as the examples start it, with the suite's rule for parts that a machine may lack."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from support.leftout import missing, skip_if_left_out
@@ -9,7 +10,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "targe
 
 from evm_node import EvmNode, EvmNodeError, NodeOptions, RpcRefusedError, anvil_binary
 
-__all__ = ["PART", "EvmNode", "EvmNodeError", "NodeOptions", "RpcRefusedError", "anvil", "anvil_binary"]
+__all__ = [
+    "PART",
+    "EvmNode",
+    "EvmNodeError",
+    "NodeOptions",
+    "RpcRefusedError",
+    "anvil",
+    "anvil_binary",
+    "kept_in",
+    "restart",
+]
 
 PART = "anvil"
 
@@ -47,3 +58,15 @@ def anvil(
             more=more,
         )
     )
+
+
+def kept_in(folder: Path) -> tuple[str, ...]:
+    """Options of a node that keeps its chain in a folder, and finds it there again after a `restart`."""
+    return "--state", str(folder / "chain.json"), "--preserve-historical-states"
+
+
+def restart(node: EvmNode) -> None:
+    """End it, and start it again where it was: it has its blocks then, and nothing of what waited for one."""
+    node.options = replace(node.options, port=node.port)
+    node.stop()
+    node.start()
