@@ -61,6 +61,7 @@ FAULTS_OF_A_MANIFEST: Final = frozenset(
         "NoWallets",
         "ContractMissing",
         "RunUnknown",
+        "FundersDiffer",
         "SeedDiffers",
         "ChainMismatch",
     }

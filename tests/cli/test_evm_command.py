@@ -168,6 +168,26 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     assert f"that of the run was {first}" in said
 
 
+def test_what_was_a_run_elsewhere_is_not_said_to_be_swept(squall, tmp_path, node):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "manifest.yaml").write_text(MANIFEST.replace("    chainId: 31337\n", ""))
+    journal = EvmJournal(
+        run="run9",
+        name="chain",
+        chain_id=5,
+        shards=2,
+        count=12,
+        first_wallet=wallet_key(SEED.encode(), 0).address,
+        funders=(node.addresses[0],),
+    )
+    write_journal(folder / JOURNAL, journal)
+    said = squall("sweep", str(folder), code=104)
+    assert "the endpoints are on chain 31337, and the run was on chain 5" in said
+    said = squall("sweep", str(folder), code=104, FUNDER=node.keys[1])
+    assert f"those of the run were {node.addresses[0]}" in said
+
+
 def test_a_run_with_a_file_of_keys_is_swept_by_its_folder(squall, tmp_path, node):
     """The file is named anew, as it may be elsewhere by now; what its wallets have stays theirs."""
     secrets = [number.to_bytes(32, "big") for number in range(1001, 1013)]

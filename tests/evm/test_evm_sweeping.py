@@ -184,6 +184,20 @@ async def test_shards_that_only_the_run_had_are_found():
             assert await all_money(node, tree) == start
 
 
+async def test_wallets_that_only_the_run_had_are_found():
+    async with anvil() as node:
+        many, few = (manifest_of(node, wallets={"count": count}) for count in (60, 3))
+        async with opened(many) as chain:
+            start = await all_money(node, chain.tree)
+            await fill_ahead(chain.funds, 60, lambda *_: None)
+            tree = chain.tree
+        async with opened(few) as chain:
+            swept = await chain.funds.sweep(beyond=True)
+            assert (swept.left, swept.accounts) == (0, 60 + 1 + 1)
+            assert await wallets_have(node, tree) == [0] * 60
+            assert await all_money(node, tree) == start
+
+
 async def test_a_node_that_fails_holds_a_sweep_up_and_no_more():
     async with anvil(block_time=0.1) as node, RpcProxy(node.url) as proxy:
         manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "1s"}})

@@ -107,11 +107,10 @@ def _task(asked: _Asked, folder: Path) -> EvmTask:
     from squall.report.folder import MANIFEST
     from squall.validation import load_one
 
-    source, run, first_wallet = asked.source, asked.run, ""
+    source, run, journal = asked.source, asked.run, None
     if Path(source).is_dir():
         journal = read_journal(Path(source, JOURNAL))
-        run, first_wallet = run or journal.run, journal.first_wallet
-        source = str(Path(source, MANIFEST))
+        run, source = run or journal.run, str(Path(source, MANIFEST))
     options = asked.changes.options()
     # Of a run's folder the files may be elsewhere by now; all that matters here is one with keys.
     test = load_one(source, replace(options, read_files=False))
@@ -127,5 +126,7 @@ def _task(asked: _Asked, folder: Path) -> EvmTask:
         assignment=whole(test, run or f"evm-{secrets.token_hex(4)}", folder),
         count=asked.count,
         of_run=bool(run),
-        first_wallet=first_wallet,
+        first_wallet=journal.first_wallet if journal else "",
+        funders=journal.funders if journal else (),
+        chain_id=journal.chain_id if journal else 0,
     )

@@ -30,6 +30,8 @@ class EvmTask(msgspec.Struct, frozen=True, kw_only=True):
         count: How many wallets, from the first; None for all.
         of_run: Whether the run is one that was, rather than made up for this.
         first_wallet: The address that the first wallet must have; empty when nobody knows.
+        funders: The addresses that the funders must have; likewise.
+        chain_id: Of the chain; 0 when nobody knows.
     """
 
     command: Literal["fund", "sweep", "wallets"]
@@ -37,3 +39,5 @@ class EvmTask(msgspec.Struct, frozen=True, kw_only=True):
     count: int | None = None
     of_run: bool = False
     first_wallet: str = ""
+    funders: tuple[str, ...] = ()
+    chain_id: int = 0

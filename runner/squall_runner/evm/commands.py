@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squall_runner.evm.money.tree import Tree
 
 _AT_ONCE: Final = 500
+_AS_IN_THE_RUN: Final = "give the variables the values that they had in the run"
 
 
 async def carry_out(task: EvmTask, emit: Callable[..., None]) -> bool:
@@ -45,17 +46,16 @@ async def carry_out(task: EvmTask, emit: Callable[..., None]) -> bool:
             "spec.evm.wallets.seed holds the run's id, so each run has wallets of its own",
             "name the run with --run, or its results folder; to fill wallets ahead, take a seed without ${run.id}",
         )
-    if task.first_wallet and task.first_wallet != tree.fingerprint:
-        raise LoadError(
-            "SeedDiffers",
-            f"the first wallet of this seed is {tree.fingerprint}, and that of the run was {task.first_wallet}",
-            "give the variables the values that they had in the run",
-        )
+    _same_accounts(task, tree)
 
     def note(level: str, event: str, **fields: Any) -> None:
         emit("note", level=level, name=event, fields=fields)
 
     async with open_funds(task.assignment, manifest, tree, note) as funds:
+        found = funds.accounts.chain_id
+        if task.chain_id and task.chain_id != found:
+            message = f"the endpoints are on chain {found}, and the run was on chain {task.chain_id}"
+            raise LoadError("ChainMismatch", message, _AS_IN_THE_RUN)
         try:
             if task.command == "fund":
                 return await _fund(task, tree, funds, emit)
@@ -65,6 +65,17 @@ async def carry_out(task: EvmTask, emit: Callable[..., None]) -> bool:
         except RpcError as error:
             raise LoadError("ChainFailed", error.message, error.hint) from error
     return True
+
+
+def _same_accounts(task: EvmTask, tree: Tree) -> None:
+    """See that seed and funders are those of the run, as all others have accounts that nobody knows of: there, nothing would be left."""
+    if task.first_wallet and task.first_wallet != tree.fingerprint:
+        message = f"the first wallet of this seed is {tree.fingerprint}, and that of the run was {task.first_wallet}"
+        raise LoadError("SeedDiffers", message, _AS_IN_THE_RUN)
+    funders = tuple(funder.address for funder in tree.funders)
+    if task.funders and [each.lower() for each in funders] != [each.lower() for each in task.funders]:
+        message = f"the funders are {', '.join(funders) or 'none'}, and those of the run were {', '.join(task.funders)}"
+        raise LoadError("FundersDiffer", message, _AS_IN_THE_RUN)
 
 
 async def _fund(task: EvmTask, tree: Tree, funds: Funds, emit: Callable[..., None]) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall_runner.evm.money.funds import Funds
+    from squall_runner.evm.signing.keys import Key
 
 _HEADROOM: Final = Fraction(5, 4)
 """Two blocks may each raise the base fee by an eighth; a transfer that gives all pays what it offers, so no more is offered."""
@@ -25,8 +26,9 @@ _SETTLING_SECONDS: Final = 15.0
 """How long what teardown has sent is waited for, and a quarter of all the time at most."""
 _CALM_SECONDS: Final = 60.0
 """How long what paid the accounts of shards and wallets is waited for, and a half of all the time at most."""
-_BEYOND: Final = 64
-"""So many accounts of shards are looked at beyond the last one that was ever used."""
+_BEYOND_SHARDS: Final = 64
+_BEYOND_WALLETS: Final = 256
+"""So many are looked at beyond the last one that was ever used."""
 
 
 async def sweep(
@@ -46,7 +48,7 @@ async def sweep(
         limit: Seconds that it may take; what is left then is in the result.
         progress: See `Sweeper`.
         result: Likewise.
-        beyond: Whether the run may have had more shards than the manifest says.
+        beyond: Whether the run may have had more shards, or more wallets, than the manifest says.
 
     Raises:
         RpcError: Nodes have failed for a minute.
@@ -60,9 +62,13 @@ async def sweep(
     with suppress(TimeoutError):
         async with asyncio.timeout(limit):
             await _find_contract(funds)
-            shards = await _shards(funds) if beyond else funds.tree.shards
+            shards, wallets = funds.tree.shards, 0 if funds.tree.imported else funds.tree.count
+            if beyond:
+                shards = await _used(funds, funds.tree.shard_key, shards, _BEYOND_SHARDS)
+            if beyond and wallets:
+                wallets = await _used(funds, funds.tree.keys.key, wallets, _BEYOND_WALLETS)
             swept.coming = not await _calm(funds, shards, limit)
-            await sweeper.sweep(lambda: sources(funds.tree, shards))
+            await sweeper.sweep(lambda: sources(funds.tree, wallets, shards))
     return swept
 
 
@@ -100,16 +106,22 @@ async def _find_contract(funds: Funds) -> None:
             return
 
 
-async def _shards(funds: Funds) -> int:
-    """How many accounts of shards to look at: options may have given a run more shards than its manifest has."""
-    tree = funds.tree
-    known = looked = tree.shards
-    while looked < known + _BEYOND:
-        numbers = range(looked, known + _BEYOND)
-        addresses = [tree.shard_key(shard).address_bytes for shard in numbers]
+async def _used(funds: Funds, key: Callable[[int], Key], known: int, further: int) -> int:
+    """How many accounts of a kind to look at: options may have given a run more of them than its manifest has.
+
+    Args:
+        funds: The money of the run.
+        key: The key of an account by its number.
+        known: How many the manifest has.
+        further: How many are looked at beyond the last one that was ever used.
+    """
+    looked = known
+    while looked < known + further:
+        numbers = range(looked, known + further)
+        addresses = [key(number).address_bytes for number in numbers]
         balances, nonces = await funds.look.of(addresses), await funds.look.nonces(addresses)
         looked = numbers.stop
-        used = [shard for shard, has, sent in zip(numbers, balances, nonces, strict=True) if has or sent]
+        used = [number for number, has, sent in zip(numbers, balances, nonces, strict=True) if has or sent]
         known = max(used, default=known - 1) + 1
     return known
 

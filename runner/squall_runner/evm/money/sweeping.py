@@ -110,13 +110,13 @@ class Swept:
         return not self.left and not self.unread and not self.coming
 
 
-def sources(tree: Tree, shards: int) -> Iterator[Source]:
+def sources(tree: Tree, wallets: int, shards: int) -> Iterator[Source]:
     """Every account of a run that holds its money alone, and who gets what it has.
 
-    These are wallets, the accounts of so many shards, and what deploys contracts. Wallets whose keys come from a file are left
-    alone: what they have may be their owner's, and nobody can tell it from what the run gave.
+    These are so many wallets, the accounts of so many shards, and what deploys contracts. Wallets whose keys come from a file are
+    none of them: what they have may be their owner's, and nobody can tell it from what the run gave.
     """
-    for index in range(0 if tree.imported else tree.count):
+    for index in range(wallets):
         yield Source(tree.keys.key(index), tree.funder_of(index % tree.shards).address_bytes)
     for shard in range(shards):
         yield Source(tree.shard_key(shard), tree.funder_of(shard).address_bytes)
