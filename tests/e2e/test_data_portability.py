@@ -172,10 +172,12 @@ def test_presets_are_those_of_the_programme(variant: str, most: int, seconds: in
 def test_settings_come_from_the_environment_before_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"TOTAL_USERS": "77", "MAX_CONCURRENT_USERS": "7", "HOLD": "3m", "MAX_WALLETS": "99"}
     set_all(monkeypatch, settings | {"FUNDING_PER_WALLET": "0.25", "RPC_URL": "http://node.example"})
+    set_all(monkeypatch, {"FUNDING_BATCH": "30", "FUNDING_WAIT": "45s"})
     shown = yaml.safe_load(look("show", DATA_PORTABILITY, "--variant", "burst").out)["spec"]
     (users,) = shown["scenarios"]
     assert users["maxIterations"] == 77
     assert [(each["duration"], each["target"]) for each in users["stages"]][1] == ("3m", 7)
     assert shown["evm"]["wallets"]["count"] == 99
-    assert shown["evm"]["funding"]["amount"] == "0.25"
+    funding = shown["evm"]["funding"]
+    assert (funding["amount"], funding["batch"], funding["wait"]) == ("0.25", 30, "45s")
     assert shown["evm"]["endpoints"][0]["url"] == "http://node.example"

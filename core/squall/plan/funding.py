@@ -73,7 +73,7 @@ def ahead_of(funding: Funding | structs.Funding, shard: int, shards: int) -> int
 
 def batch_of(funding: Funding | structs.Funding, shards: int) -> int:
     """How many wallets of a shard share a transaction, as a rule: filling begins again when half of those ahead are used."""
-    return max(1, min(funding.batch, ahead_of(funding, shards - 1, shards) // 2))
+    return max(1, min(whole(funding.batch), ahead_of(funding, shards - 1, shards) // 2))
 
 
 def rounds_of(funding: Funding | structs.Funding) -> int:

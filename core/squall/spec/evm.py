@@ -19,6 +19,7 @@ from squall.spec.base import (
     PositiveInt,
     Rule,
     Text,
+    VarRef,
     at_most_one_of,
     one_of,
 )
@@ -145,7 +146,7 @@ class Funding(Model):
     wallet once more."""
     ahead: PositiveInt = 200
     """How many wallets are kept filled ahead of their use, over all shards."""
-    batch: Annotated[int, Field(ge=1, le=1000)] = 100
+    batch: Annotated[int, Field(ge=1, le=1000)] | VarRef = 100
     """The most wallets filled by one transaction; fewer where a block has too little gas."""
     max_pending: Annotated[int, Field(ge=1, le=16)] = 8
     """The most transactions of one funder on their way: nodes keep few per account."""

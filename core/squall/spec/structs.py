@@ -247,7 +247,7 @@ class Funding(Struct, frozen=True, kw_only=True):
     amount: str = "0.1"
     refill_below: str | None = None
     ahead: int | str = 200
-    batch: int = 100
+    batch: int | str = 100
     max_pending: int = 8
     multicall: str = "0xcA11bde05977b3631167028862bE2a173976CA11"
     deploy_multicall: bool = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squall.spec.amounts import amount_wei, native_text
+from squall.spec.quantities import whole
 from squall_runner.evm.beforehand import acceptable_price
 from squall_runner.evm.money.fillrules import Target
 from squall_runner.evm.money.funds import fill_all, funding_failed
@@ -95,7 +96,7 @@ async def _lacking(funds: Funds, addresses: Sequence[bytes]) -> list[int]:
         tree,
         lacking,
         price=price,
-        batch=funds.size(funding.batch),
+        batch=funds.size(whole(funding.batch)),
         extra=funds.deploy_cost(price) if lacking else 0,
     )
     has = await funds.look.of([funder.address_bytes for funder in tree.funders])
@@ -115,7 +116,10 @@ async def _begin(
     return [
         (
             funds.filler(
-                funder, lambda index: Target(addresses[index], amount), batch=funding.batch, changed=filled
+                funder,
+                lambda index: Target(addresses[index], amount),
+                batch=whole(funding.batch),
+                changed=filled,
             ),
             [index for index in lacking if index % tree.shards % number == place],
         )
