@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from squall.spec.interfaces import parse_bytecode
 from squall_runner.evm.contracts.abi import Abi, AbiError, Event, Function
-from squall_runner.evm.contracts.artifacts import parse_bytecode
 from squall_runner.evm.signing.hexes import to_hex
 from squall_runner.evm.signing.keccak import keccak256
 from squall_runner.evm.signing.keys import checksummed
@@ -157,7 +157,7 @@ def test_compilers_json_and_words_are_the_same_interface() -> None:
         assert not abi.function("add").constant
         assert abi.function("old").constant
         assert abi.event("E").topic == to_hex(keccak256(b"E(address)"))
-        assert abi.bytecode is None
+        assert abi.bytecode == b""
 
 
 def test_lines_of_a_text_are_signatures_too() -> None:
@@ -195,6 +195,21 @@ def test_the_code_comes_with_an_artifact(artifact: dict[str, Any]) -> None:
 def test_code_that_cannot_be_deployed_is_refused(text: str, said: str) -> None:
     with pytest.raises(AbiError, match=said):
         parse_bytecode(text)
+
+
+def test_code_that_lacks_a_library_is_nothing_to_who_calls_the_contract() -> None:
+    abi = Abi.parse({"abi": ["function f()"], "bytecode": "0x60__$f00d$__"})
+    assert abi.function("f").signature == "f()"
+    with pytest.raises(AbiError, match="library"):
+        _ = abi.bytecode
+
+
+def test_a_function_as_an_argument_keeps_its_name_in_what_is_hashed() -> None:
+    run = Function.parse("run(function callback)")
+    assert run.signature == "run(function)"
+    whom = "0x" + "ab" * 24
+    assert run.encode([whom])[4:] == bytes.fromhex("ab" * 24) + bytes(8)
+    assert Function.parse("run() returns (function)").decode(run.encode([whom])[4:]) == [whom]
 
 
 def test_overloads_are_told_apart_by_their_signature() -> None:
@@ -305,8 +320,9 @@ def test_an_event_stands_in_words() -> None:
         Event.parse("event Transfer(address indexed from, address indexed to, uint256 value)").topic
         == transfer
     )
+    assert Event.parse("Transfer(address,address,uint256)").topic == transfer
     with pytest.raises(AbiError, match="signature of a function"):
-        Event.parse("Transfer(address,address,uint256)")
+        Event.parse("function Transfer(address,address,uint256)")
     with pytest.raises(AbiError, match="anonymous"):
         Event.parse("event Quiet(uint256) anonymous")
 
@@ -354,6 +370,8 @@ def test_whatever_a_call_reverts_with_gives_one_line(data: bytes, selector: byte
         ("f(uint256) returns", "ends where '\\(' must stand"),
         ("f(uint256) -> int", "has '-' in it"),
         ("f(uint256) (", r"goes on with '\('"),
+        ("f(uint256) pure payble", "goes on with 'payble'"),
+        ("error Bad(uint256) view", "goes on with 'view'"),
         ("(uint256)", r"has '\(' where a name must stand"),
         ("", "ends where a name must stand"),
         ("f" + "(" * 400, "nested more than 32 deep"),

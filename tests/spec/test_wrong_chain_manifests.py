@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.problems import load, manifest, marked, problem_of, problems_of
 
-from squall.spec.signatures import SignatureError, parse_signature, read_interface
+from squall.spec.interfaces import read_interface
+from squall.spec.signatures import AbiError, from_text
 
 CONTRACT = (
     "{name: token, address: '0x00000000000000000000000000000000000000aa', signatures: "
@@ -92,8 +93,8 @@ CASES = {
         f"files: [{{name: f, inline: '[1]'}}]\nevm: {{{CHAIN}, contracts: [{{name: c, abi: »f}}]}}",
         NOTHING,
         "spec.evm.contracts[0].abi",
-        "is no ABI: its entry [0] is no mapping",
-        "give the ABI's JSON",
+        "is no ABI: an entry of the ABI is 1",
+        "write an object as compilers do",
     ),
     "a file that is not there": (
         f"evm: {{{CHAIN}, contracts: [{{name: c, abi: »f}}]}}",
@@ -106,8 +107,8 @@ CASES = {
         f"evm: {{{CHAIN}, contracts: [{{name: c, signatures: [»'function f(uint7)']}}]}}",
         NOTHING,
         "spec.evm.contracts[0].signatures[0]",
-        "uint7 is no type",
-        "function mint(address to)",
+        "the signature 'function f(uint7)': 'uint7' is not a type of the ABI",
+        "types are address, bool",
     ),
     "keys that are none": (
         f"files: [{{name: f, inline: 'abc'}}]\nevm: {{{CHAIN}, wallets: {{keys: »f}}}}",
@@ -220,6 +221,23 @@ CASES = {
         f"{STEP}.evm.deploy.contract",
         "nothing says what the contract's bytecode is",
         "write bytecode here",
+    ),
+    "a deployment of code that lacks a library": (
+        (
+            'files: [{name: f, inline: \'{"abi": [], "bytecode": "0x60__lib__"}\'}]\n'
+            f"evm: {{{CHAIN}, contracts: [{{name: c, abi: f}}], wallets: {{seed: s}}}}"
+        ),
+        "{evm: {deploy: {contract: »c}}}",
+        f"{STEP}.evm.deploy.contract",
+        "the bytecode lacks the address of a library",
+        "link it",
+    ),
+    "a signature of something else": (
+        EVM,
+        "{evm: {waitEvent: {contract: token, event: »'function Done(uint256, address)'}}}",
+        f"{STEP}.evm.waitEvent.event",
+        "is the signature of a function",
+        "write event Done(uint256,address)",
     ),
     "an event's argument that there is not": (
         EVM,
@@ -382,20 +400,20 @@ TYPES = st.recursive(
 
 @given(st.lists(TYPES, max_size=5))
 def test_a_signature_says_the_same_however_it_is_written(types: list[str]) -> None:
-    plain = parse_signature(f"f({','.join(types)})")
+    plain = from_text(f"f({','.join(types)})")
     named = ", ".join(f"{kind} memory a{number}" for number, kind in enumerate(types))
-    written = parse_signature(f"function f({named}) external view returns (uint256 x);")
+    written = from_text(f"function f({named}) external view returns (uint256 x);")
     assert plain.signature == written.signature == f"f({','.join(types)})"
     assert written.names == tuple(f"a{number}" for number in range(len(types)))
 
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_signature_or_refused(text: str) -> None:
-    with suppress(SignatureError):
-        assert parse_signature(text).kind
+    with suppress(AbiError):
+        assert from_text(text).kind
 
 
 @given(st.binary(max_size=60))
 def test_any_file_is_an_abi_or_refused(content: bytes) -> None:
-    with suppress(SignatureError):
+    with suppress(AbiError):
         read_interface(content)

@@ -9,8 +9,9 @@ from squall.spec.amounts import amount_wei
 from squall.spec.checks import BEFORE_THE_LOAD, PROTOCOLS, base_scope, duplicate_names, length_at, share_at
 from squall.spec.eip55 import checksummed, mistyped
 from squall.spec.httpchecks import check_backoff
+from squall.spec.interfaces import Interface, read_interface
 from squall.spec.problems import did_you_mean, one_of
-from squall.spec.signatures import Interface, SignatureError, parse_signature, read_interface
+from squall.spec.signatures import AbiError, from_text
 from squall.spec.tree import Leaf, MapNode, find, items_at, text_at
 from squall.spec.wording import show
 
@@ -104,12 +105,9 @@ def interface_at(checks: Checks, path: Path, *, report: bool = False) -> Interfa
         return read_interface(file.read())
     except OSError:
         return None
-    except SignatureError as error:
+    except AbiError as error:
         if report:
-            message = f'the file "{name}" is no ABI: {error}'
-            checks.report(
-                (*path, "abi"), message, "give the ABI's JSON, or what the compiler wrote for the contract"
-            )
+            checks.report((*path, "abi"), f'the file "{name}" is no ABI: {error.message}', error.hint)
         return None
 
 
@@ -121,12 +119,11 @@ def _written(checks: Checks, path: Path, *, report: bool) -> Interface | None:
             whole = False
             continue
         try:
-            found.append(parse_signature(node.value))
-        except SignatureError as error:
+            found.append(from_text(node.value))
+        except AbiError as error:
             whole = False
             if report:
-                hint = "write for example: function mint(address to) returns (uint256)"
-                checks.report((*path, index), f"{show(node.value)} is no signature: {error}", hint)
+                checks.report((*path, index), error.message, error.hint)
     return Interface(tuple(found)) if whole else None
 
 

@@ -22,7 +22,7 @@ from squall.spec.evmchecks import (
 from squall.spec.language import EVENT_MEMBERS
 from squall.spec.problems import did_you_mean, one_of
 from squall.spec.quantities import size_bytes
-from squall.spec.signatures import Interface, Item, SignatureError, parse_signature
+from squall.spec.signatures import AbiError, Declaration, from_text
 from squall.spec.tree import Leaf, ListNode, MapNode, find, text_at
 from squall.spec.wording import show
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from squall.expr import Scope
     from squall.spec.checks import Checks
+    from squall.spec.interfaces import Interface
     from squall.spec.tree import Path
 
 EVENT: Final = "event"
@@ -133,14 +134,11 @@ class EvmStepChecks:
         self._needs_wallet(path, "a contract is deployed by the VU's wallet, and there are none")
         interface = self._interface(path)
         self._hex((*path, "bytecode"))
-        own = find(self._root, *path, "bytecode") is not None
-        if interface is not None and not interface.bytecode and not own:
-            message = "nothing says what the contract's bytecode is"
-            hint = "let abi name the file that the compiler wrote, which has both, or write bytecode here"
-            self._checks.report((*path, "contract"), message, hint)
-        constructors = [item for item in interface.items if item.kind == "constructor"] if interface else []
         if interface is not None:
-            self._arguments(path, constructors or [Item("constructor", "", (), ())], "the constructor")
+            if find(self._root, *path, "bytecode") is None:
+                self._deployable((*path, "contract"), interface)
+            constructors = interface.all("constructor") or [Declaration("constructor", "", ())]
+            self._arguments(path, constructors, "the constructor")
         self._checks.templates((*path, "args"), scope.with_secrets())
         self._paid(path, scope)
 
@@ -246,23 +244,22 @@ class EvmStepChecks:
         if items:
             self._arguments(path, items, items[0].name)
 
-    def _event(self, path: Path, interface: Interface | None) -> Item | None:
+    def _event(self, path: Path, interface: Interface | None) -> Declaration | None:
         items = self._items(path, "event", interface)
         return items[0] if items else None
 
-    def _items(self, path: Path, kind: str, interface: Interface | None) -> list[Item]:
+    def _items(self, path: Path, kind: str, interface: Interface | None) -> list[Declaration]:
         """The functions or events that a step's key may mean; empty when that is unknown or has been reported."""
         here = (*path, kind)
         text = text_at(self._root, *here)
         if text is None:
             return []
-        written: Item | None = None
+        written: Declaration | None = None
         if "(" in text:
             try:
-                written = parse_signature(text, kind)
-            except SignatureError as error:
-                hint = f"write for example {_EXAMPLES[kind]}"
-                self._checks.report(here, f"{show(text)} is no signature: {error}", hint)
+                written = from_text(text, kind)
+            except AbiError as error:
+                self._checks.report(here, error.message, error.hint)
                 return []
         if text_at(self._root, *path, "contract") is None:
             if written is None:
@@ -283,10 +280,10 @@ class EvmStepChecks:
             return []
         return found
 
-    def _arguments(self, path: Path, items: list[Item], what: str) -> None:
+    def _arguments(self, path: Path, items: list[Declaration], what: str) -> None:
         item, here = items[0], (*path, "args")
         node = find(self._root, *here)
-        takes = f"{what} takes {_counted(len(item.types))}" + (f": {item.signature}" if item.types else "")
+        takes = f"{what} takes {_counted(len(item.inputs))}" + (f": {item.signature}" if item.inputs else "")
         if isinstance(node, MapNode):
             unknown = [name for name in node.items if name not in item.names]
             missing = [name for name in item.names if name not in node.items]
@@ -304,11 +301,22 @@ class EvmStepChecks:
             if not (isinstance(node.value, str) and node.value.startswith("${")):
                 self._checks.report(here, "these are neither a list nor a mapping", "write a list in order")
             return
-        if given != len(item.types):
+        if given != len(item.inputs):
             place = here if node is not None else path
             self._checks.report(
                 place, f"{takes}, and {given} are given", "write one value for each", key=True
             )
+
+    def _deployable(self, path: Path, interface: Interface) -> None:
+        try:
+            if interface.bytecode:
+                return
+        except AbiError as error:
+            self._checks.report(path, error.message, error.hint)
+            return
+        message = "nothing says what the contract's bytecode is"
+        hint = "let abi name the file that the compiler wrote, which has both, or write bytecode here"
+        self._checks.report(path, message, hint)
 
     def _paid(self, path: Path, scope: Scope) -> None:
         self._checks.template((*path, "value"), scope)

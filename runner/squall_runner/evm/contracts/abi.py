@@ -12,21 +12,15 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from squall_runner.evm.contracts import abivalues, artifacts
+from squall.spec.interfaces import Interface, read_interface
+from squall.spec.signatures import AbiError, Declaration, Parameter, Type, from_text
+from squall_runner.evm.contracts import abivalues
 from squall_runner.evm.contracts.reverts import standard_text
-from squall_runner.evm.contracts.signatures import (
-    AbiError,
-    Declaration,
-    Parameter,
-    Type,
-    from_json,
-    from_text,
-)
 from squall_runner.evm.signing.hexes import from_hex, to_hex
 from squall_runner.evm.signing.keccak import keccak256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Abi", "AbiError", "Event", "Function"]
 
@@ -61,7 +55,7 @@ class Function:
     @classmethod
     def parse(cls, signature: str) -> Function:
         """A function from its human-readable signature. Raises AbiError when it is none."""
-        return cls(_declared(signature, "function"))
+        return cls(from_text(signature, "function"))
 
     def encode(self, args: Sequence[Any] | Mapping[str, Any] = ()) -> bytes:
         """Calldata: the selector and the encoded arguments.
@@ -128,7 +122,7 @@ class Event:
     @classmethod
     def parse(cls, signature: str) -> Event:
         """An event from its human-readable signature, `event E(...)`. Raises AbiError when it is none."""
-        return cls(_declared(signature, "event"))
+        return cls(from_text(signature, "event"))
 
     def decode(self, topics: Sequence[str], data: str | bytes) -> dict[str, Any]:
         """Values by name, in the event's order; those without one by their position, `0` for the first.
@@ -157,32 +151,17 @@ class Event:
 
 
 class Abi:
-    """The interface of a contract, as far as it is known.
+    """The interface of a contract, as far as it is known."""
 
-    Attributes:
-        bytecode: What deploys the contract, where the interface came with it; else None.
-    """
-
-    def __init__(self, declarations: Iterable[Declaration], bytecode: bytes | None = None) -> None:
-        self._declarations = tuple(declarations)
-        self.bytecode = bytecode
+    def __init__(self, interface: Interface) -> None:
+        self._interface = interface
         self._errors: dict[bytes, Function] | None = None
         self._events: dict[str, list[Event]] | None = None
 
     @classmethod
     def parse(cls, source: str | Sequence[Any] | Mapping[str, Any]) -> Abi:
-        """An interface from what people have.
-
-        Args:
-            source: JSON as compilers write it (the list, or an artifact with `abi` and bytecode), as text or parsed; or human-readable
-                signatures, as a list or as lines of a text.
-
-        Raises:
-            AbiError: It is neither.
-        """
-        entries, bytecode = artifacts.read(source)
-        declarations = [declaration for declaration in map(from_json, entries) if declaration is not None]
-        return cls(declarations, bytecode)
+        """An interface from what people have, see `read_interface`. Raises AbiError when it is none."""
+        return cls(read_interface(source))
 
     def function(self, name: str) -> Function:
         """The function of that name, or of that signature where several have the name.
@@ -197,17 +176,20 @@ class Abi:
         return Event(self._find("event", name))
 
     @property
+    def bytecode(self) -> bytes:
+        """What deploys the contract, where the interface came with it; else nothing. Raises AbiError when it cannot be deployed."""
+        return self._interface.bytecode
+
+    @property
     def constructor(self) -> Function:
         """The constructor; a contract that declares none has one without parameters."""
-        found = [declaration for declaration in self._declarations if declaration.kind == "constructor"]
+        found = self._interface.all("constructor")
         return Function(found[0] if found else Declaration("constructor", "", (), (), "nonpayable"))
 
     def error_text(self, revert_data: bytes) -> str:
         """Why a call reverted, in one line, from the data that it reverted with."""
         if self._errors is None:
-            found = [
-                Function(declaration) for declaration in self._declarations if declaration.kind == "error"
-            ]
+            found = map(Function, self._interface.all("error"))
             self._errors = {error.selector: error for error in found}
         error = self._errors.get(revert_data[:4])
         if error is None:
@@ -224,8 +206,8 @@ class Abi:
         """Name and values of the event that a log tells of; None where the interface does not know it."""
         if self._events is None:
             self._events = {}
-            for declaration in self._declarations:
-                if declaration.kind == "event" and not declaration.anonymous:
+            for declaration in self._interface.all("event"):
+                if not declaration.anonymous:
                     event = Event(declaration)
                     self._events.setdefault(event.topic, []).append(event)
         for event in self._events.get(topics[0].lower(), ()) if topics else ():
@@ -234,15 +216,11 @@ class Abi:
         return None
 
     def _find(self, kind: str, name: str) -> Declaration:
-        known = [declaration for declaration in self._declarations if declaration.kind == kind]
-        if "(" in name:
-            wanted = from_text(name).signature
-            found = [declaration for declaration in known if declaration.signature == wanted]
-        else:
-            found = [declaration for declaration in known if declaration.name == name]
+        found = self._interface.named(kind, name)
         if len(found) == 1:
             return found[0]
-        signatures = ", ".join(declaration.signature for declaration in found or known) or "none"
+        known = found or self._interface.all(kind)
+        signatures = ", ".join(declaration.signature for declaration in known) or "none"
         if found:
             raise AbiError(
                 f"the ABI has several {kind}s {name!r}", f"write the signature of one: {signatures}"
@@ -268,16 +246,6 @@ class _Values:
             return self._given(self._decode(data))
         except (_decoding_error(), ValueError, OverflowError) as error:
             raise AbiError(f"{what} is not {self._types}, in {len(data)} bytes: {error}".rstrip()) from error
-
-
-def _declared(signature: str, kind: str) -> Declaration:
-    declaration = from_text(signature)
-    if declaration.kind != kind:
-        raise AbiError(
-            f"{signature!r:.200} is the signature of a {declaration.kind}",
-            f"write {kind} {declaration.signature}",
-        )
-    return declaration
 
 
 def _as_topic(parameter: Parameter) -> Parameter:

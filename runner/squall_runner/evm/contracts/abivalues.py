@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from squall_runner.evm.contracts.signatures import AbiError
+from squall.spec.signatures import AbiError
 from squall_runner.evm.signing.hexes import from_hex, to_hex
 from squall_runner.evm.signing.keys import checksummed, mistyped
 
 if TYPE_CHECKING:
-    from squall_runner.evm.contracts.signatures import Parameter, Type
+    from squall.spec.signatures import Parameter, Type
 
 Taken: TypeAlias = Callable[[Any, str], Any]
 """Checks and converts a value; the text is its path for messages."""
@@ -96,6 +96,8 @@ def _taken(kind: Type) -> Taken:
 @cache
 def _elementary(base: str) -> Taken:
     plain: dict[str, Taken] = {"address": address_bytes, "bool": _bool, "string": _string}
+    if base == "function":
+        base = "bytes24"  # an address and a selector
     return plain.get(base) or (_bytes if base.startswith("bytes") else _integer)(base)
 
 
@@ -243,6 +245,6 @@ def _plain(kind: Type) -> Given:
         return convert
     if kind.base == "address":
         return lambda value: checksummed(bytes.fromhex(value[2:]))
-    if kind.base.startswith("bytes"):
+    if kind.base == "function" or kind.base.startswith("bytes"):
         return to_hex
     return lambda value: value

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+from squall.spec.signatures import AbiError, elementary
 from squall_runner.evm.contracts.abivalues import convert
-from squall_runner.evm.contracts.signatures import AbiError, elementary
 from squall_runner.evm.signing.keccak import keccak256
 
 Types: TypeAlias = Mapping[str, Sequence[Mapping[str, str]]]
@@ -143,6 +143,8 @@ def _word(kind: str, types: Types, value: Any, path: str) -> bytes:
     if kind in types:
         return keccak256(_struct(kind, types, value, path))
     base = elementary(kind, path)
+    if base == "function":
+        raise AbiError(f"{path} is a function, and typed data have none", "sign its address and selector")
     plain = convert(base, value, path)
     if base in ("string", "bytes"):
         return keccak256(plain.encode() if isinstance(plain, str) else plain)

@@ -11,9 +11,9 @@ import random
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.spec.amounts import amount_wei
+from squall.spec.interfaces import parse_bytecode
 from squall.spec.quantities import seconds, whole
 from squall_runner.evm.contracts.abi import Function
-from squall_runner.evm.contracts.artifacts import parse_bytecode
 from squall_runner.evm.meters import TxMeters
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.sending.fees import fee_policy

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from squall.expr import Env, Scope
+    from squall.spec.signatures import Parameter
     from squall.spec.structs import EvmStep, EvmWaitEvent
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.chain import Chain
-    from squall_runner.evm.contracts.signatures import Parameter
     from squall_runner.evm.following.heads import Inclusion, LogSeen
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Compiler
