@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from support.anvil import anvil
 from support.funded import all_money, balance, manifest_of, opened
+from support.rpcproxy import RpcProxy
 
 from squall_runner.evm.money import funding
 from squall_runner.evm.money.ahead import fill_ahead
@@ -225,6 +226,24 @@ async def test_fees_that_rise_hold_it_up_and_no_more():
                 await asyncio.sleep(0.05)
             assert (sweep.result().left, sweep.result().dust) == (0, 0)
             assert await all_money(node, chain.tree) == start
+
+
+async def test_a_node_that_answers_nonsense_for_a_while_ends_no_filling():
+    async with anvil(block_time=0.1) as node, RpcProxy(node.url) as proxy:
+        manifest = manifest_of(node, vus=8, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "1s"}})
+        manifest["spec"]["evm"]["endpoints"][0]["url"] = proxy.url
+        async with opened(manifest) as chain:
+            await chain.funds.pay()
+            proxy.faults.garble = "null"
+            before = proxy.requests
+            chain.funds.start([0])
+            while proxy.requests < before + 10:
+                await asyncio.sleep(0.01)
+            proxy.faults.garble = ""
+            used = await use(chain, range(4))
+            assert sorted(used) == [0, 1, 2, 3]
+            assert not chain.notes.named("FundingEnded")
+            await chain.funds.stop()
 
 
 async def test_a_node_that_is_gone_for_a_while_and_forgets_what_it_was_given(tmp_path):

@@ -220,6 +220,26 @@ async def test_a_node_that_fails_holds_a_sweep_up_and_no_more():
             assert await all_money(node, chain.tree) == start
 
 
+@pytest.mark.parametrize("garble", ["null", "noResult", "text"])
+async def test_a_node_that_answers_nonsense_for_a_while_holds_a_sweep_up_and_no_more(garble):
+    async with anvil(block_time=0.1) as node, RpcProxy(node.url) as proxy:
+        manifest = manifest_of(node, evm={"rpc": {"retry": {"maxRetries": 0}, "timeout": "1s"}})
+        manifest["spec"]["evm"]["endpoints"][0]["url"] = proxy.url
+        async with opened(manifest) as chain:
+            start = await all_money(node, chain.tree)
+            await fill_ahead(chain.funds, 20, lambda *_: None)
+            proxy.faults.garble = garble
+            before = proxy.requests
+            sweep = asyncio.create_task(chain.funds.sweep(60))
+            while proxy.requests < before + 10 and not sweep.done():
+                await asyncio.sleep(0.01)
+            proxy.faults.garble = ""
+            swept = await sweep
+            assert (swept.left, swept.unread, swept.failed) == (0, 0, [])
+            assert await wallets_have(node, chain.tree) == [0] * 20
+            assert await all_money(node, chain.tree) == start
+
+
 async def test_a_funder_that_takes_no_money_does_not_keep_it_from_another():
     async with anvil() as node, opened(manifest_of(node, shards=2, funders=2, wallets={"count": 2})) as chain:
         await fill_ahead(chain.funds, 2, lambda *_: None)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import ssl
     from typing import Self
 
-Garbage = Literal["", "text", "truncated", "wrongId", "missing", "shuffled", "noResult", "empty"]
+Garbage = Literal["", "text", "truncated", "wrongId", "missing", "shuffled", "noResult", "null", "empty"]
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Faults:
         swallow_seconds: See above.
         swallow_times: So many requests are swallowed; -1: all.
         garble: What is wrong with answers: `text` (no JSON), `truncated`, `wrongId`, `missing` (a batch lacks its last
-            answer), `shuffled` (a batch in reverse), `noResult`, `empty`.
+            answer), `shuffled` (a batch in reverse), `noResult`, `null` (as a result), `empty`.
         no_batch: Batches are answered with one error.
         no_sockets: WebSockets are refused.
         mute_sockets: WebSockets stay open, and nothing comes over them any more.
@@ -234,6 +234,9 @@ class RpcProxy:
             if garble == "noResult":
                 for answer in answers:
                     answer.pop("result", None)
+            if garble == "null":
+                for answer in answers:
+                    answer["result"] = None
             if garble == "missing":
                 answers = answers[:-1]
             if garble == "shuffled":

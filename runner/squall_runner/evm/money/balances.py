@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from squall_runner.evm.money import multicall
-from squall_runner.evm.signing.hexes import from_hex, from_quantity, to_hex
+from squall_runner.evm.sending.asking import ask_number
+from squall_runner.evm.signing.hexes import from_hex, to_hex
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -53,7 +54,7 @@ class Balances:
         """How many transactions of each are in blocks; raises RpcError."""
 
         async def one(address: bytes) -> int:
-            return from_quantity(await self._node.call("eth_getTransactionCount", [to_hex(address), block]))
+            return await ask_number(self._node, "eth_getTransactionCount", [to_hex(address), block])
 
         return await several(one, addresses, at_once=_AT_ONCE)
 
@@ -61,12 +62,12 @@ class Balances:
         return await several(self._one, addresses, at_once=_AT_ONCE)
 
     async def _one(self, address: bytes) -> int:
-        return from_quantity(await self._node.call("eth_getBalance", [to_hex(address), "latest"]))
+        return await ask_number(self._node, "eth_getBalance", [to_hex(address), "latest"])
 
     async def _many(self, addresses: Sequence[bytes]) -> list[int]:
         assert self.contract is not None
         call = {"to": to_hex(self.contract), "data": to_hex(multicall.balances(self.contract, addresses))}
-        answer = await self._node.call("eth_call", [call, "latest"])
+        answer = await self._node.call("eth_call", [call, "latest"], into=str)
         try:
             return multicall.read_balances(from_hex(answer), len(addresses))
         except ValueError:

@@ -110,7 +110,7 @@ async def _answers(node: Asks, address: bytes) -> bool:
     """Whether there is what does batches: it is asked for a balance, as any code might be there, or none."""
     call = {"to": to_hex(address), "data": to_hex(multicall.balances(address, [address]))}
     try:
-        answer = await node.call("eth_call", [call, "latest"])
+        answer = await node.call("eth_call", [call, "latest"], into=str)
         multicall.read_balances(from_hex(answer), 1)
     except RpcError as error:
         if error.kind not in _EXECUTED:
