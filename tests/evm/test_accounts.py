@@ -112,6 +112,21 @@ async def test_one_that_was_displaced_after_it_was_accepted_is_sent_under_anothe
     await place.in_order(key)
 
 
+async def test_one_that_was_displaced_by_what_has_emptied_the_wallet_fails_at_once(place, key, request):
+    numbers = intents(request, 2)
+    sent = await place.send(key, numbers[0])
+    price = 100 * GWEI
+    theirs = Transaction(31337, 0, b"\x22" * 20, 10 * ETHER - 21_000 * price, b"", 21_000, price, price)
+    await place.node.rpc("eth_sendRawTransaction", [sign(theirs, key).hex])
+    with pytest.raises(SendError) as caught:
+        await place.mine_until(sent.included())
+    assert (caught.value.kind, caught.value.may_land) == (Kind.INSUFFICIENT_FUNDS, False)
+    assert place.accounts.clock() < sent.deadline
+    await place.fund(key, ETHER)
+    await all_once(place, key, numbers[1:])
+    assert await place.times(numbers[0]) == 0
+
+
 async def test_a_wrong_first_nonce_is_noticed(place, key, request):
     numbers = intents(request, 3)
     await all_once(place, key, numbers[:2])

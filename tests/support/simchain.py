@@ -66,6 +66,7 @@ class Weights:
     full: int = 4
     unreachable: int = 4
     poor: int = 2
+    twice: int = 4
 
 
 @dataclass
@@ -247,6 +248,9 @@ class SimChain:
             await asyncio.sleep(5)
             raise RpcError(Kind.TIMEOUT, "no answer", unknown_fate=True)
         self._take(tx)
+        if fault == "twice" and not self.lag:  # a gateway tries again, and tells what came of that
+            await asyncio.sleep(self.rng.random() * 5)
+            self._take(tx)
         if fault == "error_taken":
             raise RpcError(Kind.OTHER, "internal error")
         if fault == "timeout_taken":

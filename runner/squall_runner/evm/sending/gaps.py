@@ -135,7 +135,13 @@ def _refused(account: Account, sent: Sent, error: RpcError) -> None:
     short = error.kind is Kind.INSUFFICIENT_FUNDS
     if short:
         account.home.short(account.address)
-    if sent.landing is not None or sent.refusals < _PATIENCE or (short and sent.failure is None):
+    if sent.landing is not None:
+        return
+    if short and sent.failure is None:
+        if not sent.doubtful and sent.deadline < inf:
+            redoing.give_up(account, sent, error)  # no node has it under this nonce, as at the first time
+        return
+    if sent.refusals < _PATIENCE:
         return
     if sent.failure is None:
         redoing.give_up(account, sent, error)
