@@ -85,12 +85,17 @@ async def play(
         work[data] = asyncio.create_task(one)
     for task in rng.sample(list(work.values()), 4):
         loop.call_later(rng.uniform(1, 50), task.cancel)
-    await asyncio.gather(*work.values(), return_exceptions=True)
+    defects = [
+        end
+        for end in await asyncio.gather(*work.values(), return_exceptions=True)
+        if isinstance(end, Exception)
+    ]
     settled = await accounts.settle(200)
     for task in background:
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
     await accounts.close()
+    assert not defects
     assert sum(chain.calls.values()) <= MOST_CALLS * INTENTS, chain.calls
     for data, end in story.ends.items():
         times = chain.included(data)

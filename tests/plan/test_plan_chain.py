@@ -135,6 +135,23 @@ def test_cost_is_told_as_far_as_it_is_known():
     assert document["scenarios"][0]["costWei"] == str(3_000_000 * 2 * 10**9)
 
 
+@pytest.mark.parametrize(
+    ("wallets", "sweep", "gas", "said"),
+    [
+        ({}, True, 8 * 21_000, "What is left goes back"),
+        ({"seed": None, "keys": "keys.txt"}, True, 21_000, "Wallets keep what they are given"),
+        ({}, False, 0, "What is left stays there until `squall evm sweep`"),
+    ],
+)
+def test_it_is_said_whether_what_is_left_goes_back(wallets, sweep, gas, said):
+    spec = spec_of(CLOSED, wallets=wallets, evm={"funding": {"keys": ["k"], "sweep": sweep}})
+    cost = chain_cost(spec, compile_plan(spec))
+    assert cost.funding.sweep_gas == gas
+    lines = "\n".join(chain_lines(cost))
+    assert said in lines
+    assert ("to give back" in lines) == bool(gas)
+
+
 def test_what_only_the_chain_knows_is_null():
     spec = spec_of({**CLOSED, "steps": [SEND, {"repeat": {"times": 3, "steps": [SEND]}}]})
     document = chain_document(chain_cost(spec, compile_plan(spec)))

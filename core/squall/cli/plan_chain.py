@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from squall.plan.funding import FundingCost
 
 _GWEI = 10**9
+_RETURNED = {
+    "all": "What is left goes back",
+    "shards": "Wallets keep what they are given, as their keys come from a file",
+    "none": "What is left stays there until `squall evm sweep`",
+}
 
 
 def chain_lines(cost: ChainCost) -> list[str]:
@@ -32,9 +37,11 @@ def _funding(cost: FundingCost) -> Iterator[str]:
     again = " and filled once more" if cost.rounds > 1 else ""
     yield (
         f"Funding lends {native_text(cost.lent)}: {cost.wallets:,} wallets filled up to {native_text(cost.amount)}"
-        f"{again}. What is left goes back; wallets that have it already cost nothing."
+        f"{again}. {_RETURNED[cost.returned]}; wallets that have it already cost nothing."
     )
-    gas = f"{cost.transactions:,} transactions and {cost.gas:,} gas at most, {cost.sweep_gas:,} gas to give back"
+    gas = f"{cost.transactions:,} transactions and {cost.gas:,} gas at most"
+    if cost.sweep_gas:
+        gas += f", {cost.sweep_gas:,} gas to give back"
     if cost.spent is None or cost.total is None or cost.fee is None:
         yield f"It takes {gas}."
         return

@@ -102,6 +102,7 @@ def _funding(cost: FundingCost) -> dict[str, Any]:
         "lentWei": str(cost.lent),
         "transactions": cost.transactions,
         "gas": cost.gas,
+        "returned": cost.returned,
         "sweepGas": cost.sweep_gas,
         "spentWei": _text(cost.spent),
         "totalWei": _text(cost.total),

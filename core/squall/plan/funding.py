@@ -7,7 +7,7 @@ the chain before, fees as high as they may become. What is not used goes back, s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from squall.plan.share import Share
 from squall.plan.wallets import wallets_of
@@ -17,7 +17,7 @@ from squall.spec.quantities import whole
 if TYPE_CHECKING:
     from squall.plan.model import TestPlan
     from squall.spec import structs
-    from squall.spec.evm import Fees, Funding
+    from squall.spec.evm import Fees, Funding, Wallets
     from squall.spec.loadtest import LoadTestSpec
 
 TRANSFER_GAS: Final = 21_000
@@ -98,7 +98,8 @@ class FundingCost:
         shards: Accounts that fill them, one per shard.
         transactions: That fill, those to the shards' own funders included.
         gas: Of these.
-        sweep_gas: Of giving back what is left.
+        returned: Whose rest goes back at the end: of all accounts; of the `shards` alone, as wallets of a file of keys keep theirs; of none.
+        sweep_gas: Of giving it back.
         fee: The most wei per gas; None when it is not known before.
     """
 
@@ -108,12 +109,13 @@ class FundingCost:
     shards: int
     transactions: int
     gas: int
+    returned: Literal["all", "shards", "none"]
     sweep_gas: int
     fee: int | None
 
     @property
     def lent(self) -> int:
-        """What wallets are given, in wei; what they do not use comes back."""
+        """What wallets are given, in wei."""
         return self.wallets * self.amount * self.rounds
 
     @property
@@ -141,6 +143,8 @@ def funding_cost(spec: LoadTestSpec | structs.LoadTestSpec, plan: TestPlan) -> F
     each = [wallets_of(spec, plan, shard) for shard in range(plan.shards)]
     batch = batch_of(funding, plan.shards)
     needs = [filling(number, amount, batch, rounds=rounds) for number in each if number]
+    returned = _returned(funding, evm.wallets)
+    giving = {"all": sum(each) + len(needs), "shards": len(needs), "none": 0}[returned]
     return FundingCost(
         wallets=sum(each),
         amount=amount,
@@ -148,6 +152,15 @@ def funding_cost(spec: LoadTestSpec | structs.LoadTestSpec, plan: TestPlan) -> F
         shards=len(needs),
         transactions=sum(need.transactions for need in needs) + len(needs),
         gas=sum(need.gas for need in needs) + filling(len(needs), 0, 1).gas,
-        sweep_gas=(sum(each) + len(needs)) * TRANSFER_GAS,
+        returned=returned,
+        sweep_gas=giving * TRANSFER_GAS,
         fee=known_fee(evm.fees),
     )
+
+
+def _returned(
+    funding: Funding | structs.Funding, wallets: Wallets | structs.Wallets
+) -> Literal["all", "shards", "none"]:
+    if not funding.sweep:
+        return "none"
+    return "all" if wallets.keys is None else "shards"
