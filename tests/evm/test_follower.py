@@ -281,6 +281,23 @@ async def test_without_receipts_of_blocks_those_that_are_wanted_are_asked_for_in
     assert scene.proxy.calls["eth_getBlockReceipts"] == 1
 
 
+async def test_receipts_of_a_block_that_never_come_are_asked_for_one_by_one(scene):
+    scene.proxy.faults.nothing = {"eth_getBlockReceipts"}
+    _, first = await scene.send()
+    await scene.mine()
+    async with asyncio.timeout(30):
+        assert (await first).block == 1
+        for block in range(2, 6):
+            _, found = await scene.send()
+            await scene.mine()
+            assert (await found).block == block
+    asked = scene.proxy.calls["eth_getBlockReceipts"]
+    _, last = await scene.send()
+    await scene.mine()
+    assert (await last).block == 6
+    assert scene.proxy.calls["eth_getBlockReceipts"] == asked, "it was given up"
+
+
 async def test_a_node_that_is_gone_for_a_while_is_followed_again(scene):
     _, future = await scene.send()
     await scene.proxy.go_down()

@@ -47,6 +47,7 @@ class Faults:
         errors: Methods that are answered with an error, and status 200; `*` for all.
         error_times: So many calls get one of `errors`; -1: all.
         unknown: Methods that it does not know.
+        nothing: Methods whose result is null.
         head: Added to the numbers of the newest block that it tells: -5 is behind, +1000 lies.
         frozen_head: It tells of no block beyond this one; None: of all.
         stale_counts: So many of an account's newest transactions it does not count.
@@ -72,6 +73,7 @@ class Faults:
     errors: dict[str, dict[str, Any]] = field(default_factory=dict)
     error_times: int = -1
     unknown: set[str] = field(default_factory=set)
+    nothing: set[str] = field(default_factory=set)
     head: int = 0
     frozen_head: int | None = None
     stale_counts: int = 0
@@ -266,6 +268,8 @@ class RpcProxy:
         if method in faults.unknown:
             words = f"the method {method} does not exist/is not available"
             return {**answer, "error": {"code": -32601, "message": words}}
+        if method in faults.nothing:
+            return {**answer, "result": None}
         if method == "eth_chainId" and faults.chain_id is not None:
             return {**answer, "result": hex(faults.chain_id)}
         if method == "eth_sendRawTransaction" and faults.drop_sends:

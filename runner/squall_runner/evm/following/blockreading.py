@@ -26,6 +26,9 @@ _RECEIPTS: Final = "eth_getBlockReceipts"
 _PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Between tries for what a node does not have yet: it tells of a block before it can show all of it."""
 
+_IN_VAIN: Final = 3
+"""After so many blocks in a row without receipts an endpoint is not asked for those of a block any more."""
+
 
 class GoneError(Exception):
     """A block is not there: it was taken back, or has never been."""
@@ -42,6 +45,7 @@ class BlockReader:
         self._rpc = rpc
         self._without: set[str] = set()
         """Endpoints that do not have `eth_getBlockReceipts`."""
+        self._in_vain = 0
 
     async def newest(self) -> Head | None:
         """The newest block. Raises RpcError, as all here."""
@@ -80,7 +84,8 @@ class BlockReader:
             GoneError: The block is not in the chain any more.
         """
         for pause in (*_PAUSES, None):
-            if self._rpc.pool.pick(STICKY, self._rpc.clock()).shown in self._without:
+            shown = self._rpc.pool.pick(STICKY, self._rpc.clock()).shown
+            if shown in self._without:
                 return None
             try:
                 found: list[Receipt] | None = await self._rpc.call(
@@ -94,10 +99,14 @@ class BlockReader:
             if found:
                 if found[0].block_hash != head.hash:
                     raise GoneError(f"block {head.number} is another one by now")
+                self._in_vain = 0
                 return {each.transaction_hash: each for each in found}
             if pause is not None:
                 await wait(pause, self._rpc.clock)
-        raise RpcError(Kind.OTHER, f"block {head.number} has transactions and no receipts", method=_RECEIPTS)
+        self._in_vain += 1
+        if self._in_vain >= _IN_VAIN:
+            self._without.add(shown)
+        return None  # it may have them singly
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt of a transaction; None: it is in no block."""
