@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.anvil import anvil
-from support.chainruns import FUNDER_ADDRESS, NOBODY, balance, on_chain, receivers, transactions
+from support.chainruns import FUNDER, FUNDER_ADDRESS, NOBODY, balance, on_chain, receivers, transactions
 from support.squallrun import Squall
 
 PAY: dict[str, Any] = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "1 wei"}}}
@@ -91,6 +91,19 @@ def test_wallets_that_run_out_stop_their_scenario(squall: Squall) -> None:
         senders = receivers(node, 1)
     assert len(set(senders)) == len(senders) == 3, ended.out
     assert "the 3 wallets were used up" in str(ended.log)
+
+
+def test_a_wallet_that_had_too_little_for_a_transaction_is_filled_up_when_it_is_used_again(
+    squall: Squall,
+) -> None:
+    large = {"name": "pay", "evm": {"transaction": {"to": NOBODY, "value": "0.06"}}}
+    with anvil() as node:
+        funding = {"keys": [FUNDER], "amount": "0.1", "refillBelow": "0.01"}
+        test = on_chain(node, large, evm={"funding": funding}, vus=1)
+        test["spec"]["scenarios"][0]["iterations"] = 3
+        ended = squall(test).ended()
+        paid = balance(node, NOBODY)
+    assert paid == 2 * 6 * 10**16, ended.out  # the first, and the third after it was filled up
 
 
 def test_other_ways_to_send(squall: Squall) -> None:

@@ -81,7 +81,8 @@ class Town:
         """Send a transaction that counts `intent`."""
         settings = {"sink": self.sink, "timeout": 20.0, **more}
         terms = settings.pop("terms", self.terms)
-        return self.accounts.of(key).send(call(intent), terms, **settings)
+        account = self.accounts.of(key, short=lambda: self.short.append(key.address))
+        return account.send(call(intent), terms, **settings)
 
     async def include(self, key: Key, intent: int, **more: Any) -> Inclusion:
         """The same, until a block holds it."""
@@ -140,7 +141,6 @@ async def town(node: EvmNode, proxy: RpcProxy, *others: RpcProxy, **more: Any) -
     )
     await node.rpc("anvil_setCode", [COUNTER, _COUNTER_CODE])
     async with rpc_to(endpoints(proxy, *others), spec=spec) as (rpc, told), following(rpc, told) as follower:
-        short: list[str] = []
         accounts = Accounts(
             rpc,
             follower,
@@ -149,11 +149,9 @@ async def town(node: EvmNode, proxy: RpcProxy, *others: RpcProxy, **more: Any) -
             rng=random.Random(1),
             patience=Patience(least=0.1, most=0.2),
             tick=0.02,
-            short=short.append,
             **more,
         )
         place = Town(node, proxy, rpc, follower, accounts)
-        place.short = short
         try:
             yield place
         finally:

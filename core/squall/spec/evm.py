@@ -142,8 +142,8 @@ class Funding(Model):
     amount: Amount = "0.1"
     """What each wallet is filled up to."""
     refill_below: Amount | None = None
-    """A wallet that is used again is filled up when it has less than this; without it, never. The shards get money to fill each
-    wallet once more."""
+    """A wallet that is used again is filled up when it has less than this, or had too little for a transaction; without it, never.
+    The shards get money to fill each wallet once more."""
     ahead: PositiveInt = 200
     """How many wallets are kept filled ahead of their use, over all shards."""
     batch: Annotated[int, Field(ge=1, le=1000)] | VarRef = 100

@@ -13,6 +13,7 @@ from squall_runner.load import LoadError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squall.plan.model import TestPlan
     from squall_runner.evm.money.tree import Tree
     from squall_runner.evm.sending.asking import Asks
     from squall_runner.evm.sending.fees import FeePolicy, Offer
@@ -48,6 +49,16 @@ async def had_before(rpc: Asks, tree: Tree, shards: Sequence[int]) -> bool:
     except RpcError as error:
         raise refused(error) from error
     return any(counts)
+
+
+def tried_wallets(plan: TestPlan, shards: Sequence[int]) -> dict[int, int]:
+    """How many wallets each of these shards takes when one iteration of each scenario is tried, setup included."""
+    first = [
+        next(shard for shard in shards if each.share_for(shard) is not None)
+        for each in plan.scenarios
+        if any(each.share_for(shard) is not None for shard in shards)
+    ]
+    return {shard: first.count(shard) + 1 for shard in shards}
 
 
 async def acceptable_price(market: FeeMarket, fees: FeePolicy) -> Offer:

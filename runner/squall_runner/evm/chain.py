@@ -18,6 +18,7 @@ import asyncio
 import random
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from squall.logs import events
@@ -26,7 +27,7 @@ from squall.spec.language import WALLET
 from squall.spec.quantities import seconds, whole
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.acting import Shares, Wallet
-from squall_runner.evm.beforehand import acceptable_price, had_before, refused
+from squall_runner.evm.beforehand import acceptable_price, had_before, refused, tried_wallets
 from squall_runner.evm.following.follower import Follower
 from squall_runner.evm.gate import Gate
 from squall_runner.evm.interfaces import Contracts, look_for_contracts
@@ -59,6 +60,10 @@ CONNECTIONS: Final = 128
 """To one endpoint, of one runner process; thousands of calls share them."""
 _ONCE: Final = 0
 """The VU of setup and teardown."""
+
+
+def _nothing() -> None:
+    """Nobody fills the wallet."""
 
 
 class Chain:
@@ -199,17 +204,8 @@ class Chain:
                 run=self._run,
                 note=self._note,
                 clock=self.clock,
-                tried=self._tried() if self._trying else None,
+                tried=tried_wallets(self._manifest.plan, self.shards) if self._trying else None,
             )
-
-    def _tried(self) -> dict[int, int]:
-        """How many wallets each shard takes when one iteration of each scenario is tried, setup included."""
-        first = [
-            next(shard for shard in self.shards if each.share_for(shard) is not None)
-            for each in self._manifest.plan.scenarios
-            if any(each.share_for(shard) is not None for shard in self.shards)
-        ]
-        return {shard: first.count(shard) + 1 for shard in self.shards}
 
     async def look_for_contracts(self) -> None:
         """See that the contracts are there, before setup or after it, which may deploy them; raises as `start`."""
@@ -336,7 +332,9 @@ class Chain:
         if known is None:
             assert self._tree is not None, "there are wallets"
             key = self._tree.keys.key(index)
-            account = self.accounts.of(key, first=0 if self._untouched else None)
+            pool = None if self._funds is None else self._funds.wallets.get(index % self._tree.shards)
+            short = _nothing if pool is None else partial(pool.short, index)
+            account = self.accounts.of(key, first=0 if self._untouched else None, short=short)
             known = self._wallets[index] = Wallet.of(index, key, account)
         return known
 

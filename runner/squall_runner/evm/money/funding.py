@@ -107,6 +107,11 @@ class Filler:
             self._used.add(number)
             self._wake.set()
 
+    def short(self, number: int) -> None:
+        """Somebody had too little for a transaction, however much it was: filled when used again."""
+        if self._rules.refill_below is not None:
+            self.full.discard(number)
+
     async def ready(self, number: int) -> None:
         """Wait until somebody has enough.
 

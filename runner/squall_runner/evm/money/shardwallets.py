@@ -40,6 +40,11 @@ class ShardWallets:
                 self.filler.taken()
         return index
 
+    def short(self, index: int) -> None:
+        """A wallet had too little to pay for a transaction."""
+        if self.filler is not None:
+            self.filler.short(index)
+
     async def ready(self, index: int) -> None:
         """Wait until a wallet that was taken has enough.
 

@@ -21,6 +21,8 @@ from squall_runner.evm.sending.slots import Slots
 from squall_runner.evm.signing.transactions import Transaction, sign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall_runner.evm.following.heads import Inclusion
     from squall_runner.evm.sending.fees import Offer
     from squall_runner.evm.sending.fleet import Accounts
@@ -38,6 +40,7 @@ class Account:
         key: The wallet's.
         most: The most transactions on their way; more wait for their turn.
         first: The nonce of its first transaction; None asks a node for it when it is needed.
+        short: Is called when it had too little to pay for a transaction.
     """
 
     __slots__ = (
@@ -49,17 +52,21 @@ class Account:
         "held",
         "home",
         "nonces",
+        "short",
         "slots",
         "tended",
     )
 
-    def __init__(self, home: Accounts, key: Key, most: int, first: int | None = None) -> None:
+    def __init__(
+        self, home: Accounts, key: Key, most: int, first: int | None, short: Callable[[], None]
+    ) -> None:
         self.home = home
         self.address = key.address
         self.flying: dict[int, Sent] = {}
         """What is on its way, by nonce."""
         self.nonces = None if first is None else Nonces(first)
         self.slots = Slots(most)
+        self.short = short
         self.closing_up = False
         """Whether somebody sends what a node misses just now."""
         self.held: Sent | None = None
@@ -292,7 +299,7 @@ class Account:
             if isinstance(error, RpcError):
                 home.failed(sink, error.kind)
                 if error.kind is Kind.INSUFFICIENT_FUNDS:
-                    home.short(self.address)
+                    self.short()
                 raise SendError.refused(error) from error
             if isinstance(error, TimeoutError):
                 home.failed(sink, Kind.TIMEOUT)

@@ -91,7 +91,6 @@ class Accounts:
         patience: How long they may be silent.
         tick: Seconds between two looks at what is on its way.
         presigner: What was signed ahead.
-        short: Is told the address of an account that had too little to pay for a transaction.
         dear: Is told when somebody waits for a lower base fee, see `FeeMarket`.
         depth: So many blocks have to be on top of the one that shows that another transaction has taken a nonce of ours, before
             what was displaced is sent under another one: the chain could take back fewer.
@@ -109,7 +108,6 @@ class Accounts:
         patience: Patience | None = None,
         tick: float = 0.25,
         presigner: Presigner | None = None,
-        short: Callable[[str], None] = lambda _: None,
         dear: Callable[[str], None] = lambda _: None,
         depth: int = 0,
     ) -> None:
@@ -120,7 +118,6 @@ class Accounts:
         self.rng = rng
         self.patience = patience or Patience()
         self.presigner = presigner
-        self.short = short
         self.depth = depth
         self.market = FeeMarket(rpc, follower, dear)
         self.meter = GasMeter()
@@ -145,17 +142,25 @@ class Accounts:
         """Whether nothing is sent any more."""
         self._defect_told = False
 
-    def of(self, key: Key, *, first: int | None = None, most: int | None = None) -> Account:
+    def of(
+        self,
+        key: Key,
+        *,
+        first: int | None = None,
+        most: int | None = None,
+        short: Callable[[], None] = lambda: None,
+    ) -> Account:
         """The account of a key, always the same one.
 
         Args:
             key: The wallet's.
             first: Its next nonce, where it is known already: then nobody is asked for it.
             most: The most transactions on their way, when not as for all.
+            short: Is called when it had too little to pay for a transaction.
         """
         account = self._accounts.get(key.address)
         if account is None:
-            account = self._accounts[key.address] = Account(self, key, most or self._most, first)
+            account = self._accounts[key.address] = Account(self, key, most or self._most, first, short)
         return account
 
     @property

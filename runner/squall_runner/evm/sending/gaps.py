@@ -134,7 +134,7 @@ def _refused(account: Account, sent: Sent, error: RpcError) -> None:
     sent.refusals += 1
     short = error.kind is Kind.INSUFFICIENT_FUNDS
     if short:
-        account.home.short(account.address)
+        account.short()
     if sent.landing is not None:
         return
     if short and sent.failure is None:

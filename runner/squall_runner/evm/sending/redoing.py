@@ -72,5 +72,5 @@ def give_up(account: Account, sent: Sent, error: RpcError) -> SendError:
     if not sent.doubtful:
         account.drop(sent, reuse=True)
     if error.kind is Kind.INSUFFICIENT_FUNDS:
-        account.home.short(account.address)
+        account.short()
     return failure
