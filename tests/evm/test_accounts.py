@@ -239,9 +239,16 @@ async def test_a_node_that_is_down_is_waited_for(place, key, request):
     await place.in_order(key)
 
 
+async def late(place, key, number):
+    """A transaction that a node has, and whose time is over."""
+    sent = await place.send(key, number)
+    sent.deadline = place.accounts.clock()
+    return sent
+
+
 async def test_after_its_time_it_has_failed_and_nobody_gets_its_nonce(place, key, request):
     numbers = intents(request, 2)
-    sent = await place.send(key, numbers[0], timeout=0.1)
+    sent = await late(place, key, numbers[0])
     with pytest.raises(SendError) as caught:
         await sent.included()
     assert (caught.value.kind, caught.value.may_land) == (Kind.TIMEOUT, True)
@@ -252,10 +259,10 @@ async def test_after_its_time_it_has_failed_and_nobody_gets_its_nonce(place, key
 
 async def test_what_is_lost_after_its_time_holds_up_nothing(place, key, request):
     numbers = intents(request, 3)
-    late = [await place.send(key, number, timeout=0.1) for number in numbers[:2]]
-    for each in late:
+    for number in numbers[:2]:
+        sent = await late(place, key, number)
         with pytest.raises(SendError):
-            await each.included()
+            await sent.included()
     await place.node.rpc("anvil_dropAllTransactions")
     place.proxy.faults.far = {"eth_sendRawTransaction": 0.2}
     await all_once(place, key, numbers[2:])
@@ -356,9 +363,10 @@ async def test_what_a_reorganisation_takes_back_is_sent_again(place, key, reques
 async def test_what_is_taken_back_and_then_late_was_included_and_has_not_failed(place, key, request):
     (number,) = intents(request, 1)
     before = await place.node.rpc("evm_snapshot")
-    sent = await place.send(key, number, timeout=1.0)
+    sent = await place.send(key, number)
     await place.mine()
     await sent.included()
+    sent.deadline = place.accounts.clock()
     place.proxy.faults.drop_sends = 1.0
     await place.node.rpc("evm_revert", [before])
     await place.node.rpc("anvil_dropAllTransactions")

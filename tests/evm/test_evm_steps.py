@@ -68,8 +68,11 @@ def test_a_user_uses_a_contract(squall: Squall, node: EvmNode) -> None:
                     "rpc": {"method": "eth_getTransactionReceipt", "params": ["${tx.hash}"], "result": "raw"}
                 }
             },
+            {"encrypt": {"data": "x", "password": "p", "result": "sealed"}},
+            {"evm": {"rpc": {"method": "web3_sha3", "params": ["${sealed}"], "result": "digest"}}},
             {
                 "check": {
+                    "bytes are hexadecimal to a node": "len(digest) == 66",
                     "its event": "tx.events[0].name == 'FileAdded' and tx.events[0].args.fileId == file",
                     "its receipt": "receipt.hash == tx.hash and raw.transactionHash == tx.hash",
                     "its event again": "added.args.owner == wallet.address and added.block == tx.block",

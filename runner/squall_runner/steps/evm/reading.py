@@ -95,12 +95,21 @@ def compile_rpc(spec: EvmStep, site: Site, scope: Scope, compiler: Compiler) -> 
     method, result = rpc.method, rpc.result
 
     async def run(vu: Vu) -> None:
-        given = evaluate(site, vu, lambda env: [make(env) for make in params])
+        given = evaluate(site, vu, lambda env: [_as_json(make(env)) for make in params])
         # A raw transaction is the same however often it comes; of other methods of a node nobody knows.
         harmless = method.startswith(("eth_get", "eth_call", "eth_estimate", "eth_send", "net_", "web3_"))
         store(site, vu, result, await ask(chain, site, vu, "rpc", method, given, idempotent=harmless))
 
     return Compiled(run, names_of(result))
+
+
+def _as_json(value: Any) -> Any:
+    """Bytes as nodes want them, wherever they stand in it."""
+    if isinstance(value, bytes):
+        return to_hex(value)
+    if isinstance(value, dict):
+        return {name: _as_json(each) for name, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, list) else value
 
 
 async def ask(  # noqa: PLR0917 - three callers, who have all of it at hand
