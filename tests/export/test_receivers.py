@@ -143,6 +143,44 @@ async def test_a_receiver_that_never_answers_holds_nobody_up() -> None:
     assert "did not reach the receiver" in loss
 
 
+@pytest.mark.parametrize("status", [204, 400])
+async def test_an_answer_that_comes_too_late_changes_nothing(status: int) -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.delay, played.answers = 1.0, [(status, {})]
+        await push(exporter, 1, 1)
+        await until(lambda: played.requests)
+        (loss,) = await exporter.finish(2 * SECOND, 0, [(KEY, Counter(2))], seconds=0.2)
+        told = exporter.counts.dropped
+        await until(lambda: played.answered)
+        played.delay = 0
+        async with exporting(played.url) as (other, _):
+            assert await other.finish(SECOND, 0, [(KEY, Counter(1))]) == ()
+        assert loss.split()[0] == str(told)
+        assert (exporter.counts.sent, exporter.counts.refused, exporter.counts.dropped) == (0, 0, told)
+        assert not exporter.fails
+    assert said == []
+
+
+async def test_a_receiver_that_takes_some_and_refuses_others_is_spoken_of_once() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.answers = [(400 if each % 2 else 204, {}) for each in range(20)]
+        for second in range(1, 20):
+            await push(exporter, second, second)
+        await exporter.finish(20 * SECOND, 0, [(KEY, Counter(20))])
+    assert exporter.counts.refused > 50
+    assert [event for _, event, _ in said] == ["RemoteWriteRefused"]
+
+
+async def test_a_receiver_that_wants_patience_now_and_then_is_spoken_of_seldom() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.answers = [(429 if each % 2 else 204, {}) for each in range(12)]
+        for second in range(1, 6):
+            await push(exporter, second, second)
+        assert await exporter.finish(6 * SECOND, 0, [(KEY, Counter(6))]) == ()
+    assert exporter.counts.retries == 6
+    assert [event for _, event, _ in said] == ["RemoteWriteFails", "RemoteWriteWorks"]
+
+
 async def test_a_buffer_that_is_full_drops_the_oldest_and_says_so(unused_tcp_port: int) -> None:
     async with exporting(f"http://127.0.0.1:{unused_tcp_port}/write", buffer_bytes=3000) as (exporter, said):
         for second in range(1, 40):

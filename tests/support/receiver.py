@@ -24,12 +24,14 @@ class Played:
         self.delay = 0.0
         self.requests: list[web.Request] = []
         self.taken: list[bytes] = []
+        self.answered = 0
 
     async def take(self, request: web.Request) -> web.Response:
         data = await request.read()
         self.requests.append(request)
         await asyncio.sleep(self.delay)
         status, headers = self.answers.pop(0) if self.answers else (204, {})
+        self.answered += 1
         if status < 300:
             self.taken.append(data)
         return web.Response(status=status, headers=headers, text="" if status == 204 else "no, thanks")

@@ -158,21 +158,29 @@ class Exporter:
         """Push how the run stands for the last time, end its series, and wait for the receiver, but not for long.
 
         Returns:
-            What people should know: samples that are not there. Those that still waited are given up.
+            What people should know: samples that are not there. Those that still waited are given up, and nothing is sent any more.
         """
-        if self._broken.is_set():
-            self._give_up()
-            return self._losses()
+        if not self._broken.is_set():
+            await self._flush(at_ns, before_ns, measured, points or [], seconds)
+        await self.close()
+        return self._losses()
+
+    async def _flush(
+        self,
+        at_ns: int,
+        before_ns: int,
+        measured: list[tuple[SeriesKey, Aggregate]],
+        points: list[Point],
+        seconds: float,
+    ) -> None:
         self._sender.hurry()
-        last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
+        last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points))
         last.add_done_callback(self._ended)
         broken = asyncio.create_task(self._broken.wait())
         await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in (last, broken):
             task.cancel()
         await asyncio.gather(last, broken, return_exceptions=True)
-        self._give_up()
-        return self._losses()
 
     async def _finish(
         self, at_ns: int, before_ns: int, measured: list[tuple[SeriesKey, Aggregate]], points: list[Point]
@@ -190,7 +198,7 @@ class Exporter:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        self._give_up()
+        self.counts.dropped += self._buffer.clear()
 
     # -- making requests --------------------------------------------------------------------------------------
 
@@ -282,9 +290,6 @@ class Exporter:
             about.FOLDED: self._exposition.folded,
         }
         return [Point(family, (), float(value)) for family, value in values.items()]
-
-    def _give_up(self) -> None:
-        self.counts.dropped += self._buffer.clear()
 
     def _losses(self) -> tuple[str, ...]:
         dropped, refused = self.dropped, self.counts.refused

@@ -44,6 +44,9 @@ FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PATIENCE_SECONDS: Final = 60.0
 """A receiver that asks for more (`Retry-After`) is tried again after this."""
+QUIET_SECONDS: Final = 60.0
+"""That the receiver fails is not said again for this long, and each time twice as long: one that limits what it takes fails every other
+second, and what is said has its place in the run's timeline, which is bounded."""
 _MAX_ANSWER: Final = 4096
 _MAX_TEXT: Final = 200
 _TOO_MANY: Final = 429
@@ -89,7 +92,9 @@ class Sender:
         self._empty = asyncio.Event()
         self._empty.set()
         self._pause = 0.0
-        self._told: set[str] = set()
+        self._refusals: set[int] = set()
+        self._told = False
+        self._quiet_until, self._quiet = 0.0, QUIET_SECONDS
         self.problem = ""
         """Why the receiver does not take anything at the moment; empty while it does."""
 
@@ -135,7 +140,7 @@ class Sender:
             return
         else:
             self._counts.refused += body.samples
-            self._warn_once("RemoteWriteRefused", f"the receiver refuses samples: status {status}{text}")
+            self._tell_refusal(status, text)
         self._buffer.done()
 
     async def _post(self, session: aiohttp.ClientSession, body: Body) -> tuple[int, float, str]:
@@ -168,7 +173,7 @@ class Sender:
     async def _again(self, problem: str, patience: float) -> None:
         self._counts.retries += 1
         self.problem = problem
-        self._warn_once("RemoteWriteFails", f"metrics do not reach the receiver and wait: {problem}")
+        self._tell_failure()
         self._pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._pause * 2))
         if self._hurry.is_set():
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
@@ -179,16 +184,26 @@ class Sender:
                 await self._hurry.wait()
 
     def _works(self) -> None:
-        if self.problem:
+        if self._told:
+            self._told = False
             self._say("info", "RemoteWriteWorks", "the receiver takes metrics again")
-        self._told.clear()
         self.problem, self._pause = "", 0.0
 
-    def _warn_once(self, event: str, text: str) -> None:
-        """Say it, once for each time that it begins."""
-        if event not in self._told:
-            self._told.add(event)
-            self._say("warning", event, text)
+    def _tell_failure(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._told or now < self._quiet_until:
+            return
+        self._told = True
+        self._quiet_until, self._quiet = now + self._quiet, 2 * self._quiet
+        self._say(
+            "warning", "RemoteWriteFails", f"metrics do not reach the receiver and wait: {self.problem}"
+        )
+
+    def _tell_refusal(self, status: int, text: str) -> None:
+        """Say it, once for each status: of a receiver that refuses some of all requests there is no end to tell."""
+        if status not in self._refusals:
+            self._refusals.add(status)
+            self._say("warning", "RemoteWriteRefused", f"the receiver refuses samples: status {status}{text}")
 
 
 class _Guarded(AbstractResolver):
