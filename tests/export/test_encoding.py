@@ -206,7 +206,7 @@ def body(size: int, at: int = 0) -> Body:
 
 
 def test_the_oldest_give_way_but_not_what_is_on_its_way() -> None:
-    buffer = Buffer(60)
+    buffer = Buffer(lambda: 60)
     first, second, third = body(40, 1), body(40, 2), body(40, 3)
     buffer.put(first)
     assert buffer.hold() is first
@@ -221,7 +221,7 @@ def test_the_oldest_give_way_but_not_what_is_on_its_way() -> None:
 
 
 def test_one_request_alone_may_be_larger_than_the_buffer() -> None:
-    buffer = Buffer(10)
+    buffer = Buffer(lambda: 10)
     buffer.put(body(50))
     assert (len(buffer), buffer.dropped) == (1, 0)
     assert buffer.clear() == 10

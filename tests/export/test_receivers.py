@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Authority
-from support.receiver import serving
+from support.receiver import serving, until
 
 from squall.errors import UsageError
 from squall.export.exporter import Exporter
@@ -42,12 +42,6 @@ async def exporting(
         yield exporter, said
     finally:
         await exporter.close()
-
-
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def push(exporter: Exporter, second: int, value: float) -> None:

@@ -1,8 +1,9 @@
 """Pushes one run: takes how it stands, second by second, and sees that it is sent without anybody waiting for that.
 
 Making requests takes the time of the loop that judges a run, or sends its load. So it is done in pieces between which others have their
-turn, and never takes more than a twentieth of one core: where there are so many series that it would, some seconds are left out. What
-is left out loses nothing but resolution, since values are cumulative; the last ones of a run are always sent.
+turn, and never takes more than a twentieth of one core, of many runs together a quarter (see `together`): where there are so many series
+that it would, some seconds are left out. What is left out loses nothing but resolution, since values are cumulative; the last ones of a run
+are always sent.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS: Final = 5.0
 """How long the end of a run may wait for the receiver."""
-SHARE: Final = 0.05
-"""Of one core, for making requests."""
 MAX_WAITING: Final = 4
 """Seconds that may wait to be made into requests: a loop that was held up judges several at once."""
 MILLI: Final = 1_000_000
@@ -69,7 +68,8 @@ class Exporter:
         prefix: str = PREFIX,
     ) -> None:
         self._exposition = Exposition(catalogue, settings.form, labels, own=own, prefix=prefix)
-        self._buffer = Buffer(settings.buffer_bytes)
+        self._together = settings.together
+        self._buffer = Buffer(lambda: settings.together.buffer(settings.buffer_bytes))
         self.counts = Counts()
         self._sender = Sender(settings.receiver, self._buffer, self.counts, say)
         self._clock = clock
@@ -88,6 +88,7 @@ class Exporter:
 
     def start(self) -> None:
         """Begin to send; needs a running event loop."""
+        self._together.running += 1
         self._tasks = [asyncio.create_task(self._sender.run()), asyncio.create_task(self._make())]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -197,6 +198,7 @@ class Exporter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._together.running -= bool(self._tasks)
         self._tasks = []
         self.counts.dropped += self._buffer.clear()
 
@@ -218,7 +220,7 @@ class Exporter:
             self._news.clear()
             while self._waiting:
                 cost = await self._put_all(self._exposition.bodies(self._waiting.popleft()))
-                self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
+                self._free_at = time.monotonic() + self._together.pause(cost)
                 self.cpu_seconds += cost
                 self._warn()
             self._idle.set()
