@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -136,6 +137,7 @@ async def test_a_receiver_that_never_answers_holds_nobody_up() -> None:
         assert time.monotonic() - began < 2
     assert loss.split()[0] == str(exporter.counts.dropped)
     assert "did not reach the receiver" in loss
+    assert loss.endswith(": no answer")
 
 
 @pytest.mark.parametrize("status", [204, 400])
@@ -223,6 +225,42 @@ async def test_policies_say_where_pushing_may_go(
                 assert allowed or "policy" in losses[0]
 
 
+async def test_a_lookup_that_takes_for_ever_keeps_no_process() -> None:
+    script = """
+import asyncio, socket, threading, time
+from squall.export.exporter import Exporter
+from squall.export.model import Receiver, RemoteWrite
+from squall.metrics.names import BUILT_IN
+
+asked = []
+def never(*question, **options):
+    asked.append(question)
+    threading.Event().wait()
+
+async def main():
+    loop = asyncio.get_running_loop()
+    settings = RemoteWrite(receiver=Receiver(url="http://receiver.example/write"))
+    exporter = Exporter(settings, BUILT_IN, (), clock=time.time_ns, say=lambda *words: None)
+    exporter.start()
+    print(*await exporter.finish(time.time_ns(), 0, [], seconds=0.5), len(asked))
+
+socket.getaddrinfo = never
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert b"did not reach" in told
+    assert told.split()[-1] == b"1"
+    assert process.returncode == 0
+
+
 async def test_tls_is_verified(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair = authority.issue("server", name="bench", hosts=("127.0.0.1",))
@@ -236,6 +274,23 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
             assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
         async with exporting(played.url, insecure_skip_verify=True) as (exporter, _):
             assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+
+
+async def test_a_certificate_is_presented_to_a_receiver_that_wants_one(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, client = (authority.issue(name, name=name, hosts=("127.0.0.1",)) for name in ("server", "client"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
+    context.load_cert_chain(server.certificate, server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    trusted = {"ca_file": str(authority.certificate)}
+    shown = {"cert_file": str(client.certificate), "key_file": str(client.key)}
+    async with serving(context=context) as played:
+        async with exporting(played.url, **trusted) as (exporter, _):
+            assert await exporter.finish(SECOND, 0, [(KEY, Counter(1))], seconds=0.5)
+        assert not played.requests
+        async with exporting(played.url, **trusted, **shown) as (exporter, _):
+            assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+        assert played.taken
 
 
 def test_files_that_hold_nothing_are_named(tmp_path: Path) -> None:

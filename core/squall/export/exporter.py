@@ -178,7 +178,9 @@ class Exporter:
         last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points))
         last.add_done_callback(self._ended)
         broken = asyncio.create_task(self._broken.wait())
-        await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            self._sender.late()
         for task in (last, broken):
             task.cancel()
         await asyncio.gather(last, broken, return_exceptions=True)

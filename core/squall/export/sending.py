@@ -17,23 +17,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 
 from squall import __version__
 from squall.errors import UsageError
+from squall.export.resolving import Resolver
 from squall.export.wire import HEADERS
-from squall.spec.hosts import HostRules, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from socket import AddressFamily
-
-    from aiohttp.abc import ResolveResult
 
     from squall.export.buffer import Buffer
     from squall.export.model import Receiver
@@ -62,10 +57,6 @@ class Counts:
     retries: int = 0
 
 
-class ForbiddenError(OSError):
-    """A policy does not let anything go there."""
-
-
 class Sender:
     """Sends what is in a buffer, for as long as `run` does.
 
@@ -87,6 +78,7 @@ class Sender:
         self._counts = counts
         self._say = say
         self._ssl = tls_context(receiver)
+        self._resolver = Resolver(receiver.policies)
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
         self._empty = asyncio.Event()
@@ -107,14 +99,17 @@ class Sender:
         """There is not much time left: pauses are over, and short from now on."""
         self._hurry.set()
 
+    def late(self) -> None:
+        """There is no time left, and what is on its way has no answer."""
+        self.problem = self.problem or "no answer"
+
     async def drained(self) -> None:
         """Wait until nothing waits any more."""
         await self._empty.wait()
 
     async def run(self) -> None:
         """Send, until cancelled."""
-        resolver = _Guarded(self._receiver.policies)
-        connector = aiohttp.TCPConnector(ssl=self._ssl or True, resolver=resolver, limit=1)
+        connector = aiohttp.TCPConnector(ssl=self._ssl or True, resolver=self._resolver, limit=1)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
             while True:
@@ -150,7 +145,7 @@ class Sender:
             headers["Authorization"] = authorization
         if self._receiver.tenant:
             headers["X-Scope-OrgID"] = self._receiver.tenant
-        self._permit(urlsplit(self._receiver.url).hostname or "")
+        self._resolver.permit(urlsplit(self._receiver.url).hostname or "")
         async with session.post(
             self._receiver.url,
             data=body.data,
@@ -162,13 +157,6 @@ class Sender:
             text = " ".join(answer.decode("utf-8", "replace").split())[:_MAX_TEXT]
             patience = patience_of(response.headers.get("Retry-After", ""), datetime.now(UTC))
             return response.status, patience, f": {text}" if text else ""
-
-    def _permit(self, host: str) -> None:
-        """See to a host that is an address, which no resolver is asked about."""
-        for patterns in self._receiver.policies:
-            rules = HostRules.of(patterns)
-            if not (rules.covers(host) if address_of(host) is not None else rules.may_cover(host)):
-                raise ForbiddenError(f"a policy does not let anything go to {host}")
 
     async def _again(self, problem: str, patience: float) -> None:
         self._counts.retries += 1
@@ -204,33 +192,6 @@ class Sender:
         if status not in self._refusals:
             self._refusals.add(status)
             self._say("warning", "RemoteWriteRefused", f"the receiver refuses samples: status {status}{text}")
-
-
-class _Guarded(AbstractResolver):
-    """Finds addresses, and gives those that every policy covers."""
-
-    def __init__(self, policies: tuple[tuple[str, ...], ...]) -> None:
-        self._inner = ThreadedResolver()
-        self._rules = tuple(HostRules.of(patterns) for patterns in policies)
-
-    async def resolve(self, host: str, port: int = 0, family: AddressFamily | Any = 0) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        left = [
-            each
-            for each in found
-            if all(rules.covers(host) or _within(rules, each["host"]) for rules in self._rules)
-        ]
-        if not left:
-            raise ForbiddenError(f"a policy does not let anything go to {host}")
-        return left
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _within(rules: HostRules, text: str) -> bool:
-    address = address_of(text)
-    return address is not None and rules.covers_address(address)
 
 
 def patience_of(text: str, now: datetime) -> float:
