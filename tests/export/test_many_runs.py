@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 
@@ -11,8 +12,9 @@ from support.receiver import serving, until
 from squall.export.exporter import Exporter
 from squall.export.model import Receiver, RemoteWrite
 from squall.export.together import SHARE, SHARE_OF_ALL, Together
+from squall.metrics.histogram import Histogram
 from squall.metrics.names import BUILT_IN
-from squall.metrics.series import Counter, SeriesKey
+from squall.metrics.series import Aggregate, Counter, SeriesKey
 
 SECOND = 1_000_000_000
 RUNS = 8
@@ -52,6 +54,37 @@ async def test_many_runs_share_the_memory_for_what_waits(unused_tcp_port: int) -
             last = [value for at, value in played.values() if at == 40_000]
         assert len(last) == RUNS * len(measured)
     assert settings.together.running == 0
+
+
+async def test_others_have_their_turn_while_a_large_request_is_made() -> None:
+    longest, begun = 0.0, asyncio.Event()
+
+    async def tick() -> None:
+        nonlocal longest
+        last = time.thread_time()
+        begun.set()
+        while True:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+
+    values = [0.01 * 1.1**power for power in range(40)]
+    many: list[tuple[SeriesKey, Aggregate]] = [
+        (SeriesKey.of("http_req_total", step=f"s{each}"), Histogram.of(values)) for each in range(900)
+    ]
+    async with serving() as played:
+        settings = RemoteWrite(receiver=Receiver(url=played.url))
+        run = Exporter(settings, BUILT_IN, (), clock=time.time_ns, say=lambda *words: None)
+        run.start()
+        ticking = asyncio.create_task(tick())
+        await begun.wait()
+        try:
+            run.push(SECOND, 0, many)
+            await until(lambda: run.cpu_seconds)
+        finally:
+            ticking.cancel()
+            await run.close()
+    assert longest < run.cpu_seconds / 3
 
 
 @pytest.mark.parametrize(

@@ -227,18 +227,17 @@ class Exporter:
                 self._warn()
             self._idle.set()
 
-    async def _put_all(self, bodies: Iterator[Body]) -> float:
-        """Have requests made and sent; returns the time that making them took."""
-        cost = 0.0
-        while True:
-            began = time.thread_time()
-            body = next(bodies, None)
+    async def _put_all(self, bodies: Iterator[Body | None]) -> float:
+        """Have requests made and sent, with pauses; returns the time that making them took."""
+        began, cost = time.thread_time(), 0.0
+        for body in bodies:
             cost += time.thread_time() - began
-            if body is None:
-                return cost
-            self._buffer.put(body)
-            self._sender.wake()
+            if body is not None:
+                self._buffer.put(body)
+                self._sender.wake()
             await asyncio.sleep(0)
+            began = time.thread_time()
+        return cost + time.thread_time() - began
 
     def _warn(self) -> None:
         """Say, once, that not everything is pushed as it was measured."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from squall.metrics.series import Aggregate
 
 SERIES_PER_REQUEST: Final = 1000
+PIECE: Final = 50
+"""Series of a request that are written at once: a few milliseconds. A runner that is kept for 50 counts as too busy to be believed."""
 METADATA_EVERY: Final = 60
 """Pushes from one description of the families to the next."""
 STALE_AFTER_MS: Final = 5000
@@ -126,20 +128,22 @@ class Exposition:
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def bodies(self, standing: Standing) -> Iterator[Body]:
-        """The requests that say how everything stands; whoever takes them may pause between two."""
+    def bodies(self, standing: Standing) -> Iterator[Body | None]:
+        """The requests that say how everything stands, and None in between where others should have their turn."""
         zeros, values = Writer(), Writer()
         if self._pushes % METADATA_EVERY == 0:
             values.metadata((*self._own, *self._names.all()))
         self._pushes += 1
         merged = self._merged(standing.measured)
-        for series, value in merged.items():
+        for count, (series, value) in enumerate(merged.items(), 1):
             if self._begins(series, standing):
                 _begin(zeros, series, standing.before_ms)
             self._write(values, series, value, standing.at_ms)
             if values.samples >= SERIES_PER_REQUEST:
                 yield from _bodies(zeros, values)
                 zeros, values = Writer(), Writer()
+            elif count % PIECE == 0:
+                yield None
         for series in self._series.values():
             if series.alive and series.metric.kind is Kind.GAUGE and series not in merged:
                 _end(values, series, standing.at_ms)
