@@ -81,6 +81,7 @@ def measured(targets: Sequence[Target], seconds: float, rounds: int) -> list[Num
                 off, logged = costs(targets, (None, sample), seconds)
             quiet.append(off)
             ratios[sample].append(logged / off)
+            print(f"{sample or 'nothing'} logged beside nothing: {logged / off:.3f}", flush=True)
     nothing, some, every = (median(ratios[sample]) for sample in KINDS)
     cost = sorted(quiet)[len(quiet) // 2] * 1e6
     return [
