@@ -127,7 +127,7 @@ def test_shards_use_a_contract_and_the_money_that_is_left_goes_back(squall: Squa
     assert [
         row.values["rate"] for row in ended.summary.metrics if (row.metric, row.tags) == ("checks", {})
     ] == [1]
-    assert "eth_getBlockReceipts" in (ended.results / "report.md").read_text()
+    assert "eth_getBlockReceipts" in (ended.results / "summary.json").read_text()
     assert not any(line["level"] == "warning" and "news of blocks" in str(line) for line in ended.log)
     run = json.loads((ended.results / "evm.json").read_text())["run"]
     assert books.lost == books.gas + books.given + books.left(run)
