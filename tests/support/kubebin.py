@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support import gobuild, longwork
-from support.debianpackages import say as to_stderr
 from support.gobuild import go_tool, is_binary
 from support.longwork import LongWorkError, Say
+from support.longwork import say as to_stderr
 
 TOOLS = Path(__file__).resolve().parent.parent / "cluster" / "tools"
 
