@@ -181,10 +181,11 @@ def _carry_on(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
         return _launch(seen, run, deadlines)
     if run.stop is not None:
         return _stopping(seen, run, run.stop, deadlines)
-    why = why_stop(seen, run, deadlines)
+    now = _as_it_is(seen, run)
+    why = why_stop(seen, now, deadlines)
     if why is not None:
-        return _stop(seen, run, why)
-    return _follow(seen, run)
+        return _stop(seen, now, why)
+    return _follow(seen, now, began=now is not run)
 
 
 def _is_of_before(run: RunStatus, summary: Summary) -> bool:
@@ -194,18 +195,17 @@ def _is_of_before(run: RunStatus, summary: Summary) -> bool:
 
 
 def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
-    """Make the run's objects; until they are all there nothing can have begun."""
-    stop = unwanted(seen, run)
-    if stop is not None:
-        return _conclude(seen, run, without_summary(stop))
-    if lasted(run, seen.now) > may_last("Launching", seen.plan, deadlines):
-        why = Stop(
-            cause="error",
-            reason="LaunchFailed",
-            message=f"its objects could not be made within {deadlines.start:g} s: {seen.failure or 'no answer'}",
-            at=stamp(seen.now),
-        )
-        return _conclude(seen, run, without_summary(why))
+    """Make the run's objects. An earlier attempt may have made all of them and not have come to write it down."""
+    live = seen.hub.live
+    known = live is not None and live.phase != "finished"
+    why = unwanted(seen, run)
+    made = known and seen.pods.job
+    late = lasted(run, seen.now) > may_last("Launching", seen.plan, deadlines)
+    if why is None and late and seen.failure and not made:  # what nobody has tried yet has not failed
+        text = f"its objects could not be made within {deadlines.start:g} s: {seen.failure}"
+        why = Stop(cause="error", reason="LaunchFailed", message=text, at=stamp(seen.now))
+    if why is not None:
+        return _stop(seen, run, why) if known else _give_up(seen, run, why)
     hosts = seen.allowance.hosts
     started = msgspec.structs.replace(run, phase="Starting", launched_at=stamp(seen.now), hosts=hosts)
     status = Status(
@@ -218,7 +218,17 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
     return Decision((launch, _written(seen, status)), again=SOON)
 
 
-def _follow(seen: Observed, run: RunStatus) -> Decision:
+def _as_it_is(seen: Observed, run: RunStatus) -> RunStatus:
+    """The run in the phase that its hub has come to, and since when: nobody may have looked for a long time."""
+    live = seen.hub.live
+    if run.phase != "Starting" or live is None or live.phase not in ("running", "stopping", "teardown"):
+        return run
+    return msgspec.structs.replace(
+        run, phase="Running", started_at=stamp(seen.now - max(0.0, live.elapsed_seconds))
+    )
+
+
+def _follow(seen: Observed, run: RunStatus, *, began: bool) -> Decision:
     """Nothing is wrong: show how it goes, and tell the hub what it may not know."""
     live = seen.hub.live
     actions: list[Action] = []
@@ -231,13 +241,8 @@ def _follow(seen: Observed, run: RunStatus) -> Decision:
             for runner, lost in sorted(seen.pods.lost.items())
             if runner not in known
         ]
-    running = live is not None and live.phase in ("running", "stopping", "teardown")
-    began = running and run.phase == "Starting"
     run = msgspec.structs.replace(
-        run,
-        phase="Running" if running else run.phase,
-        started_at=stamp(seen.now) if began else run.started_at,
-        unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now),
+        run, unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now)
     )
     message = "the load is on" if run.phase == "Running" else waiting_for(seen)
     if not seen.hub.reachable:
@@ -284,6 +289,12 @@ def _stopping(seen: Observed, run: RunStatus, why: Stop, deadlines: Deadlines) -
     known = seen.hub.live is not None and seen.hub.live.phase in ("stopping", "teardown", "finished")
     actions = () if known or not seen.hub.reachable else (StopRun(run.id, run.hub, why),)
     return Decision(actions, again=SOON)
+
+
+def _give_up(seen: Observed, run: RunStatus, why: Stop) -> Decision:
+    """End a run that its hub is not known to have. What there is of it all the same is stopped, and does not stay."""
+    ended = _conclude(seen, msgspec.structs.replace(run, stop=why), without_summary(why))
+    return Decision((StopRun(run.id, run.hub, why, now=True), *ended.actions), again=ended.again)
 
 
 def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Decision:

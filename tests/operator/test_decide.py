@@ -245,11 +245,75 @@ def test_a_run_that_nobody_wants_any_more_is_not_launched() -> None:
     assert (Launch in kinds(decision), decision.again) == (False, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("change", "cause", "reason"),
+    [
+        ({"spec": {**SPEC, "suspend": True}}, "user", "Suspended"),
+        ({"allowance": Allowance(halted="stop-all")}, "policy", "Halted"),
+        ({"since": 301.0, "failure": "503: away"}, "error", "LaunchFailed"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["hub knows it", "hub is not known to know it"])
+def test_what_an_unfinished_launch_has_begun_is_stopped_and_not_kept(
+    change: dict[str, Any], cause: str, reason: str, known: bool
+) -> None:
+    """Its Job may be there, and its load on: the launch may have failed with its last call, or its answer was lost."""
+    spec = {**SPEC, "ttlSecondsAfterFinished": 3600}
+    change = {**change, "spec": {**spec, **change.get("spec", {})}}
+    hub = HubView(reachable=True, live=live("connecting") if known else None)
+    seen = running("Launching", hub=hub, **change)
+    decision = decide(seen, DEADLINES)
+    stop = next(action for action in decision.actions if isinstance(action, StopRun))
+    assert (stop.stop.cause, stop.stop.reason) == (cause, reason)
+    status = status_of(decision)
+    if known:
+        assert status.phase == "Stopping", "the hub has the last word, and teardown its turn"
+        return
+    assert stop.now
+    assert status.verdict is not None
+    assert (status.verdict.cause or "error", status.verdict.reason) == (cause, reason)
+    mark = next(action for action in decision.actions if isinstance(action, Mark))
+    over = replace(seen, status=status, annotations={DONE: mark.text})
+    assert CleanUp in kinds(decide(over, DEADLINES)), "nothing of it stays for an hour"
+
+
+def test_a_launch_that_was_done_but_not_written_down_goes_on_however_long_no_operator_was_there() -> None:
+    there = HubView(reachable=True, live=live("running"))
+    made = running("Launching", since=900, hub=there, pods=Pods(job=True, pods=2), failure="409: conflict")
+    decision = decide(made, DEADLINES)
+    assert kinds(decision) == [Launch, WriteStatus]
+    assert status_of(decision).phase == "Starting"
+
+
+def test_a_run_whose_launch_nobody_came_to_try_is_launched() -> None:
+    decision = decide(running("Launching", since=900, hub=HubView(reachable=True)), DEADLINES)
+    assert kinds(decision) == [Launch, WriteStatus]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"since": 301.0},
+        {"pods": Pods(job=True, pods=1, lost={1: Lost("RunnerCrashed", "pod shop-1 crashed")})},
+        {"pods": Pods(job=True, pods=1, troubles=(Trouble(reason="RunnerCrashed", message="crashed"),))},
+    ],
+    ids=["longer than a start may take", "lost a pod", "lost a pod that cannot come back"],
+)
+def test_a_load_that_has_begun_while_no_operator_was_there_goes_on(change: dict[str, Any]) -> None:
+    """What a start may take, and what must not happen in it, is over: of lost runners the hub decides."""
+    begun = running("Starting", hub=HubView(reachable=True, live=live("running")), **change)
+    decision = decide(begun, DEADLINES)
+    assert StopRun not in kinds(decision)
+    assert status_of(decision).phase == "Running"
+    silent = replace(begun, hub=HubView())
+    assert StopRun not in kinds(decide(silent, DEADLINES)), "without the hub nobody knows whether it has"
+
+
 def test_the_load_begins_when_the_hub_says_so() -> None:
     decision = decide(running("Starting", hub=HubView(reachable=True, live=live("running"))), DEADLINES)
     status = status_of(decision)
     assert status.run is not None
-    assert (status.phase, status.run.started_at) == ("Running", stamp(NOW))
+    assert (status.phase, status.run.started_at) == ("Running", stamp(NOW - 4.2)), "whenever it was noticed"
     assert Tell("Normal", "LoadStarted", f"run {ID}: the load begins") in decision.actions
     assert status.shards is not None
     assert (status.shards.desired, status.shards.running) == (4, 4)
