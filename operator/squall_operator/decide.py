@@ -329,9 +329,14 @@ def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Deci
 
 
 def _kept_seconds(seen: Observed, run: RunStatus) -> float:
-    """How much longer the run's objects stay for people to look at; 0 when they are to be taken away."""
+    """How much longer the run's objects stay for people to look at; 0 when they are to be taken away.
+
+    What nobody wants does not stay, nor does what may still have load: only its hub, if anybody, has said that it has none.
+    """
+    if run.stop is not None and (run.stop.cause != "error" or seen.status.timings is None):
+        return 0.0
     keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
-    return 0.0 if run.stop is not None else max(0.0, keep - seconds_since(run.ended_at, seen.now))
+    return max(0.0, keep - seconds_since(run.ended_at, seen.now))
 
 
 def _rest(seen: Observed, run: RunStatus) -> Decision:
@@ -361,7 +366,9 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
 def _remember(seen: Observed, key: str, result: str) -> Decision:
     """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
     verdict = Verdict(result=result, message="the details were removed from the status, or changed")
-    run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished")
+    run = RunStatus(
+        id=run_id(seen.name, seen.uid, key), key=key, phase="Finished", ended_at=stamp(seen.now)
+    )
     status = Status(
         phase=msgspec.convert(result, Phase),
         message=f"{result}: {verdict.message}",

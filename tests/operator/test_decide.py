@@ -544,6 +544,37 @@ def test_pods_stay_for_a_while_when_that_is_wanted() -> None:
     assert cleaned.cleaned
 
 
+@pytest.mark.parametrize(
+    ("cause", "reason", "said", "kept"),
+    [
+        ("error", "RunnerCrashed", True, True),
+        ("error", "HubLost", False, False),
+        ("user", "Suspended", True, False),
+        ("policy", "Halted", True, False),
+    ],
+)
+def test_pods_stay_of_what_broke_but_not_of_what_nobody_wants_or_what_may_still_have_load(
+    cause: Any, reason: str, said: bool, kept: bool
+) -> None:
+    """What a runner has logged before it crashed at its start is what people look for."""
+    found = summary("Error" if cause == "error" else "Aborted", cause=cause, reason=reason)
+    hub = HubView(reachable=True, summary=found) if said else HubView()
+    spec = {**SPEC, "ttlSecondsAfterFinished": 60}
+    seen = stopping(100, cause=cause, reason=reason, hub=hub, spec=spec)
+    ended = decide(seen, DEADLINES)
+    mark = next(action for action in ended.actions if isinstance(action, Mark))
+    after = replace(seen, status=status_of(ended), annotations={DONE: mark.text})
+    assert (CleanUp not in kinds(decide(after, DEADLINES))) is kept
+    assert CleanUp in kinds(decide(replace(after, now=NOW + 61), DEADLINES))
+
+
+def test_what_is_left_of_a_run_whose_status_was_emptied_goes_in_time_too() -> None:
+    spec = {**SPEC, "ttlSecondsAfterFinished": 60}
+    seen = observed(spec=spec, annotations={DONE: f"{ID} Passed"})
+    later = replace(seen, status=status_of(decide(seen, DEADLINES)), now=NOW + 61)
+    assert kinds(decide(later, DEADLINES)) == [CleanUp, WriteStatus]
+
+
 def left(seconds: float) -> dict[str, Any]:
     """A run that ended so many seconds ago, and whose objects are there."""
     return {"ended_at": stamp(NOW - seconds), "cleaned": False}
