@@ -366,9 +366,7 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
 def _remember(seen: Observed, key: str, result: str) -> Decision:
     """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
     verdict = Verdict(result=result, message="the details were removed from the status, or changed")
-    run = RunStatus(
-        id=run_id(seen.name, seen.uid, key), key=key, phase="Finished", ended_at=stamp(seen.now)
-    )
+    run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished", ended_at=stamp(seen.now))
     status = Status(
         phase=msgspec.convert(result, Phase),
         message=f"{result}: {verdict.message}",
