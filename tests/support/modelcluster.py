@@ -6,6 +6,7 @@ a moment ago; whoever acts may die between two calls.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +85,8 @@ class World:
     jobs: dict[str, Job] = field(default_factory=dict)
     watched: dict[str, bool] = field(default_factory=dict)
     """What the watches have shown of Jobs: whether its pod has died."""
-    starts: dict[str, int] = field(default_factory=dict)
+    starts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often the load of a run has begun, each time that it was asked for: going back to an earlier spec asks again."""
     failure: str = ""
     said: dict[str, set[str]] = field(default_factory=dict)
     """What hubs have said of each run."""
@@ -110,7 +112,9 @@ class World:
         match run.phase:
             case "connecting" if alive and job is not None and self.now - job.made > 3:
                 if not job.began:
-                    self.starts[run.id] = self.starts.get(run.id, 0) + 1
+                    known = self.status.run
+                    asked = known.accepted_at if known is not None and known.id == run.id else ""
+                    self.starts[run.id, asked] += 1
                 job.began, run.phase, run.began = True, "running", self.now
             case "connecting" if self.now - run.added > DEADLINES.start:
                 self._ends(run, "Error", "StartDeadline")
