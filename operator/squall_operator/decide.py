@@ -242,7 +242,9 @@ def _follow(seen: Observed, run: RunStatus, *, began: bool) -> Decision:
             if runner not in known
         ]
     run = msgspec.structs.replace(
-        run, unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now)
+        run,
+        scheduled_at=run.scheduled_at or (stamp(seen.pods.scheduled) if seen.pods.scheduled else ""),
+        unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now),
     )
     message = "the load is on" if run.phase == "Running" else waiting_for(seen)
     if not seen.hub.reachable:

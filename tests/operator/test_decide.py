@@ -431,6 +431,17 @@ def test_the_hub_learns_what_became_of_a_pod() -> None:
     assert TellLost not in kinds(known)
 
 
+def test_the_status_tells_when_all_pods_had_a_node_and_keeps_it() -> None:
+    first = decide(running("Starting", pods=Pods(job=True, pods=2, scheduled=NOW - 3)), DEADLINES)
+    run = status_of(first).run
+    assert run is not None
+    assert run.scheduled_at == stamp(NOW - 3)
+    replaced = running("Running", run={"scheduled_at": run.scheduled_at}, pods=Pods(job=True, pods=2))
+    again = status_of(decide(replaced, DEADLINES)).run
+    assert again is not None
+    assert again.scheduled_at == stamp(NOW - 3)
+
+
 def test_figures_alone_are_not_urgent() -> None:
     first = decide(running("Running"), DEADLINES)
     seen = running("Running", status=status_of(first))
