@@ -33,10 +33,10 @@ from squall_operator.model import (
     TellLost,
     WriteStatus,
 )
-from squall_operator.outcome import figures, past_of, verdict_of, without_summary
+from squall_operator.outcome import figures, past_of, recalled, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
 from squall_operator.remembered import done, known_run, reports, tells_otherwise
-from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
+from squall_operator.status import RunStatus, Status, Stop
 from squall_operator.times import seconds_since, stamp, unix_of
 
 if TYPE_CHECKING:
@@ -366,17 +366,13 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
 
 
 def _remember(seen: Observed, key: str, result: str) -> Decision:
-    """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
-    verdict = Verdict(result=result, message="the details were removed from the status, or changed")
-    run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished", ended_at=stamp(seen.now))
-    status = Status(
-        phase=msgspec.convert(result, Phase),
-        message=f"{result}: {verdict.message}",
-        run=run,
-        verdict=verdict,
-        history=seen.status.history,
-    )
-    return Decision((_written(seen, status),))
+    """The status does not tell of the run that is asked for, which is over: it does not run again, and what is still known of it is told."""
+    name = run_id(seen.name, seen.uid, key)
+    past = next((each for each in seen.status.history if (each.id, each.result) == (name, result)), None)
+    run = RunStatus(id=name, key=key, phase="Finished", ended_at=stamp(seen.now))
+    status = recalled(run, result, past)
+    status = msgspec.structs.replace(status, history=seen.status.history)
+    return Decision((_written(seen, status, reason=past.reason if past else ""),))
 
 
 def _gone(seen: Observed, run: RunStatus | None) -> Decision:

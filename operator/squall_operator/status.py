@@ -116,6 +116,7 @@ class Past(_Kept, frozen=True):
 
     Attributes:
         report: The name of a ConfigMap of the same namespace; empty when there is none.
+        exit_code: As in its verdict.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Past(_Kept, frozen=True):
     started_at: str = ""
     ended_at: str = ""
     report: str = ""
+    exit_code: int = 0
 
 
 class Condition(_Kept, frozen=True, omit_defaults=False):

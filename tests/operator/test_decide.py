@@ -180,6 +180,44 @@ def test_nor_does_it_when_somebody_empties_the_status() -> None:
 
 
 @pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"plan": None, "problems": ("spec.shards: too many",)},
+        {"allowance": Allowance(violations=("too many shards",))},
+        {"allowance": Allowance(halted="stop-all")},
+    ],
+    ids=["wrong", "forbidden", "held"],
+)
+def test_an_edit_that_never_ran_and_is_taken_back_leaves_the_verdict_what_it_was(
+    meanwhile: dict[str, Any],
+) -> None:
+    found = summary("Aborted", cause="threshold", reason="ThresholdBroken", message="p(95)", exit_code=99)
+    seen = running("Running", hub=HubView(reachable=True, summary=found))
+    ended = decide(seen, DEADLINES)
+    mark = next(action for action in ended.actions if isinstance(action, Mark))
+    over = replace(seen, status=status_of(ended), annotations={DONE: mark.text}, pods=Pods())
+    edited = decide(replace(over, spec={**SPEC, "shards": 5}, **meanwhile), DEADLINES)
+    back = status_of(decide(replace(over, status=status_of(edited)), DEADLINES))
+    assert back.verdict is not None
+    assert (back.phase, back.verdict.reason, back.verdict.exit_code) == ("Aborted", "ThresholdBroken", 99)
+    assert condition(back, "Stalled") == ("True", "ThresholdBroken")
+    assert back.run is not None
+    assert back.run.ended_at == stamp(NOW)
+    assert "its report" in back.message
+
+
+@pytest.mark.parametrize(
+    ("result", "code"), [("Passed", 0), ("Failed", 99), ("Invalid", 103), ("Aborted", 109), ("Error", 109)]
+)
+def test_no_pipeline_takes_a_run_whose_details_are_gone_for_one_that_has_passed(
+    result: str, code: int
+) -> None:
+    verdict = status_of(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES)).verdict
+    assert verdict is not None
+    assert (verdict.result, verdict.exit_code) == (result, code)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"spec": {**SPEC, "shards": 5}},
