@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from support import longwork
-from support.debianpackages import say as to_stderr
 from support.longwork import LongWorkError, Say
+from support.longwork import say as to_stderr
 
 TOOLS = Path(__file__).resolve().parent.parent / "cluster" / "tools"
 
