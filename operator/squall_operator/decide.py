@@ -33,7 +33,7 @@ from squall_operator.model import (
     TellLost,
     WriteStatus,
 )
-from squall_operator.outcome import figures, past_of, recalled, verdict_of, without_summary
+from squall_operator.outcome import figures, past_of, phase_of, recalled, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
 from squall_operator.remembered import done, known_run, reports, tells_otherwise
 from squall_operator.status import RunStatus, Status, Stop
@@ -356,7 +356,9 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
             run = msgspec.structs.replace(run, cleaned=True)
     limit = int(seen.spec.get("historyLimit", HISTORY))
     dropped = reports(seen, seen.status.history[limit:])
-    status = msgspec.structs.replace(seen.status, run=run, history=seen.status.history[:limit])
+    phase = phase_of(seen.status.verdict) or seen.status.phase  # somebody may have changed it
+    history = seen.status.history[:limit]
+    status = msgspec.structs.replace(seen.status, phase=phase, run=run, history=history)
     write = _written(seen, status, reason=conditions.reason_of(seen.status))
     if write.status != seen.status:
         actions.append(write)

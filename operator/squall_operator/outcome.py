@@ -8,6 +8,7 @@ import msgspec
 
 from squall.errors import ExitCode, code_of_refusal
 from squall.kube.figures import Live, Shards
+from squall_operator.remembered import RESULTS
 from squall_operator.status import (
     Past,
     Phase,
@@ -121,6 +122,14 @@ def without_summary(stop: Stop) -> Status:
             exit_code=int(_EXIT_CODES.get(stop.cause) or code_of_refusal(stop.reason)),
         ),
     )
+
+
+def phase_of(verdict: Verdict | None) -> Phase | None:
+    """What `kubectl get` shows of a run that has ended so; None where nobody can have ended so."""
+    if verdict is None or verdict.result not in RESULTS:
+        return None
+    phase: Phase = msgspec.convert(verdict.result, Phase)
+    return phase
 
 
 def past_of(run: RunStatus, status: Status, report: str) -> Past:

@@ -329,7 +329,8 @@ class Reconciler:
             return _is_active(decided), decided.queue_position is not None
         status = body.get("status") or {}
         is_active = (status.get("run") or {}).get("phase") not in (None, "Finished")
-        return is_active, status.get("queuePosition") is not None
+        # A position that somebody else has written stays, as the operator owns what it writes and nothing else.
+        return is_active, status.get("phase") in _WAITING and status.get("queuePosition") is not None
 
 
 def _is_final(error: KubeError) -> bool:

@@ -766,6 +766,18 @@ def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
     assert condition(status, "Ready")[0] == "False"
 
 
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_phase_that_somebody_changed_is_put_right_by_the_verdict(marked: bool) -> None:
+    """Else it would look under way for good."""
+    annotations = {} if marked else {DONE: ""}
+    found = running("Finished", pods=Pods(), hub=HubView(), annotations=annotations)
+    forged = msgspec.structs.replace(found.status, phase="Running")
+    status = status_of(decide(replace(found, status=forged), DEADLINES))
+    assert status.phase == "Passed"
+    assert condition(status, "Ready")[0] == "True"
+    assert condition(status, "Reconciling")[0] == "False"
+
+
 def test_a_mark_that_somebody_removed_is_made_again_and_nothing_runs() -> None:
     decision = decide(running("Finished", annotations={DONE: ""}, pods=Pods(), hub=HubView()), DEADLINES)
     assert decision.actions == (Mark(f"{ID} Passed"),)
