@@ -171,6 +171,8 @@ def _short(value: Any) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
         text = str(value)
+    except RecursionError:
+        text = "<nested too deeply to be shown>"
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from squall.errors import InfrastructureError
+from squall.nesting import bounded
 from squall_runner.evm.following.heads import Header
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.node.jsonrpc import ErrorObject, call_body
@@ -51,7 +52,7 @@ class _Frame(msgspec.Struct, gc=False):
     params: _News | None = None
 
 
-_decode = msgspec.json.Decoder(_Frame).decode
+_decode = bounded(msgspec.json.Decoder(_Frame).decode)
 
 
 class _Refused(Exception):  # noqa: N818 - it ends a connection, and goes no further
