@@ -17,7 +17,7 @@ import uvloop
 
 from squall.errors import ExitCode, SquallError
 from squall.logs.masking import in_each_text
-from squall.spec.secrets import Secrets
+from squall.spec.secrets import Secrets, shortened
 from squall_runner.engine import Engine
 from squall_runner.http import Headers, encode_target
 from squall_runner.load import Hooks, LoadError
@@ -173,7 +173,7 @@ def _short(value: Any) -> str:
         text = str(value)
     except RecursionError:
         text = "<nested too deeply to be shown>"
-    return text if len(text) <= 300 else f"{text[:300]}..."
+    return shortened(text, 300)
 
 
 def masker(secrets: Mapping[str, str]) -> Callable[[Any], Any]:

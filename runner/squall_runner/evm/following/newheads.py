@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from squall.errors import InfrastructureError
 from squall.nesting import bounded
+from squall.spec.secrets import shortened
 from squall_runner.evm.following.heads import Header
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.node.jsonrpc import ErrorObject, call_body
@@ -120,7 +121,7 @@ class NewHeads:
             if failures < 2:  # one that was lost, or the first that was refused; the following say the same
                 self._told(
                     "warning",
-                    f"no news of blocks from {endpoint.shown}: {why[:200]}; they are asked for instead",
+                    f"no news of blocks from {endpoint.shown}: {shortened(why, 200)}; they are asked for instead",
                 )
             await asyncio.sleep(_PAUSES(failures + 1, self._rng))
 
