@@ -1,83 +1,124 @@
 """What logging iterations costs a runner: `make bench-logs`.
 
-The real `squall run` sends one trivial GET after the other from 50 VUs to nginx, with no iteration logged, with a hundredth of them, and
-with all. What is compared is the CPU of the runner for one request, as the kernel counts it and the target counts requests; the three take
-turns, so that whatever else the machine does falls on all of them. Writes `build/bench/logs.json`: a list of {name, value, unit, goal, holds}.
+Two real `squall run` at a time, each of which sends one trivial GET after the other from 50 VUs to an nginx of its own. They share one core,
+both nginx another, so that whatever else the machine does falls on both alike; they differ in nothing but the share of iterations that is
+logged: nothing beside nothing, which shows how exact this is, beside a hundredth, and beside all. What is compared is the CPU of the
+runner for one request, as the kernel counts it and the target counts requests. Which of the two is started first takes turns. Writes
+`build/bench/logs.json`: a list of {name, value, unit, goal, holds}.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))  # processes that end with the bench
 
+from harness.pairs import FEWEST, Median, median
 from harness.results import Number, at_most, keep, show
 from harness.target import Target, running_target
-from harness.watch import runners, tree
-from observability import TARGET_CORE, cpu, manifest_of, running
+from harness.watch import on_cpu, runners, tree
+from observability import TARGET_CORE, Run, manifest_of, running
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RUNNER_CORE = 0
 FIRST_REQUESTS = 1000
 """Until then a run is still beginning, or warming up."""
 WARM_SECONDS = 1.0
+LONG_SECONDS = 600
+"""Of a run, which is ended once it has been watched."""
 UNBOUNDED = 10_000_000
 FLOW_LINES = 3
 """Of an iteration with one request."""
+KINDS = (None, "1%", "100%")
 
 
-def request_cost(target: Target, sample: str | None, seconds: float) -> float:
-    """CPU seconds of the runner for one request, with this share of iterations logged."""
-    test = manifest_of(
-        target.http,
-        None,
-        scenario={"executor": "constant-vus", "vus": 50, "duration": f"{seconds + 3 * WARM_SECONDS:g}s"},
-    )
+def test_of(target: Target, sample: str | None) -> dict[str, Any]:
+    """One trivial GET, with this share of iterations logged."""
+    scenario = {"executor": "constant-vus", "vus": 50, "duration": f"{LONG_SECONDS}s"}
+    test = manifest_of(target.http, None, scenario=scenario)
     if sample is not None:
         logs: dict[str, Any] = {"iterations": {"sample": sample, "maxPerSecond": UNBOUNDED}}
         test["spec"]["outputs"] = {"logs": logs}
-    before = target.requests()
-    with running(test) as run:
-        pid = run.process.pid
-        run.process.wait_until(lambda: target.requests() > before + FIRST_REQUESTS, timeout=60)
+    return test
+
+
+def costs(targets: Sequence[Target], samples: Sequence[str | None], seconds: float) -> list[float]:
+    """CPU seconds of each runner for one request, side by side."""
+    before = [target.requests() for target in targets]
+    with ExitStack() as stack:
+        runs: list[Run] = [
+            stack.enter_context(running(test_of(target, sample), core=RUNNER_CORE))
+            for target, sample in zip(targets, samples, strict=True)
+        ]
+        for run, target, first in zip(runs, targets, before, strict=True):
+            run.process.wait_until(lambda t=target, n=first: t.requests() > n + FIRST_REQUESTS, timeout=120)  # type: ignore[misc]
         time.sleep(WARM_SECONDS)
-        (runner,) = runners(tree(pid))
-        cpu_before, requests_before = cpu(runner), target.requests()
+        pids = [pid for run in runs for pid in runners(tree(run.process.pid))]
+        taken = [(on_cpu(pid), target.requests()) for pid, target in zip(pids, targets, strict=True)]
         time.sleep(seconds)
-        cost = (cpu(runner) - cpu_before) / (target.requests() - requests_before)
-        run.summary()
-    return cost
+        return [
+            (on_cpu(pid) - cpu) / (target.requests() - requests)
+            for pid, target, (cpu, requests) in zip(pids, targets, taken, strict=True)
+        ]
 
 
-def measured(target: Target, seconds: float, rounds: int) -> list[Number]:
-    costs: dict[str | None, list[float]] = {None: [], "1%": [], "100%": []}
+def measured(targets: Sequence[Target], seconds: float, rounds: int) -> list[Number]:
+    quiet: list[float] = []
+    ratios: dict[str | None, list[float]] = {sample: [] for sample in KINDS}
     for turn in range(rounds):
-        for sample in list(costs) if turn % 2 else reversed(list(costs)):
-            costs[sample].append(request_cost(target, sample, seconds))
-    off, some, every = (statistics.median(found) * 1e6 for found in costs.values())
+        for sample in KINDS:
+            if turn % 2:
+                logged, off = costs(targets, (sample, None), seconds)
+            else:
+                off, logged = costs(targets, (None, sample), seconds)
+            quiet.append(off)
+            ratios[sample].append(logged / off)
+            print(f"{sample or 'nothing'} logged beside nothing: {logged / off:.3f}", flush=True)
+    nothing, some, every = (median(ratios[sample]) for sample in KINDS)
+    cost = sorted(quiet)[len(quiet) // 2] * 1e6
     return [
-        Number("a request, nothing logged, CPU", off, "us"),
-        Number("a request, 1 % of iterations logged, CPU", some, "us"),
-        Number("a request, all iterations logged, CPU", every, "us"),
-        at_most("1 % logged / nothing logged", some / off, "x", 1.05),
-        Number("all logged / nothing logged", every / off, "x"),
-        Number("a line", (every - off) / FLOW_LINES, "us"),
+        Number("a request, nothing logged, CPU", cost, "us"),
+        *_told("nothing logged / nothing logged", nothing),
+        *_told("1 % logged / nothing logged", some)[:2],
+        at_most("1 % logged / nothing logged, at most (95 %)", some.high, "x", 1.05),
+        *_told("all logged / nothing logged", every),
+        Number("a line", (every.value - 1) * cost / FLOW_LINES, "us"),
+    ]
+
+
+def _told(name: str, found: Median) -> list[Number]:
+    return [
+        Number(name, found.value, "x"),
+        Number(f"{name}, at least (95 %)", found.low, "x"),
+        Number(f"{name}, at most (95 %)", found.high, "x"),
     ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measure the logging of iterations.")
     parser.add_argument(
-        "--seconds", type=float, default=6.0, help="how long each run is watched (default: 6)"
+        "--seconds", type=float, default=6.0, help="how long each pair is watched (default: 6)"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each kind (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=8, help=f"pairs of each kind, {FEWEST} or more (default: 8)"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, running_target(Path(name), TARGET_CORE) as target:
-        numbers = measured(target, options.seconds, options.rounds)
+    with ExitStack() as stack:
+        targets = [
+            stack.enter_context(
+                running_target(Path(stack.enter_context(tempfile.TemporaryDirectory())), TARGET_CORE)
+            )
+            for _ in range(2)
+        ]
+        numbers = measured(targets, options.seconds, options.rounds)
     show(numbers)
     return keep("logs", numbers)
 

@@ -88,12 +88,14 @@ class Run:
 
 
 @contextmanager
-def running(test: dict[str, Any], *, processes: int = 1) -> Iterator[Run]:
+def running(test: dict[str, Any], *, processes: int = 1, core: int | None = None) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(prefix="squall-observability-") as name:
         folder = Path(name)
         (folder / "loadtest.yaml").write_text(yaml.safe_dump(test), encoding="utf-8")
         command = [sys.executable, "-m", "squall.cli.main", "run", str(folder / "loadtest.yaml")]
         command += ["--processes", str(processes), "--results", str(folder / "results")]
+        if core is not None:
+            command = ["taskset", "-c", str(core), *command]
         process = Process(command, log=folder / "log", cwd=folder)
         try:
             yield Run(process, folder)

@@ -98,6 +98,12 @@ def watch(root: int, target: Target, seconds: float) -> Window:
     )
 
 
+def on_cpu(pid: int) -> float:
+    """Seconds that all threads of a process have been on a core, to the nanosecond where the kernel's ticks are 10 ms."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks) / 1e9
+
+
 def _cpu(pids: list[int]) -> dict[int, tuple[float, float]]:
     """CPU seconds of each process, in its own code and in the kernel."""
     found = {}

@@ -59,7 +59,8 @@ def compare() -> Dashboard:
     """The dashboard."""
     start = "squall_run_start_time_seconds"
     own, others = (last(start, each, over=_HISTORY) for each in (RUN, 'loadtest="$loadtest",run!="$run"'))
-    earlier = f"{others} < scalar(max({own}))"
+    # Of the same namespace, which all others of the name may not be of.
+    earlier = f"({others} < scalar(max({own}))) and on (namespace) {own}"
     began = last(start, _BASELINE, over=_HISTORY)
     # Without a baseline there is nothing to shift, but queries want a number.
     shift = f"round(max({own}) - scalar(max({began}))) >= 0 or vector(0)"

@@ -38,6 +38,7 @@ from squall_dashboards.promql import (
     quantile,
     rate,
     ratio,
+    summed,
     where,
 )
 from squall_dashboards.requests import FAILED, TOTAL, TOTAL_IS
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from squall_dashboards.look import Panel
 
 _RUNS = ('namespace=~"$namespace"', 'loadtest=~"$loadtest"')
+_EACH = ("namespace", "loadtest")
+"""Teams may give their LoadTests one name."""
+_NAMED = "{{namespace}} {{loadtest}}"
 _UNDER_WAY = 'phase!="finished"'
 _STEP = "$__interval"
 _TO_RUN = (
@@ -171,34 +175,33 @@ def _verdicts() -> list[Panel]:
         history(
             "Verdicts of each LoadTest",
             "What came of its runs; where two ended at once, the graver one.",
-            Query(f"max by (loadtest) ({codes})", "{{loadtest}}"),
+            Query(f"max by ({', '.join(_EACH)}) ({codes})", _NAMED),
             RESULT_NAMES,
         ),
     ]
 
 
 def _under_way() -> list[Panel]:
-    by = ["loadtest"]
     return [
         lines(
             "Requests",
             "Sent a second, by LoadTest.",
             PER_SECOND,
-            Query(rate("squall_http_reqs_total", *_RUNS, by=by), "{{loadtest}}"),
+            Query(rate("squall_http_reqs_total", *_RUNS, by=_EACH), _NAMED),
             stacked=True,
         ),
         lines(
             "Failed requests",
             "The share without a response or with an unexpected status, by LoadTest.",
             SHARE,
-            Query(ratio(*FAILED, *_RUNS, by=by), "{{loadtest}}"),
+            Query(ratio(*FAILED, *_RUNS, by=_EACH), _NAMED),
             most=1,
         ),
         lines(
             "p95 total time",
             f"{TOTAL_IS} By LoadTest.",
             SECONDS,
-            Query(quantile(0.95, TOTAL, *_RUNS, by=by), "{{loadtest}}"),
+            Query(quantile(0.95, TOTAL, *_RUNS, by=_EACH), _NAMED),
         ),
         lines(
             "Runs",
@@ -211,7 +214,7 @@ def _under_way() -> list[Panel]:
             "VUs",
             "That are running, by LoadTest.",
             COUNT,
-            Query(f"sum by (loadtest) (squall_vus{where(*_RUNS)})", "{{loadtest}}"),
+            Query(summed(f"squall_vus{where(*_RUNS)}", _EACH), _NAMED),
             stacked=True,
         ),
         lines(

@@ -99,7 +99,7 @@ def test_bounds_read_as_people_write_them() -> None:
 
 def test_a_counter_on_the_wire_to_the_byte() -> None:
     writer = Writer()
-    writer.sample(identity("up", (("job", "x"),)), (1000, 1.5))
+    writer.sample(identity("up", (("job", "x"),)), 1000, 1.5)
     body = writer.body()
     sample = b"\x09" + struct.pack("<d", 1.5) + b"\x10\xe8\x07"
     series = (
@@ -111,7 +111,7 @@ def test_a_counter_on_the_wire_to_the_byte() -> None:
 
 def test_a_native_histogram_on_the_wire_to_the_byte() -> None:
     writer = Writer()
-    writer.histogram(b"", (5, Native(3, 2.5, 1, 0, ((-1, 2),), (1, 1))))
+    writer.histogram(b"", 5, Native(3, 2.5, 1, 0, ((-1, 2),), (1, 1)))
     histogram = (
         b"\x08\x03"  # count_int, a varint
         b"\x19" + struct.pack("<d", 2.5)  # sum
@@ -128,7 +128,7 @@ def test_a_native_histogram_on_the_wire_to_the_byte() -> None:
 
 def test_the_stale_marker_is_that_very_nan() -> None:
     writer = Writer()
-    writer.sample(identity("up", ()), (1, STALE))
+    writer.sample(identity("up", ()), 1, STALE)
     (series,) = read(writer.body().data).timeseries
     assert struct.pack("<d", series.samples[0].value) == bytes.fromhex("020000000000f07f")
 
@@ -182,6 +182,15 @@ def test_whatever_tags_are_called_labels_are_valid_and_different(tags: list[tupl
     assert all(text for _, text in found)
 
 
+def test_a_label_s_value_is_utf_8_and_not_too_long_in_bytes() -> None:
+    assert labels_of([("a", "x" * 2000), ("b", "é" * 512), ("c", "€" * 512)]) == (
+        *(("a", "x" * 1024), ("b", "é" * 512), ("c", "€" * 341)),
+    )
+    ((_, value),) = labels_of([("reason", "no file caf\udce9.yaml\0")])
+    assert value == "no file caf?.yaml\0"
+    assert identity("up", (("reason", value),))
+
+
 def test_a_tag_that_means_something_else_is_moved_aside() -> None:
     assert label_name("run", {"run"}) == "exported_run"
     assert label_name("le") == "exported_le"
@@ -197,7 +206,7 @@ def body(size: int, at: int = 0) -> Body:
 
 
 def test_the_oldest_give_way_but_not_what_is_on_its_way() -> None:
-    buffer = Buffer(60)
+    buffer = Buffer(lambda: 60)
     first, second, third = body(40, 1), body(40, 2), body(40, 3)
     buffer.put(first)
     assert buffer.hold() is first
@@ -212,7 +221,7 @@ def test_the_oldest_give_way_but_not_what_is_on_its_way() -> None:
 
 
 def test_one_request_alone_may_be_larger_than_the_buffer() -> None:
-    buffer = Buffer(10)
+    buffer = Buffer(lambda: 10)
     buffer.put(body(50))
     assert (len(buffer), buffer.dropped) == (1, 0)
     assert buffer.clear() == 10

@@ -37,7 +37,7 @@ def exposed() -> str:
     points = [
         Point(family, tuple((label, "x") for label in sorted(family.labels)), 1.0) for family in FAMILIES
     ]
-    requests = [read(body.data) for body in made.bodies(Standing(2000, 1000, measured, points))]
+    requests = [read(body.data) for body in filter(None, made.bodies(Standing(2000, 1000, measured, points)))]
     families = {each.metric_family_name: each for request in requests for each in request.metadata}
     lines: dict[str, list[str]] = {name: [] for name in families}
     for request in requests:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from support.certificates import Authority
-from support.receiver import serving
+from support.receiver import serving, until
 
 from squall.errors import UsageError
 from squall.export.exporter import Exporter
@@ -42,12 +43,6 @@ async def exporting(
         yield exporter, said
     finally:
         await exporter.close()
-
-
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def push(exporter: Exporter, second: int, value: float) -> None:
@@ -89,7 +84,8 @@ async def test_what_may_get_better_is_sent_again_unchanged(status: int) -> None:
         played.answers = [(status, {}), (status, {})]
         await push(exporter, 1, 1)
         await until(lambda: played.taken)
-    assert len(played.requests) == 3
+    first, second, third, *_ = [await each.read() for each in played.requests]
+    assert first == second == third == played.taken[0]
     assert (exporter.counts.retries, exporter.counts.refused) == (2, 0)
 
 
@@ -141,6 +137,45 @@ async def test_a_receiver_that_never_answers_holds_nobody_up() -> None:
         assert time.monotonic() - began < 2
     assert loss.split()[0] == str(exporter.counts.dropped)
     assert "did not reach the receiver" in loss
+    assert loss.endswith(": no answer")
+
+
+@pytest.mark.parametrize("status", [204, 400])
+async def test_an_answer_that_comes_too_late_changes_nothing(status: int) -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.delay, played.answers = 1.0, [(status, {})]
+        await push(exporter, 1, 1)
+        await until(lambda: played.requests)
+        (loss,) = await exporter.finish(2 * SECOND, 0, [(KEY, Counter(2))], seconds=0.2)
+        told = exporter.counts.dropped
+        await until(lambda: played.answered)
+        played.delay = 0
+        async with exporting(played.url) as (other, _):
+            assert await other.finish(SECOND, 0, [(KEY, Counter(1))]) == ()
+        assert loss.split()[0] == str(told)
+        assert (exporter.counts.sent, exporter.counts.refused, exporter.counts.dropped) == (0, 0, told)
+        assert not exporter.fails
+    assert said == []
+
+
+async def test_a_receiver_that_takes_some_and_refuses_others_is_spoken_of_once() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.answers = [(400 if each % 2 else 204, {}) for each in range(20)]
+        for second in range(1, 20):
+            await push(exporter, second, second)
+        await exporter.finish(20 * SECOND, 0, [(KEY, Counter(20))])
+    assert exporter.counts.refused > 50
+    assert [event for _, event, _ in said] == ["RemoteWriteRefused"]
+
+
+async def test_a_receiver_that_wants_patience_now_and_then_is_spoken_of_seldom() -> None:
+    async with serving() as played, exporting(played.url) as (exporter, said):
+        played.answers = [(429 if each % 2 else 204, {}) for each in range(12)]
+        for second in range(1, 6):
+            await push(exporter, second, second)
+        assert await exporter.finish(6 * SECOND, 0, [(KEY, Counter(6))]) == ()
+    assert exporter.counts.retries == 6
+    assert [event for _, event, _ in said] == ["RemoteWriteFails", "RemoteWriteWorks"]
 
 
 async def test_a_buffer_that_is_full_drops_the_oldest_and_says_so(unused_tcp_port: int) -> None:
@@ -162,7 +197,7 @@ async def test_health_is_told() -> None:
         await push(exporter, 1, 1)
         await until(lambda: exporter.counts.sent)
         await push(exporter, 2, 1)
-        await until(lambda: len(played.taken) > 1)
+        await until(lambda: len(played.taken) > 2)
     assert played.values("squall_remote_write_samples_sent_total")[1][1] == 11
     assert played.values("squall_remote_write_series")[1][1] == 1
 
@@ -190,6 +225,42 @@ async def test_policies_say_where_pushing_may_go(
                 assert allowed or "policy" in losses[0]
 
 
+async def test_a_lookup_that_takes_for_ever_keeps_no_process() -> None:
+    script = """
+import asyncio, socket, threading, time
+from squall.export.exporter import Exporter
+from squall.export.model import Receiver, RemoteWrite
+from squall.metrics.names import BUILT_IN
+
+asked = []
+def never(*question, **options):
+    asked.append(question)
+    threading.Event().wait()
+
+async def main():
+    loop = asyncio.get_running_loop()
+    settings = RemoteWrite(receiver=Receiver(url="http://receiver.example/write"))
+    exporter = Exporter(settings, BUILT_IN, (), clock=time.time_ns, say=lambda *words: None)
+    exporter.start()
+    print(*await exporter.finish(time.time_ns(), 0, [], seconds=0.5), len(asked))
+
+socket.getaddrinfo = never
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            told, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert b"did not reach" in told
+    assert told.split()[-1] == b"1"
+    assert process.returncode == 0
+
+
 async def test_tls_is_verified(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     pair = authority.issue("server", name="bench", hosts=("127.0.0.1",))
@@ -203,6 +274,23 @@ async def test_tls_is_verified(tmp_path: Path) -> None:
             assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
         async with exporting(played.url, insecure_skip_verify=True) as (exporter, _):
             assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+
+
+async def test_a_certificate_is_presented_to_a_receiver_that_wants_one(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server, client = (authority.issue(name, name=name, hosts=("127.0.0.1",)) for name in ("server", "client"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
+    context.load_cert_chain(server.certificate, server.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    trusted = {"ca_file": str(authority.certificate)}
+    shown = {"cert_file": str(client.certificate), "key_file": str(client.key)}
+    async with serving(context=context) as played:
+        async with exporting(played.url, **trusted) as (exporter, _):
+            assert await exporter.finish(SECOND, 0, [(KEY, Counter(1))], seconds=0.5)
+        assert not played.requests
+        async with exporting(played.url, **trusted, **shown) as (exporter, _):
+            assert not await exporter.finish(SECOND, 0, [(KEY, Counter(1))])
+        assert played.taken
 
 
 def test_files_that_hold_nothing_are_named(tmp_path: Path) -> None:

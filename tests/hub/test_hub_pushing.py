@@ -145,6 +145,7 @@ def test_options_and_variables_say_the_same(tmp_path: Path) -> None:
         "--remote-write-password-file",
         str(tmp_path / "password"),
         "--remote-write-buffer=1MiB",
+        "--remote-write-total-buffer=64MiB",
         SQUALL_REMOTE_WRITE_URL="https://mimir.example/api/v1/push",
         SQUALL_REMOTE_WRITE_TENANT="shop",
         SQUALL_REMOTE_WRITE_LABELS="site=a, cluster=b",
@@ -157,6 +158,7 @@ def test_options_and_variables_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("new")
     assert made.receiver.authorization() == "Basic aHViOm5ldw=="
     assert (made.form.histograms, made.form.schema, made.buffer_bytes) == ("classic", 3, 2**20)
+    assert made.together.buffer_bytes == 2**26
     assert made.form.labels == (("cluster", "b"), ("site", "a"))
 
 
@@ -170,6 +172,7 @@ def test_options_and_variables_say_the_same(tmp_path: Path) -> None:
         (["--remote-write-url=http://h/", "--remote-write-histogram-schema=7"], "0 to 6"),
         (["--remote-write-url=http://h/", "--remote-write-max-series=few"], "--remote-write-max-series"),
         (["--remote-write-url=http://h/", "--remote-write-buffer=much"], "--remote-write-buffer"),
+        (["--remote-write-url=http://h/", "--remote-write-total-buffer=-1"], "--remote-write-total-buffer"),
         (["--remote-write-url=http://h/", "--remote-write-labels=run=x"], "--remote-write-labels"),
         (["--remote-write-url=http://h/", "--remote-write-username=x"], "belong together"),
         (["--remote-write-url=http://h/", "--remote-write-bearer-token-file=/nowhere"], "/nowhere"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -24,12 +24,14 @@ class Played:
         self.delay = 0.0
         self.requests: list[web.Request] = []
         self.taken: list[bytes] = []
+        self.answered = 0
 
     async def take(self, request: web.Request) -> web.Response:
         data = await request.read()
         self.requests.append(request)
         await asyncio.sleep(self.delay)
         status, headers = self.answers.pop(0) if self.answers else (204, {})
+        self.answered += 1
         if status < 300:
             self.taken.append(data)
         return web.Response(status=status, headers=headers, text="" if status == 204 else "no, thanks")
@@ -43,6 +45,13 @@ class Played:
             if any(label.value == name for label in series.labels)
             for sample in series.samples
         ]
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for something that other tasks of the loop bring about."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

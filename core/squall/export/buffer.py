@@ -9,6 +9,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squall.export.wire import Body
 
 
@@ -16,10 +18,10 @@ class Buffer:
     """A queue of requests.
 
     Args:
-        most: Bytes that it may hold, beside the request that is on its way. One request alone may be larger.
+        most: Bytes that it may hold at the moment, beside the request that is on its way. One request alone may be larger.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: Callable[[], int]) -> None:
         self._most = most
         self._bodies: deque[Body] = deque()
         self.size = 0
@@ -37,8 +39,8 @@ class Buffer:
         self._bodies.append(body)
         self.size += len(body.data)
         self.samples += body.samples
-        held = len(self._held.data) if self._held else 0
-        while self.size - held > self._most and len(self._bodies) > 1 + (self._held is not None):
+        held, most = len(self._held.data) if self._held else 0, self._most()
+        while self.size - held > most and len(self._bodies) > 1 + (self._held is not None):
             self.dropped += self._remove(1 if self._held else 0).samples
 
     def hold(self) -> Body:

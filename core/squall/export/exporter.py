@@ -1,8 +1,9 @@
 """Pushes one run: takes how it stands, second by second, and sees that it is sent without anybody waiting for that.
 
 Making requests takes the time of the loop that judges a run, or sends its load. So it is done in pieces between which others have their
-turn, and never takes more than a twentieth of one core: where there are so many series that it would, some seconds are left out. What
-is left out loses nothing but resolution, since values are cumulative; the last ones of a run are always sent.
+turn, and never takes more than a twentieth of one core, of many runs together a quarter (see `together`): where there are so many series
+that it would, some seconds are left out. What is left out loses nothing but resolution, since values are cumulative; the last ones of a run
+are always sent.
 """
 
 from __future__ import annotations
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS: Final = 5.0
 """How long the end of a run may wait for the receiver."""
-SHARE: Final = 0.05
-"""Of one core, for making requests."""
 MAX_WAITING: Final = 4
 """Seconds that may wait to be made into requests: a loop that was held up judges several at once."""
 MILLI: Final = 1_000_000
@@ -69,7 +68,8 @@ class Exporter:
         prefix: str = PREFIX,
     ) -> None:
         self._exposition = Exposition(catalogue, settings.form, labels, own=own, prefix=prefix)
-        self._buffer = Buffer(settings.buffer_bytes)
+        self._together = settings.together
+        self._buffer = Buffer(lambda: settings.together.buffer(settings.buffer_bytes))
         self.counts = Counts()
         self._sender = Sender(settings.receiver, self._buffer, self.counts, say)
         self._clock = clock
@@ -88,6 +88,7 @@ class Exporter:
 
     def start(self) -> None:
         """Begin to send; needs a running event loop."""
+        self._together.running += 1
         self._tasks = [asyncio.create_task(self._sender.run()), asyncio.create_task(self._make())]
         for task in self._tasks:
             task.add_done_callback(self._ended)
@@ -158,21 +159,31 @@ class Exporter:
         """Push how the run stands for the last time, end its series, and wait for the receiver, but not for long.
 
         Returns:
-            What people should know: samples that are not there. Those that still waited are given up.
+            What people should know: samples that are not there. Those that still waited are given up, and nothing is sent any more.
         """
-        if self._broken.is_set():
-            self._give_up()
-            return self._losses()
+        if not self._broken.is_set():
+            await self._flush(at_ns, before_ns, measured, points or [], seconds)
+        await self.close()
+        return self._losses()
+
+    async def _flush(
+        self,
+        at_ns: int,
+        before_ns: int,
+        measured: list[tuple[SeriesKey, Aggregate]],
+        points: list[Point],
+        seconds: float,
+    ) -> None:
         self._sender.hurry()
-        last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points or []))
+        last = asyncio.create_task(self._finish(at_ns, before_ns, measured, points))
         last.add_done_callback(self._ended)
         broken = asyncio.create_task(self._broken.wait())
-        await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([last, broken], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            self._sender.late()
         for task in (last, broken):
             task.cancel()
         await asyncio.gather(last, broken, return_exceptions=True)
-        self._give_up()
-        return self._losses()
 
     async def _finish(
         self, at_ns: int, before_ns: int, measured: list[tuple[SeriesKey, Aggregate]], points: list[Point]
@@ -189,8 +200,9 @@ class Exporter:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._together.running -= bool(self._tasks)
         self._tasks = []
-        self._give_up()
+        self.counts.dropped += self._buffer.clear()
 
     # -- making requests --------------------------------------------------------------------------------------
 
@@ -210,23 +222,22 @@ class Exporter:
             self._news.clear()
             while self._waiting:
                 cost = await self._put_all(self._exposition.bodies(self._waiting.popleft()))
-                self._free_at = time.monotonic() + cost * (1 / SHARE - 1)
+                self._free_at = time.monotonic() + self._together.pause(cost)
                 self.cpu_seconds += cost
                 self._warn()
             self._idle.set()
 
-    async def _put_all(self, bodies: Iterator[Body]) -> float:
-        """Have requests made and sent; returns the time that making them took."""
-        cost = 0.0
-        while True:
-            began = time.thread_time()
-            body = next(bodies, None)
+    async def _put_all(self, bodies: Iterator[Body | None]) -> float:
+        """Have requests made and sent, with pauses; returns the time that making them took."""
+        began, cost = time.thread_time(), 0.0
+        for body in bodies:
             cost += time.thread_time() - began
-            if body is None:
-                return cost
-            self._buffer.put(body)
-            self._sender.wake()
+            if body is not None:
+                self._buffer.put(body)
+                self._sender.wake()
             await asyncio.sleep(0)
+            began = time.thread_time()
+        return cost + time.thread_time() - began
 
     def _warn(self) -> None:
         """Say, once, that not everything is pushed as it was measured."""
@@ -282,9 +293,6 @@ class Exporter:
             about.FOLDED: self._exposition.folded,
         }
         return [Point(family, (), float(value)) for family, value in values.items()]
-
-    def _give_up(self) -> None:
-        self.counts.dropped += self._buffer.clear()
 
     def _losses(self) -> tuple[str, ...]:
         dropped, refused = self.dropped, self.counts.refused

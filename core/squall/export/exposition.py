@@ -3,8 +3,12 @@
 Prometheus reads more out of a counter than its values, so each of these is a promise:
 
 - A counter begins with a zero, one push before its first value: without it, `increase` would leave out all that the first value holds.
-- It never goes back, not by the last bit of a float either: that would be read as a restart, and counted twice.
+- It never goes back, not by the last bit of a float either, nor when another process goes on: that would be read as a restart, and counted
+  twice.
 - All samples of one push have one time, and no time comes twice: a receiver refuses what comes late, and all that is with it.
+- A request has one sample of a series. So it can be repeated when its answer is lost: the same sample again is no news to a receiver, but one
+  that was there before the last is late. That is why zeros go ahead, in a request of their own. (Prometheus of old, such as 2.42, takes
+  the end of a native histogram for news, as NaN is not equal to NaN; what it then refuses, it has.)
 - A gauge whose runner is gone, and every series at the end of a run, is ended by a stale marker, and does not linger for five minutes.
 - Series have a budget. What comes beyond is counted with fewer labels, in series that have `overflow="true"`: sums stay right.
 """
@@ -26,15 +30,19 @@ if TYPE_CHECKING:
 
     from squall.export.model import Form
     from squall.export.wire import Body
-    from squall.metrics.histogram import Histogram
     from squall.metrics.names import Catalogue, Metric
     from squall.metrics.series import Aggregate
 
 SERIES_PER_REQUEST: Final = 1000
+PIECE: Final = 50
+"""Series of a request that are written at once: a few milliseconds. A runner that is kept for 50 counts as too busy to be believed."""
 METADATA_EVERY: Final = 60
 """Pushes from one description of the families to the next."""
 STALE_AFTER_MS: Final = 5000
 """The last values stand for this long before the series end, so that whoever draws one point in five seconds draws them."""
+ROUNDING: Final = 1e-9
+"""Sums of a series that another process has begun are this share larger at first, as that may have added in another order, and so have pushed
+more by the last bits. Whole numbers are exact."""
 _KEPT: Final = frozenset({"scenario", "error"})
 """The tags that are left beyond the budget."""
 
@@ -65,6 +73,8 @@ class _Series:
     limits: tuple[float, ...] = ()
     """Of classic buckets; none for native histograms."""
     begun: bool = False
+    resumed: bool = False
+    """Another process has begun it, and nothing is known of what that pushed but that it was as much, up to a rounding."""
     alive: bool = False
     last: list[float] = field(default_factory=list)
     empty: Native | None = None
@@ -104,7 +114,7 @@ class Exposition:
         self._names = Names(catalogue, (family.name for family in own), prefix)
         self._own = own
         self._targets: dict[SeriesKey, _Series] = {}
-        self._series: dict[SeriesKey, _Series] = {}
+        self._series: dict[bytes, _Series] = {}
         self._before: frozenset[SeriesKey] = frozenset()
         self._points: dict[tuple[str, Labels], bytes] = {}
         self._shown: set[bytes] = set()
@@ -118,24 +128,27 @@ class Exposition:
 
     # -- requests ---------------------------------------------------------------------------------------------
 
-    def bodies(self, standing: Standing) -> Iterator[Body]:
-        """The requests that say how everything stands; whoever takes them may pause between two."""
-        writer = Writer()
+    def bodies(self, standing: Standing) -> Iterator[Body | None]:
+        """The requests that say how everything stands, and None in between where others should have their turn."""
+        zeros, values = Writer(), Writer()
         if self._pushes % METADATA_EVERY == 0:
-            writer.metadata((*self._own, *self._names.all()))
+            values.metadata((*self._own, *self._names.all()))
         self._pushes += 1
         merged = self._merged(standing.measured)
-        for series, value in merged.items():
-            self._write(writer, series, value, standing)
-            if writer.samples >= SERIES_PER_REQUEST:
-                yield writer.body()
-                writer = Writer()
+        for count, (series, value) in enumerate(merged.items(), 1):
+            if self._begins(series, standing):
+                _begin(zeros, series, standing.before_ms)
+            self._write(values, series, value, standing.at_ms)
+            if values.samples >= SERIES_PER_REQUEST:
+                yield from _bodies(zeros, values)
+                zeros, values = Writer(), Writer()
+            elif count % PIECE == 0:
+                yield None
         for series in self._series.values():
             if series.alive and series.metric.kind is Kind.GAUGE and series not in merged:
-                _end(writer, series, standing.at_ms)
-        self._write_points(writer, standing)
-        if writer.samples:
-            yield writer.body()
+                _end(values, series, standing.at_ms)
+        self._write_points(values, standing)
+        yield from _bodies(zeros, values)
 
     def end(self, at_ms: int) -> Iterator[Body]:
         """The requests that end all measured series at a moment."""
@@ -146,8 +159,7 @@ class Exposition:
             if writer.samples >= SERIES_PER_REQUEST:
                 yield writer.body()
                 writer = Writer()
-        if writer.samples:
-            yield writer.body()
+        yield from _bodies(writer)
 
     # -- which series -----------------------------------------------------------------------------------------
 
@@ -162,20 +174,19 @@ class Exposition:
         return found
 
     def _admit(self, key: SeriesKey) -> _Series:
-        """Find a place for a series that is new."""
+        """Find a place for a series that is new: its own, or that of one that looks the same to Prometheus."""
         metric = self._catalogue[key.metric]
         made = self._make(metric, key)
-        if self.series + len(made.ids) > self._form.max_series:
-            self.folded += 1
-            few = tuple(tag for tag in key.tags if tag[0] in _KEPT)
-            short = SeriesKey(key.metric, tuple(sorted((*few, ("overflow", "true")))))
-            made = self._series.get(short) or self._make(metric, short)
-            made.begun |= key in self._before
-            self._series[short] = made
-        else:
-            made.begun = key in self._before
-            self._series[key] = made
-            self.series += len(made.ids)
+        if made.ids[0] not in self._series:
+            if self.series + len(made.ids) <= self._form.max_series:
+                self.series += len(made.ids)
+            else:
+                self.folded += 1
+                few = tuple(tag for tag in key.tags if tag[0] in _KEPT)
+                made = self._make(metric, SeriesKey(key.metric, (*few, ("overflow", "true"))))
+        made = self._series.setdefault(made.ids[0], made)
+        if key in self._before:
+            made.begun = made.resumed = True
         self._targets[key] = made
         return made
 
@@ -198,33 +209,26 @@ class Exposition:
 
     # -- samples ----------------------------------------------------------------------------------------------
 
-    def _write(self, writer: Writer, series: _Series, value: Aggregate, standing: Standing) -> None:
-        at_ms, before_ms = standing.at_ms, standing.before_ms
-        zero = not series.begun and before_ms < at_ms and series.metric.kind is not Kind.GAUGE
-        series.begun = series.alive = True
-        if isinstance(value, Gauge):
-            writer.sample(series.ids[0], (at_ms, value.last))
-            return
-        if series.empty is not None:
-            self._write_native(writer, series, value, (at_ms, before_ms if zero else None))  # type: ignore[arg-type]  # a trend has a histogram
-            return
-        for index, (name, figure) in enumerate(zip(series.ids, _figures(series, value), strict=True)):
-            series.last[index] = figure = max(figure, series.last[index])  # noqa: PLW2901 - never less than before
-            if zero:
-                writer.sample(name, (before_ms, 0.0), (at_ms, figure))
-            else:
-                writer.sample(name, (at_ms, figure))
+    def _begins(self, series: _Series, standing: Standing) -> bool:
+        """Whether a series needs its zero."""
+        new = not series.begun and series.metric.kind is not Kind.GAUGE
+        series.begun = True
+        return new and standing.before_ms < standing.at_ms
 
-    def _write_native(
-        self, writer: Writer, series: _Series, trend: Histogram, at: tuple[int, int | None]
-    ) -> None:
-        assert series.empty is not None, "of a native histogram it is known"
-        made = native(trend, self._form.schema)
-        at_ms, before_ms = at
-        if before_ms is None:
-            writer.histogram(series.ids[0], (at_ms, made))
+    def _write(self, writer: Writer, series: _Series, value: Aggregate, at_ms: int) -> None:
+        series.alive = True
+        if isinstance(value, Gauge):
+            writer.sample(series.ids[0], at_ms, value.last)
+        elif series.empty is not None:
+            writer.histogram(series.ids[0], at_ms, native(value, self._form.schema))  # type: ignore[arg-type]  # a trend has a histogram
         else:
-            writer.histogram(series.ids[0], (before_ms, series.empty), (at_ms, made))
+            figures = _figures(series, value)
+            if series.resumed:
+                series.resumed = False
+                figures = [figure if figure % 1 == 0 else figure * (1 + ROUNDING) for figure in figures]
+            series.last = list(map(max, figures, series.last))  # never less than before
+            for name, figure in zip(series.ids, series.last, strict=True):
+                writer.sample(name, at_ms, figure)
 
     def _write_points(self, writer: Writer, standing: Standing) -> None:
         shown = set()
@@ -236,9 +240,9 @@ class Exposition:
                 )
             if name not in shown and math.isfinite(value):
                 shown.add(name)
-                writer.sample(name, (standing.at_ms, value))
+                writer.sample(name, standing.at_ms, value)
         for name in self._shown - shown:
-            writer.sample(name, (standing.at_ms, STALE))
+            writer.sample(name, standing.at_ms, STALE)
         self._shown = shown
 
 
@@ -255,11 +259,23 @@ def _figures(series: _Series, value: Aggregate) -> list[float]:
             return [*classic(value, series.limits), value.count, value.sum]
 
 
+def _begin(writer: Writer, series: _Series, at_ms: int) -> None:
+    for name in series.ids:
+        if series.empty is not None:
+            writer.histogram(name, at_ms, series.empty)
+        else:
+            writer.sample(name, at_ms, 0.0)
+
+
 def _end(writer: Writer, series: _Series, at_ms: int) -> None:
     series.alive = False
     for name in series.ids:
         if series.empty is not None:
             # What marks the end of a histogram is its sum.
-            writer.histogram(name, (at_ms, Native(0, STALE, series.empty.schema, 0, (), ())))
+            writer.histogram(name, at_ms, Native(0, STALE, series.empty.schema, 0, (), ()))
         else:
-            writer.sample(name, (at_ms, STALE))
+            writer.sample(name, at_ms, STALE)
+
+
+def _bodies(*writers: Writer) -> Iterator[Body]:
+    return (each.body() for each in writers if each.samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from squall.export.together import Together
 from squall.metrics.buckets import SCHEMA
 
 if TYPE_CHECKING:
@@ -66,8 +67,16 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteWrite:
-    """All that an exporter has to know."""
+    """All that an exporter has to know.
+
+    Attributes:
+        receiver: Where to.
+        form: How series look.
+        buffer_bytes: What may wait of one run.
+        together: What all that push by these settings may take.
+    """
 
     receiver: Receiver
     form: Form = field(default_factory=Form)
     buffer_bytes: int = BUFFER_BYTES
+    together: Together = field(default_factory=Together)

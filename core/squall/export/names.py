@@ -25,7 +25,7 @@ PREFIX: Final = "squall_"
 SHARD_PREFIX: Final = "squall_shard_"
 """Of the series that runners push: with the names of the fleet's, a sum over both would count everything twice."""
 MAX_LABEL: Final = 1024
-"""Characters of a label's value; receivers refuse longer ones, and all that comes with them."""
+"""Bytes of a label's value; receivers refuse longer ones, and all that comes with them (Mimir's limit is 2048 by default)."""
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_]")
 
@@ -128,5 +128,10 @@ def labels_of(tags: Iterable[tuple[str, str]], reserved: Collection[str] = ()) -
         while name in found:
             name += "2"
         if value:
-            found[name] = value[:MAX_LABEL]
+            found[name] = _label_value(value)
     return tuple(sorted(found.items()))
+
+
+def _label_value(text: str) -> str:
+    """A text as UTF-8 that is not too long; names of files may hold what is none."""
+    return text.encode(errors="replace")[:MAX_LABEL].decode(errors="ignore")

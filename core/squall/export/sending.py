@@ -17,23 +17,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
-from aiohttp.resolver import ThreadedResolver
 
 from squall import __version__
 from squall.errors import UsageError
+from squall.export.resolving import Resolver
 from squall.export.wire import HEADERS
-from squall.spec.hosts import HostRules, address_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from socket import AddressFamily
-
-    from aiohttp.abc import ResolveResult
 
     from squall.export.buffer import Buffer
     from squall.export.model import Receiver
@@ -44,6 +39,9 @@ FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5.0
 LONGEST_PATIENCE_SECONDS: Final = 60.0
 """A receiver that asks for more (`Retry-After`) is tried again after this."""
+QUIET_SECONDS: Final = 60.0
+"""That the receiver fails is not said again for this long, and each time twice as long: one that limits what it takes fails every other
+second, and what is said has its place in the run's timeline, which is bounded."""
 _MAX_ANSWER: Final = 4096
 _MAX_TEXT: Final = 200
 _TOO_MANY: Final = 429
@@ -57,10 +55,6 @@ class Counts:
     refused: int = 0
     dropped: int = 0
     retries: int = 0
-
-
-class ForbiddenError(OSError):
-    """A policy does not let anything go there."""
 
 
 class Sender:
@@ -84,12 +78,15 @@ class Sender:
         self._counts = counts
         self._say = say
         self._ssl = tls_context(receiver)
+        self._resolver = Resolver(receiver.policies)
         self._news = asyncio.Event()
         self._hurry = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._pause = 0.0
-        self._told: set[str] = set()
+        self._refusals: set[int] = set()
+        self._told = False
+        self._quiet_until, self._quiet = 0.0, QUIET_SECONDS
         self.problem = ""
         """Why the receiver does not take anything at the moment; empty while it does."""
 
@@ -102,14 +99,17 @@ class Sender:
         """There is not much time left: pauses are over, and short from now on."""
         self._hurry.set()
 
+    def late(self) -> None:
+        """There is no time left, and what is on its way has no answer."""
+        self.problem = self.problem or "no answer"
+
     async def drained(self) -> None:
         """Wait until nothing waits any more."""
         await self._empty.wait()
 
     async def run(self) -> None:
         """Send, until cancelled."""
-        resolver = _Guarded(self._receiver.policies)
-        connector = aiohttp.TCPConnector(ssl=self._ssl or True, resolver=resolver, limit=1)
+        connector = aiohttp.TCPConnector(ssl=self._ssl or True, resolver=self._resolver, limit=1)
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False) as session:
             while True:
@@ -135,7 +135,7 @@ class Sender:
             return
         else:
             self._counts.refused += body.samples
-            self._warn_once("RemoteWriteRefused", f"the receiver refuses samples: status {status}{text}")
+            self._tell_refusal(status, text)
         self._buffer.done()
 
     async def _post(self, session: aiohttp.ClientSession, body: Body) -> tuple[int, float, str]:
@@ -145,7 +145,7 @@ class Sender:
             headers["Authorization"] = authorization
         if self._receiver.tenant:
             headers["X-Scope-OrgID"] = self._receiver.tenant
-        self._permit(urlsplit(self._receiver.url).hostname or "")
+        self._resolver.permit(urlsplit(self._receiver.url).hostname or "")
         async with session.post(
             self._receiver.url,
             data=body.data,
@@ -158,17 +158,10 @@ class Sender:
             patience = patience_of(response.headers.get("Retry-After", ""), datetime.now(UTC))
             return response.status, patience, f": {text}" if text else ""
 
-    def _permit(self, host: str) -> None:
-        """See to a host that is an address, which no resolver is asked about."""
-        for patterns in self._receiver.policies:
-            rules = HostRules.of(patterns)
-            if not (rules.covers(host) if address_of(host) is not None else rules.may_cover(host)):
-                raise ForbiddenError(f"a policy does not let anything go to {host}")
-
     async def _again(self, problem: str, patience: float) -> None:
         self._counts.retries += 1
         self.problem = problem
-        self._warn_once("RemoteWriteFails", f"metrics do not reach the receiver and wait: {problem}")
+        self._tell_failure()
         self._pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, self._pause * 2))
         if self._hurry.is_set():
             await asyncio.sleep(FIRST_PAUSE_SECONDS)
@@ -179,43 +172,26 @@ class Sender:
                 await self._hurry.wait()
 
     def _works(self) -> None:
-        if self.problem:
+        if self._told:
+            self._told = False
             self._say("info", "RemoteWriteWorks", "the receiver takes metrics again")
-        self._told.clear()
         self.problem, self._pause = "", 0.0
 
-    def _warn_once(self, event: str, text: str) -> None:
-        """Say it, once for each time that it begins."""
-        if event not in self._told:
-            self._told.add(event)
-            self._say("warning", event, text)
+    def _tell_failure(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._told or now < self._quiet_until:
+            return
+        self._told = True
+        self._quiet_until, self._quiet = now + self._quiet, 2 * self._quiet
+        self._say(
+            "warning", "RemoteWriteFails", f"metrics do not reach the receiver and wait: {self.problem}"
+        )
 
-
-class _Guarded(AbstractResolver):
-    """Finds addresses, and gives those that every policy covers."""
-
-    def __init__(self, policies: tuple[tuple[str, ...], ...]) -> None:
-        self._inner = ThreadedResolver()
-        self._rules = tuple(HostRules.of(patterns) for patterns in policies)
-
-    async def resolve(self, host: str, port: int = 0, family: AddressFamily | Any = 0) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        left = [
-            each
-            for each in found
-            if all(rules.covers(host) or _within(rules, each["host"]) for rules in self._rules)
-        ]
-        if not left:
-            raise ForbiddenError(f"a policy does not let anything go to {host}")
-        return left
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _within(rules: HostRules, text: str) -> bool:
-    address = address_of(text)
-    return address is not None and rules.covers_address(address)
+    def _tell_refusal(self, status: int, text: str) -> None:
+        """Say it, once for each status: of a receiver that refuses some of all requests there is no end to tell."""
+        if status not in self._refusals:
+            self._refusals.add(status)
+            self._say("warning", "RemoteWriteRefused", f"the receiver refuses samples: status {status}{text}")
 
 
 def patience_of(text: str, now: datetime) -> float:

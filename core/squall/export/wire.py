@@ -138,31 +138,29 @@ class Writer:
         self._at_ms = 0
         self.samples = 0
 
-    def sample(self, series: bytes, *values: tuple[int, float]) -> None:
-        """Add samples of one series: times in milliseconds, and values."""
+    def sample(self, series: bytes, at_ms: int, value: float) -> None:
+        """Add a sample of a series, at a time in milliseconds."""
         made = self._request.timeseries.add()
         made.MergeFromString(series)
-        for at_ms, value in values:
-            made.samples.add(value=value, timestamp=at_ms)
-            self._note(at_ms)
+        made.samples.add(value=value, timestamp=at_ms)
+        self._note(at_ms)
 
-    def histogram(self, series: bytes, *values: tuple[int, Native]) -> None:
-        """Likewise of native histograms."""
+    def histogram(self, series: bytes, at_ms: int, value: Native) -> None:
+        """Likewise of a native histogram."""
         made = self._request.timeseries.add()
         made.MergeFromString(series)
-        for at_ms, value in values:
-            found = made.histograms.add(
-                count_int=value.count,
-                sum=value.total,
-                schema=value.schema,
-                zero_threshold=ZERO_THRESHOLD,
-                zero_count_int=value.zero,
-                positive_deltas=value.deltas,
-                timestamp=at_ms,
-            )
-            for offset, length in value.spans:
-                found.positive_spans.add(offset=offset, length=length)
-            self._note(at_ms)
+        found = made.histograms.add(
+            count_int=value.count,
+            sum=value.total,
+            schema=value.schema,
+            zero_threshold=ZERO_THRESHOLD,
+            zero_count_int=value.zero,
+            positive_deltas=value.deltas,
+            timestamp=at_ms,
+        )
+        for offset, length in value.spans:
+            found.positive_spans.add(offset=offset, length=length)
+        self._note(at_ms)
 
     def _note(self, at_ms: int) -> None:
         self.samples += 1

@@ -42,6 +42,7 @@ OPTIONS: Final = (
         "the most series of a run; beyond, values are counted with fewer labels (default: 10000)",
     ),
     ("buffer", "SIZE", "what may wait for a receiver that is away, for each run (default: 8MiB)"),
+    ("total-buffer", "SIZE", "and of all runs together, which then have equal parts (default: 128MiB)"),
 )
 """Name, value and meaning of each; `--remote-write-NAME`, or `SQUALL_REMOTE_WRITE_NAME`."""
 _LABEL: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*)=(.+)")
@@ -73,6 +74,7 @@ def settings_of(options: argparse.Namespace, environ: Mapping[str, str] = os.env
 def _settings(given: Mapping[str, str]) -> RemoteWrite:
     from squall.export.model import BUFFER_BYTES, MAX_SERIES, Form, Receiver, RemoteWrite  # noqa: PLC0415
     from squall.export.sending import tls_context  # noqa: PLC0415 - loaded by those who push
+    from squall.export.together import BUFFER_OF_ALL, Together  # noqa: PLC0415
 
     parts = urlsplit(given.get("url", ""))
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
@@ -96,11 +98,9 @@ def _settings(given: Mapping[str, str]) -> RemoteWrite:
         labels=_labels(given),
         max_series=_number("max-series", given, MAX_SERIES, range(100, 1_000_001)),
     )
-    try:
-        size = size_bytes(given["buffer"]) if "buffer" in given else BUFFER_BYTES
-    except ValueError as error:
-        raise _wrong("buffer", "for example 8MiB", given) from error
-    return RemoteWrite(receiver=receiver, form=form, buffer_bytes=size)
+    together = Together(_size("total-buffer", given, BUFFER_OF_ALL))
+    size = _size("buffer", given, BUFFER_BYTES)
+    return RemoteWrite(receiver=receiver, form=form, buffer_bytes=size, together=together)
 
 
 def _authorization(given: Mapping[str, str]) -> Callable[[], str]:
@@ -146,6 +146,13 @@ def _number(name: str, given: Mapping[str, str], default: int, allowed: range) -
     if not (text.isdecimal() and int(text) in allowed):
         raise _wrong(name, f"a number from {allowed.start} to {allowed.stop - 1}", given)
     return int(text)
+
+
+def _size(name: str, given: Mapping[str, str], default: int) -> int:
+    try:
+        return size_bytes(given[name]) if name in given else default
+    except ValueError as error:
+        raise _wrong(name, "for example 8MiB", given) from error
 
 
 def _wrong(name: str, wanted: str, given: Mapping[str, str]) -> UsageError:
