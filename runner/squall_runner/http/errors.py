@@ -11,6 +11,8 @@ import errno
 import ssl
 from typing import Final
 
+from squall.spec.secrets import shortened
+
 DNS: Final = "dns"
 """The host name has no address, or no answer came in time."""
 FORBIDDEN: Final = "forbidden"
@@ -84,7 +86,7 @@ def describe(exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {exc.verify_message}"
     text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return " ".join((text or type(exc).__name__).split())[:200]
+    return shortened(" ".join((text or type(exc).__name__).split()), 200)
 
 
 def connect_failure(exc: OSError, where: str) -> RequestError:
