@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -31,3 +35,21 @@ def test_what_is_for_this_machine_is_refused_with_a_cluster(option: list[str]) -
     result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml", "--cluster", *option])
     assert result.exit_code == 2
     assert "--log-level are for this machine" in result.output
+
+
+def test_ctrl_c_ends_a_run_that_is_still_reading_its_manifest(tmp_path: Path) -> None:
+    pipe = tmp_path / "loadtest.yaml"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "squall.cli.main", "run", str(pipe)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with (
+        process,
+        pipe.open("wb"),
+    ):  # it is open when the command has opened the other end, and waits for a text
+        process.send_signal(signal.SIGINT)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 105
+    assert b"Traceback" not in output
