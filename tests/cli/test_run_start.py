@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from squall.cli.main import cli
-from squall.errors import UsageError
+from squall.errors import SquallError, UsageError
 
 
 def test_no_place_for_a_temporary_file_is_said_before_anything_is_started(
@@ -28,6 +28,16 @@ def test_a_limit_without_a_baseline_is_a_wrong_command_line() -> None:
     result = CliRunner().invoke(cli, ["run", "examples/first-request.yaml", "--max-regression", "p95=10%"])
     assert result.exit_code == 2
     assert "--baseline" in result.output
+
+
+def test_without_a_kubeconfig_it_is_said_which_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    result = CliRunner().invoke(cli, ["get"])
+    assert isinstance(result.exception, SquallError)
+    assert f"there is no kubeconfig {tmp_path / 'config'}, and this is no pod" in result.exception.message
 
 
 @pytest.mark.parametrize("option", [["--log-level", "debug"], ["--processes", "2"]])
