@@ -159,3 +159,42 @@ def test_every_mistake_of_a_body_is_told() -> None:
     step = "{http: {method: POST, url: http://h/, json: {a: '${one} ${two}', '${three}': 1}}}"
     told = {problem.message for problem in problems_of(manifest("", STEPS.format(step)))}
     assert told == {f"there is no '{name}' here" for name in ("one", "two", "three")}
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "message", "hint"),
+    [
+        ("sign(vu, *, text)", "»txt: 1", "sign has no argument txt", "it takes text"),
+        ("sign(vu)", "»text: 1", "sign has no argument text", "none but the VU"),
+        ("sign(vu, text, more, last=1)", "text: 1", "sign needs more", "write args: {more: ...}"),
+        ("sign(vu, *, text, last=1)", "", "sign needs text", "args"),
+    ],
+)
+def test_arguments_that_a_function_does_not_take_or_lacks(
+    function: str, args: str, message: str, hint: str
+) -> None:
+    text = _calls(function, args if "»" in args else args + "»")
+    problem = problem_of(marked(text)[0])
+    if "»" in args:
+        assert (problem.line, problem.column) == marked(text)[1]
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("function", "args"),
+    [
+        ("sign(vu, text)", "text: 1"),
+        ("sign(vu, text=1, *, more=2)", ""),
+        ("sign(vu, **given)", "text: 1"),
+        ("sign(*both, text)", "text: 1"),
+    ],
+)
+def test_arguments_that_a_function_takes(function: str, args: str) -> None:
+    load(_calls(function, args))
+
+
+def _calls(function: str, args: str) -> str:
+    code = f"async def {function}: return {{}}"
+    step = f"{{python: {{file: a.py, function: sign, args: {{{args}}}}}}}"
+    return manifest(f'files: [{{name: a.py, inline: "{code}"}}]', STEPS.format(step))

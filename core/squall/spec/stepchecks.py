@@ -226,6 +226,13 @@ class _StepChecks:
         wrong = self._python[name].wrong_function(function, name)
         if wrong:
             self._checks.report((*path, "function"), *wrong)
+            return
+        args = find(self._root, *path, "args")
+        given = args.items if isinstance(args, MapNode) else {}
+        if misfit := self._python[name].wrong_arguments(function, given):
+            argument, message, hint = misfit
+            place = (*path, "args", argument) if argument else (*path, "function")
+            self._checks.report(place, message, hint, key=bool(argument))
 
     # Parts that several kinds share.
 
