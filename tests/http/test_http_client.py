@@ -239,7 +239,7 @@ def test_a_body_that_is_not_there_is_no_json_for_that_reason() -> None:
     with pytest.raises(BodyError, match=r"^no complete response came$"):
         nothing.json()
     nothing.status = 204
-    with pytest.raises(BodyError, match=r"^the body is empty$"):
+    with pytest.raises(BodyError, match=r"^the body is not JSON: there is none$"):
         nothing.json()
 
 
