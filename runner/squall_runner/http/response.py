@@ -158,7 +158,10 @@ class Response(msgspec.Struct, eq=False, gc=False):
         """
         if self._json is _UNSET:
             if not self.body:
-                raise BodyError(DECODE, "the body is not JSON: there is none" if self.status else "no complete response came")
+                raise BodyError(
+                    DECODE,
+                    "the body is not JSON: there is none" if self.status else "no complete response came",
+                )
             try:
                 self._json = _decode_json(self.body)
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
