@@ -16,7 +16,8 @@ import time
 import venv
 from pathlib import Path
 
-from support.debianpackages import say, unpack
+from support.debianpackages import unpack
+from support.longwork import say
 
 K6 = "v1.8.1"
 LOCUST = "locust==2.47.0"

@@ -171,12 +171,23 @@ class EvmNode:
             EvmNodeError: It cannot be had, or did not start.
         """
         binary = anvil_binary()
-        self._folder = tempfile.TemporaryDirectory(prefix="squall-anvil-")
-        log, config = Path(self._folder.name) / "anvil.log", Path(self._folder.name) / "accounts.json"
+        folder = self._new_folder("squall-anvil-")
+        config = folder / "accounts.json"
+        port = self._launch(self.options.command(binary, config), folder / "anvil.log", _LISTENING)
+        self._listens(port)
+        made = json.loads(config.read_text(encoding="utf-8"))
+        self.addresses, self.keys = made["available_accounts"], made["private_keys"]
+
+    def _new_folder(self, prefix: str) -> Path:
+        self._folder = tempfile.TemporaryDirectory(prefix=prefix)
+        return Path(self._folder.name)
+
+    def _launch(self, command: Sequence[str], log: Path, listening: re.Pattern[str]) -> int:
+        """Start the program; returns the port that it says it listens on, the first group of `listening`."""
         atexit.register(self.stop)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                self.options.command(binary, config),
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -184,23 +195,23 @@ class EvmNode:
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - a prepared C call, nothing that could hold a lock
             )
         try:
-            port = self._wait_for_port(log)
+            return self._wait_for_port(log, listening)
         except BaseException:
             self.stop()
             raise
-        host = "127.0.0.1" if self.options.host == "0.0.0.0" else self.options.host
-        self.port, self.url, self.ws_url = port, f"http://{host}:{port}", f"ws://{host}:{port}"
-        made = json.loads(config.read_text(encoding="utf-8"))
-        self.addresses, self.keys = made["available_accounts"], made["private_keys"]
 
-    def _wait_for_port(self, log: Path) -> int:
+    def _wait_for_port(self, log: Path, listening: re.Pattern[str]) -> int:
         deadline = time.monotonic() + READY_SECONDS
-        while (found := _LISTENING.search(log.read_text(errors="replace"))) is None:
+        while (found := listening.search(log.read_text(errors="replace"))) is None:
             if not self.running() or time.monotonic() > deadline:
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-                raise EvmNodeError(f"anvil did not start:\n{tail}")
+                raise EvmNodeError(f"{log.stem} did not start:\n{tail}")
             time.sleep(0.01)
         return int(found.group(1))
+
+    def _listens(self, port: int) -> None:
+        host = "127.0.0.1" if self.options.host == "0.0.0.0" else self.options.host
+        self.port, self.url, self.ws_url = port, f"http://{host}:{port}", f"ws://{host}:{port}"
 
     @property
     def pid(self) -> int:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -21,6 +22,7 @@ from support.kubeclient import Json, KubeClient
 from support.leftout import left_out, missing, skip_if_left_out, skip_without_node
 from support.longwork import LongWorkError
 from support.manifests import committed_crds
+from support.playedoperator import Stage
 
 PART = "control-plane"
 TEST_SECONDS = 120
@@ -185,3 +187,12 @@ def _established(kube: KubeClient, manifest: Json) -> Json:
             return crd
         assert time.monotonic() < deadline, f"{path} is not established: {conditions}"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def stage(control_plane: ControlPlane, crds: dict[str, Json], tmp_path: Path) -> Iterator[Stage]:
+    """Whoever plays the operator and types commands, before the real API server alone."""
+    del crds
+    stage = Stage(control_plane.client, control_plane.kubeconfig, tmp_path)
+    yield stage
+    stage.close()

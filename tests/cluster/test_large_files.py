@@ -2,7 +2,7 @@
 
 import random
 from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -26,14 +26,6 @@ pytestmark = pytest.mark.control_plane
 FILE = "rows.csv"
 USUAL = ["get", "list", "watch", "create", "patch"]
 PASSED = {"result": "Passed", "reason": "ThresholdsHeld"}
-
-
-@pytest.fixture
-def stage(control_plane: ControlPlane, crds: dict[str, Json], tmp_path: Path) -> Iterator[Stage]:
-    del crds
-    stage = Stage(control_plane.client, control_plane.kubeconfig, tmp_path)
-    yield stage
-    stage.close()
 
 
 def manifest(**file: Json | str) -> Json:

@@ -3,13 +3,10 @@
 import json
 import os
 from base64 import b64decode
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from support.controlplane import ControlPlane
 from support.kubeclient import Json
 from support.playedoperator import Stage, until
 from support.summaries import summary
@@ -19,14 +16,6 @@ from squall.kube.runs import AGAIN
 from squall.remote.seen import key_of
 
 pytestmark = pytest.mark.control_plane
-
-
-@pytest.fixture
-def stage(control_plane: ControlPlane, crds: dict[str, Json], tmp_path: Path) -> Iterator[Stage]:
-    del crds
-    stage = Stage(control_plane.client, control_plane.kubeconfig, tmp_path)
-    yield stage
-    stage.close()
 
 
 def manifest(name: str = "shop", **spec: Any) -> Json:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from support.anvil import anvil
 from support.chainruns import FUNDER, balance
@@ -17,13 +14,6 @@ from support.squallrun import Squall
 PAGE = ROOT / "docs" / "evm.md"
 GAS = 2 * 10**16
 """More than the gas of all that is sent costs, in wei; what wallets are lent is ten whole tokens."""
-
-
-@pytest.fixture
-def squall(tmp_path: Path) -> Iterator[Squall]:
-    started = Squall(tmp_path)
-    yield started
-    started.close()
 
 
 def test_the_first_transaction_of_the_page_is_sent_and_what_is_left_comes_back(squall: Squall) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from support.driving import assignment, drive, manifest, target
 
 from squall.plan.data import data_share, uses_data
-from squall_runner.engine.build import read_manifest
+from squall_runner.engine.manifest import read_manifest
 
 ROWS = "id\n" + "\n".join(str(number) for number in range(12)) + "\n"
 

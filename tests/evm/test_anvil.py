@@ -1,5 +1,6 @@
 """The node that the tests use: it is real, does what it is asked to, and ends with its block."""
 
+import asyncio
 import os
 
 import pytest
@@ -26,7 +27,9 @@ async def test_it_mines_at_once_or_when_asked(block_time, mined):
         if mined == 0:
             assert int(await node.rpc("eth_blockNumber"), 16) == 0
             await node.rpc("evm_mine")
-        assert int(await node.rpc("eth_blockNumber"), 16) == 1
+        while (block := int(await node.rpc("eth_blockNumber"), 16)) == 0:
+            await asyncio.sleep(0.01)
+        assert block == 1
 
 
 async def test_an_error_of_the_node_is_raised():

@@ -15,7 +15,7 @@ from support.funded import accounts_of, all_money, assignment_of, balance
 from support.rpcproxy import RpcProxy
 from support.squallrun import Squall, SquallRun
 
-from squall_runner.engine.build import read_manifest
+from squall_runner.engine.manifest import read_manifest
 from squall_runner.evm.money.tree import Tree, read_tree
 from squall_runner.evm.signing.hexes import to_hex
 from squall_runner.evm.signing.keys import Key

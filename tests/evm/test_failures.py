@@ -19,6 +19,8 @@ SAID = [
     (-32000, "txpool is full", Kind.POOL_FULL),
     (-32000, "future transaction tries to replace pending", Kind.POOL_FULL),
     (-32000, "exceeds block gas limit", Kind.GAS_LIMIT),
+    (-32000, "oversized data: transaction size 140117, limit 131072", Kind.INVALID),
+    (-32000, "invalid jump destination", Kind.REVERTED),
     (-32000, "gas required exceeds allowance (30000000)", Kind.GAS_LIMIT),
     (-32000, "intrinsic gas too low: gas 20000, minimum needed 21000", Kind.INTRINSIC_GAS),
     (3, "execution reverted: not yours", Kind.REVERTED),
@@ -57,7 +59,7 @@ SAID = [
     # nobody's
     (-32000, "unknown transaction type", Kind.OTHER),
     (-32602, "missing value for required argument 0", Kind.INVALID_PARAMS),
-    (-32000, "tx fee (1.05 ether) exceeds the configured cap (1.00 ether)", Kind.OTHER),
+    (-32000, "tx fee (1.05 ether) exceeds the configured cap (1.00 ether)", Kind.INVALID),
 ]
 
 

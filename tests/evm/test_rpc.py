@@ -424,11 +424,20 @@ async def test_a_missing_answer_is_the_error_of_that_call_alone(one):
 
 async def test_an_endpoint_that_takes_no_batches_is_asked_one_by_one(one):
     async with rpc_to(endpoints(one), spec=quick(batch=structs.Batching(max=5))) as (rpc, _):
-        one.faults.no_batch = True
+        one.faults.batch_error = {"code": -32600, "message": "no batches here"}
         assert len(set(await asyncio.gather(*(rpc.call("eth_gasPrice") for _ in range(5))))) == 1
-        assert one.batches == [5]
+        assert one.batches == [5, 2, 2]
         assert await rpc.call_many("eth_getBlockByNumber", [("0x0", False)] * 3)
-        assert one.batches == [5]
+        assert one.batches == [5, 2, 2]
+
+
+async def test_a_batch_that_comes_too_soon_is_not_made_many_calls(one):
+    async with rpc_to(endpoints(one), spec=once(batch=structs.Batching(max=5))) as (rpc, _):
+        one.faults.batch_error = {"code": -32005, "message": "rate limit exceeded"}
+        calls = [rpc.call("eth_gasPrice") for _ in range(5)]
+        failures = await asyncio.gather(*calls, return_exceptions=True)
+        assert [each.kind for each in failures] == [Kind.RATE_LIMITED] * 5
+        assert (one.batches, one.calls["eth_gasPrice"]) == ([5], 5)
 
 
 async def test_who_is_cancelled_before_a_batch_goes_is_not_in_it(one):

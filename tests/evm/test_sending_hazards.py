@@ -218,6 +218,24 @@ async def test_while_a_replacement_is_handed_over_nobody_else_hands_it_over():
         assert (sent.landed(), sent.nonce, times(chain)) == (True, 0, 1)
 
 
+@pytest.mark.parametrize("sends", [0, 1, 6])
+async def test_what_was_in_blocks_that_are_gone_is_sent_again_and_not_filled(sends):
+    async with play(blocks=5.0) as (chain, accounts, account):
+        early = [await send(account, number) for number in range(3)]
+        for sent in early:
+            await sent.included()
+        for number in range(3, 6):
+            await send(account, number)
+        lost, before = chain.lose(), chain.calls["eth_sendRawTransaction"]
+        # A node tells of other counts before anybody knows of other blocks.
+        while chain.calls["eth_sendRawTransaction"] < before + sends:
+            await asyncio.sleep(0.01)
+        chain.tell_lost(lost)
+        assert await accounts.settle(100)
+        assert [times(chain, number) for number in range(6)] == [1] * 6
+        assert account.nonces.end == 6
+
+
 def test_all_kinds_of_failures_have_an_answer():
     assert set(ANSWERS) == set(Kind)
     assert answer_to(INTERNAL) is Answer.ASK

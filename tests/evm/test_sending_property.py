@@ -58,10 +58,18 @@ async def trouble(chain: SimChain, rng: random.Random, end: float) -> None:
 
 
 async def play(
-    seed: int, *, nodes: int, strict: bool, replace: bool, cap: int, lag: float, drops: bool
+    seed: int,
+    *,
+    nodes: int,
+    strict: bool,
+    replace: bool,
+    cap: int,
+    lag: float,
+    drops: bool,
+    keeps: int | None,
 ) -> None:
     rng = random.Random(seed)
-    chain = SimChain(rng, nodes, strict, lag=lag, drops=drops)
+    chain = SimChain(rng, nodes, strict, lag=lag, drops=drops, keeps=keeps)
     loop = asyncio.get_running_loop()
     accounts = Accounts(
         chain, chain, 1, clock=loop.time, rng=rng, most=cap, patience=Patience(least=4.0, most=8.0)
@@ -114,9 +122,21 @@ async def play(
     cap=st.sampled_from([1, 4, 16]),
     lag=st.sampled_from([0.0, 3.0, 6.0]),
     drops=st.booleans(),
+    keeps=st.sampled_from([None, 2, 8]),
 )
 def test_each_intent_happens_at_most_once_and_is_never_forgotten(
-    *, seed, nodes, strict, replace, cap, lag, drops
+    *, seed, nodes, strict, replace, cap, lag, drops, keeps
 ):
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
-        runner.run(play(seed, nodes=nodes, strict=strict, replace=replace, cap=cap, lag=lag, drops=drops))
+        runner.run(
+            play(
+                seed,
+                nodes=nodes,
+                strict=strict,
+                replace=replace,
+                cap=cap,
+                lag=lag,
+                drops=drops,
+                keeps=keeps,
+            )
+        )

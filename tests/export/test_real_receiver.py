@@ -8,7 +8,6 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from support.countingtarget import CountingTarget, counting_target
@@ -34,13 +33,6 @@ def prometheus() -> Iterator[Prometheus]:
 def target() -> Iterator[CountingTarget]:
     with counting_target() as running:
         yield running
-
-
-@pytest.fixture
-def squall(tmp_path: Path) -> Iterator[Squall]:
-    started = Squall(tmp_path)
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,7 @@ from squall_runner.http import (
     build,
     parse_url,
 )
+from squall_runner.http.cookies import CookieJar
 
 SECRETS = [
     ("Authorization", "Bearer secret"),
@@ -77,7 +78,8 @@ async def test_two_servers_that_redirect_to_each_other(client: HttpClient) -> No
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_credentials_do_not_follow_to_another_host(status: int, client: HttpClient) -> None:
     with hostile(well_behaved) as elsewhere, hostile(always(moved(elsewhere.url, status=status))) as server:
-        client.set_cookie("session", "secret", parse_url(server.url.replace("127.0.0.1", "localhost"))[0])
+        client.jar = CookieJar()
+        client.jar.set("session", "secret", parse_url(server.url.replace("127.0.0.1", "localhost"))[0])
         request = build("POST", server.url, [*SECRETS, ("X-Kept", "yes")], b"body")
         response = await client.send(request, timeout=5.0)
         assert response.status == 200

@@ -21,6 +21,7 @@ import msgspec
 import pytest
 from support.agents import KEY, HubProcess
 from support.fakerunner import SECOND, FakeRunner, manifest
+from support.measured import WIDE
 from yarl import URL
 
 from squall.errors import UsageError
@@ -33,10 +34,9 @@ from squall.hub.starting import MAX_SETUP_BYTES
 from squall.hub.timeline import MAX_MESSAGE
 from squall.hub.tokens import run_token
 from squall.metrics.attempt import MAX_DEFINED
-from squall.metrics.buckets import MAX_INDEX, MIN_INDEX
 from squall.metrics.names import Kind
 from squall.metrics.room import RUN_BYTES
-from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, encode
+from squall.metrics.snapshot import SeriesDef, Snapshot, encode
 
 MIB = 1 << 20
 SETUP = {"steps": [{"http": {"url": "http://127.0.0.1:1/"}}]}
@@ -134,19 +134,6 @@ def series(first: int, count: int, metric: str, kind: Kind) -> list[SeriesDef]:
         SeriesDef(number, metric, kind, (("scenario", "s"), ("x", str(number))))
         for number in range(first, first + count)
     ]
-
-
-WIDE = TrendWire(
-    MIN_INDEX,
-    1,
-    b"\x01\x01",
-    (0).to_bytes(2, "little") + (MAX_INDEX - MIN_INDEX).to_bytes(2, "little"),
-    0,
-    2.0,
-    1.0,
-    1.0,
-)
-"""Two samples as far from each other as can be: a dozen bytes that stand for five thousand buckets."""
 
 
 async def test_histograms_that_unfold_are_bounded(served):

@@ -16,7 +16,7 @@ from support.receiver import Played, serving
 from squall.errors import UsageError
 from squall.export.model import Receiver, RemoteWrite
 from squall.export.wire import read
-from squall.hub import protocol, receiver
+from squall.hub import receiver
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 
@@ -80,13 +80,7 @@ async def drive(hub: Hub, url: str, slots: int) -> Any:
     """A short run of a runner that is played; returns its outcome."""
     run = hub.add_run(RunSpec(run="r1", manifest=manifest(), runners=((0,),)))
     made = FakeRunner(url, "r1", hub.token("r1"))
-    await made.connect()
-    await made.send(protocol.Ready())
-    await made.wait_for(protocol.Start)
-    for slot in range(slots):
-        await made.until_slot_end(slot)
-        await made.send_slot(made.numbers.slot(slot))
-    await made.send(protocol.Finished(0))
+    await made.live(slots)
     await run.finished()
     await made.close()
     return run

@@ -6,22 +6,13 @@ import pytest
 from support.fakerunner import FakeRunner, manifest
 from support.prometheus import running_prometheus
 
-from squall.hub import protocol
 from squall.hub.hub import Hub
 from squall.hub.model import RunSpec
 
 
 async def drive(hub: Hub, url: str, run, slots: int) -> None:
     made = FakeRunner(url, "r1", hub.token("r1"))
-    await made.connect()
-    await made.send(protocol.Ready())
-    await made.wait_for(protocol.Start)
-    for slot in range(slots):
-        await made.until_slot_end(slot)
-        await made.send_slot(made.numbers.slot(slot))
-        if any(isinstance(heard, protocol.Stop) for heard in made.heard):
-            break
-    await made.send(protocol.Finished(0))
+    await made.live(slots)
     await run.finished()
     await made.close()
 

@@ -17,7 +17,7 @@ from squall.metrics.names import (
     prometheus_name,
     prometheus_rate_total,
 )
-from squall.metrics.series import Counter, Gauge, Rate, Selector, SeriesKey, kind_of, merge, minus, then
+from squall.metrics.series import Counter, Gauge, Rate, Selector, SeriesKey, merge, minus, then
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,3 @@ def test_kinds_do_not_mix(act):
 def test_a_rate_without_values_has_no_value():
     assert math.isnan(Rate().value)
     assert Rate(1, 4).value == 0.25
-    assert [kind_of(each) for each in (Counter(), Rate(), Gauge.at(1), Histogram())] == [
-        Kind.COUNTER,
-        Kind.RATE,
-        Kind.GAUGE,
-        Kind.TREND,
-    ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.measured import WIDE
 
 from squall.metrics.attempt import MAX_DEFINED
-from squall.metrics.buckets import MAX_INDEX, MIN_INDEX
 from squall.metrics.histogram import Histogram
 from squall.metrics.names import Kind
 from squall.metrics.room import Room
@@ -13,17 +13,6 @@ from squall.metrics.slots import SlotStore
 from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, pack
 
 MIB = 1 << 20
-WIDE = TrendWire(
-    MIN_INDEX,
-    1,
-    b"\x01\x01",
-    (0).to_bytes(2, "little") + (MAX_INDEX - MIN_INDEX).to_bytes(2, "little"),
-    0,
-    2.0,
-    1.0,
-    1.0,
-)
-"""Two samples as far from each other as can be: a dozen bytes that stand for five thousand buckets."""
 
 
 def store(size: int = MIB) -> SlotStore:

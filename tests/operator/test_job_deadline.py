@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.jobs import job_of
 
-from squall.spec.loadtest import LoadTest
-from squall_operator.manifests.inputs import Inputs
-from squall_operator.manifests.job import SPARE_SECONDS, build_job
-from squall_operator.manifests.owned import Owner
+from squall_operator.manifests.job import SPARE_SECONDS
 from squall_operator.settings import RunnerDefaults
 
 STEPS = [{"http": {"url": "/"}}]
@@ -24,16 +22,8 @@ def lasts(start_seconds: float, **spec: Any) -> int:
         "metadata": {"name": "shop"},
         "spec": {"http": {"baseUrl": "http://a"}, "scenarios": [SCENARIO], "safety": SAFETY, **spec},
     }
-    job = build_job(
-        Owner(namespace="default", name="shop", uid="u"),
-        "shop-1",
-        LoadTest.model_validate(document).spec,
-        Inputs(objects=(), token={}, volumes=(), mounts=()),
-        pods=1,
-        start_seconds=start_seconds,
-        defaults=RunnerDefaults(image="r"),
-    )
-    return int(job["spec"]["activeDeadlineSeconds"])
+    job = job_of(document, RunnerDefaults(image="r"), start_seconds=start_seconds)
+    return int(job["activeDeadlineSeconds"])
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.jobs import container_of
 
-from squall.spec.loadtest import LoadTest
 from squall_operator.checked import check
-from squall_operator.manifests.inputs import Inputs
-from squall_operator.manifests.job import build_job
-from squall_operator.manifests.owned import Owner
 from squall_operator.settings import RunnerDefaults
 
 PLAIN, LARGER, OWN = "r/runner:1", "r/runner-evm:1", "own:1"
@@ -29,17 +26,7 @@ def images(document: dict[str, Any], defaults: RunnerDefaults) -> set[str]:
     """The image that the pods have, and the one that policies are asked about."""
     checked = check(document, defaults)
     assert checked.facts is not None, checked.problems
-    job = build_job(
-        Owner(namespace="default", name="shop", uid="u"),
-        "shop-1",
-        LoadTest.model_validate(document).spec,
-        Inputs(objects=(), token={}, volumes=(), mounts=()),
-        pods=1,
-        start_seconds=1,
-        defaults=defaults,
-    )
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    return {container["image"], *checked.facts.images}
+    return {container_of(document, defaults)["image"], *checked.facts.images}
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.jobs import container_of
 
 from squall.logs.log import Log
-from squall.spec.loadtest import LoadTest
 from squall_operator import main as command
-from squall_operator.manifests.inputs import Inputs
-from squall_operator.manifests.job import build_job
-from squall_operator.manifests.owned import Owner
 from squall_operator.manifests.template import TemplateError
 from squall_operator.settings import RunnerDefaults, Settings
 
@@ -33,17 +30,7 @@ def environment(defaults: RunnerDefaults, *own: dict[str, str]) -> list[dict[str
         "metadata": {"name": "shop"},
         "spec": {"http": {"baseUrl": "http://a"}, "scenarios": [SCENARIO], "runner": {"template": template}},
     }
-    job = build_job(
-        Owner(namespace="default", name="shop", uid="u"),
-        "shop-1",
-        LoadTest.model_validate(document).spec,
-        Inputs(objects=(), token={}, volumes=(), mounts=()),
-        pods=1,
-        start_seconds=1,
-        defaults=defaults,
-    )
-    (runner,) = job["spec"]["template"]["spec"]["containers"]
-    found: list[dict[str, Any]] = runner["env"]
+    found: list[dict[str, Any]] = container_of(document, defaults)["env"]
     return found
 
 

@@ -43,7 +43,6 @@ def test_constant_vus():
     assert plan.stages == (StageSpan("", 0, 60 * S),)
     assert (plan.target(0), plan.target(60 * S)) == (5, 0)
     assert plan.planned_iterations is None
-    assert plan.planned_arrivals(S) is None
 
 
 def test_stages_are_tagged_by_name_or_place_in_run_time():
@@ -108,7 +107,7 @@ def test_arrival_rates():
     assert ramping.is_random
     assert (ramping.max_vus, ramping.pre_allocated_vus, ramping.when_saturated) == (7, 7, "queue")
     assert (ramping.target(65 * S), ramping.peak, ramping.planned_iterations) == (20, 30, 200)
-    assert ramping.planned_arrivals(65 * S) == 75
+    assert ramping.load.count(5 * S) == 75
     due = list(ramping.arrivals_of(0))
     assert 60 * S <= due[0] < due[-1] <= 70 * S
     assert ramping.vu_intervals(0) == ((60 * S, 70 * S),)

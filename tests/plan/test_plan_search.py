@@ -68,7 +68,6 @@ def test_what_is_not_known_before_is_not_promised(by: str) -> None:
     plan = find(by)
     assert plan.planned_iterations is None
     assert plan.planned_iterations_of(0) is None
-    assert plan.planned_arrivals(60 * S) is None
     assert plan.peak == 600
 
 

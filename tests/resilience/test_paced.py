@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.driving import Measured, Target, Told, drive, manifest, prepared, target
+from support.driving import Target, Told, drive, manifest, prepared, stopped_while_waiting, target
 
 SLACK = 0.15
 """Seconds; the server notices a request after it was sent, later on a busy machine, and not each as much as the other. Without a limit all
@@ -158,15 +158,7 @@ async def test_a_stop_ends_the_waiting():
         )
         test["spec"]["http"]["timeout"] = "10m"
         async with prepared(test, Told()) as engine:
-            run = asyncio.create_task(engine.drive(time.monotonic_ns()))
-            while not server.seen:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            engine.stop(30)
-            began = time.monotonic()
-            await asyncio.wait_for(run, 10)
-            assert time.monotonic() - began < 5
-            measured = Measured().take(engine.measure(0))
+            measured = await stopped_while_waiting(engine, lambda: bool(server.seen))
         assert len(server.seen) == 1
     assert measured.count("http_reqs") == 1
     assert measured.count("iterations_interrupted") == 200

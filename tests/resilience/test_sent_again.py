@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from support.driving import Measured, Told, drive, drive_steps, manifest, prepared, target
+from support.driving import (
+    Measured,
+    Told,
+    drive,
+    drive_steps,
+    manifest,
+    prepared,
+    stopped_while_waiting,
+    target,
+)
 from support.hostile import OK, Peer, hostile
 from support.processes import free_ports
 
@@ -232,15 +241,7 @@ async def test_retries_end_with_the_load():
             executor="constant-vus", vus=5, duration="1h",
         )  # fmt: skip
         async with prepared(test, Told()) as engine:
-            run = asyncio.create_task(engine.drive(time.monotonic_ns()))
-            while len(server.seen) < 5:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
-            engine.stop(30)
-            began = time.monotonic()
-            await asyncio.wait_for(run, 10)
-            assert time.monotonic() - began < 5
-            measured = Measured().take(engine.measure(0))
+            measured = await stopped_while_waiting(engine, lambda: len(server.seen) >= 5)
         assert len(server.seen) == 5
     assert measured.count("http_retries") == 0
     assert measured.count("iterations_interrupted") == 5

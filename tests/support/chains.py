@@ -110,8 +110,9 @@ def payment(node: EvmNode, nonce: int, *, account: int = 0, **more: Any) -> Sign
     """A signed transaction that pays one wei from one account of a node to another."""
     to = bytes.fromhex(node.addresses[(account + 1) % len(node.addresses)][2:])
     to = more.pop("to", to)
+    chain = more.pop("chain", node.options.chain_id)
     values = {"gas": 21_000, "max_fee": 100 * 10**9, "priority_fee": 10**9, "value": 1, "data": b"", **more}
-    return sign(Transaction(CHAIN, nonce, to, **values), parse_key(node.keys[account]))
+    return sign(Transaction(chain, nonce, to, **values), parse_key(node.keys[account]))
 
 
 async def place_emitter(node: EvmNode) -> None:

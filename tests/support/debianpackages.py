@@ -7,16 +7,30 @@ neither. Two processes that ask for the same folder at once do not disturb each 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from support.longwork import alone, say
+
 FETCH_SECONDS = 100
+_LOCKS = Path("/run/lock")
 
 
 class DebianPackagesError(RuntimeError):
     """The packages cannot be had here; the message says why."""
+
+
+@contextmanager
+def only_installer() -> Iterator[None]:
+    """Be the one test process of this machine that updates package lists or installs: apt fails where it finds itself at work.
+
+    It is for root, who alone may do either.
+    """
+    _LOCKS.mkdir(parents=True, exist_ok=True)
+    with alone(_LOCKS / "squall-test-packages", "installing packages"):
+        yield
 
 
 def unpack(packages: Sequence[str], folder: Path) -> None:
@@ -39,9 +53,10 @@ def unpack(packages: Sequence[str], folder: Path) -> None:
         work = Path(name)
         say(f"fetching from Debian: {names} (once per machine; unpacked, not installed)")
         if not _download(packages, work) and os.geteuid() == 0:
-            say("the package lists are missing or old; updating them")
-            _run(["apt-get", "update", "-qq"], work)
-            _download(packages, work)
+            with only_installer():
+                say("the package lists are missing or old; updating them")
+                _run(["apt-get", "update", "-qq"], work)
+                _download(packages, work)
         found = list(work.glob("*.deb"))
         if len(found) < len(packages):
             raise DebianPackagesError(f"`apt-get download {' '.join(packages)}` failed")
@@ -68,9 +83,3 @@ def _run(command: list[str], cwd: Path) -> bool:
     if done.returncode != 0:
         say(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
     return done.returncode == 0
-
-
-def say(line: str) -> None:
-    """Tell whoever waits what is being done."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()

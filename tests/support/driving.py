@@ -216,6 +216,17 @@ async def drive(test: dict[str, Any], told: Told | None = None, **given: Any) ->
         return Measured().take(engine.measure(0))
 
 
+async def stopped_while_waiting(engine: Engine, everybody_waits: Callable[[], bool]) -> Measured:
+    """Drive a load that waits for its pauses and turns, and stop it; whoever only waits uses up nothing of the grace of 30 s."""
+    run = asyncio.create_task(engine.drive(time.monotonic_ns()))
+    while not everybody_waits():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    engine.stop(30)
+    await asyncio.wait_for(run, 10)
+    return Measured().take(engine.measure(0))
+
+
 async def drive_steps(
     server: Target,
     steps: list[dict[str, Any]],

@@ -180,6 +180,18 @@ class FakeRunner:
         left = self.start_ns + (slot + 1) * SECOND - self.clock()
         await asyncio.sleep(max(0, left) / SECOND)
 
+    async def live(self, slots: int) -> None:
+        """Be ready, then deliver so many slots, fewer when told to stop, and finish."""
+        await self.connect()
+        await self.send(protocol.Ready())
+        await self.wait_for(protocol.Start)
+        for slot in range(slots):
+            await self.until_slot_end(slot)
+            await self.send_slot(self.numbers.slot(slot))
+            if any(isinstance(heard, protocol.Stop) for heard in self.heard):
+                break
+        await self.send(protocol.Finished(0))
+
     async def close(self) -> None:
         if self._socket is not None:
             await self._socket.close()

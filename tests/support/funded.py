@@ -9,7 +9,7 @@ from typing import Any
 from support.anvil import EvmNode
 
 from squall.hub.protocol import Assignment
-from squall_runner.engine.build import Manifest, read_manifest
+from squall_runner.engine.manifest import Manifest, read_manifest
 from squall_runner.evm.money.funds import Funds
 from squall_runner.evm.money.tree import Tree, read_tree
 from squall_runner.evm.opening import open_funds

@@ -10,15 +10,14 @@ Two builds at once wait for each other (a file lock), and a binary appears under
 
 import os
 import re
-import shutil
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from support import longwork
-from support.debianpackages import say as to_stderr
+from support import gobuild, longwork
+from support.gobuild import go_tool, is_binary
 from support.longwork import LongWorkError, Say
+from support.longwork import say as to_stderr
 
 TOOLS = Path(__file__).resolve().parent.parent / "cluster" / "tools"
 
@@ -67,16 +66,16 @@ def binaries(names: Iterable[str] = CONTROL_PLANE, *, say: Say | None = None) ->
     """
     wanted = list(names)
     assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and all(_is_binary(Path(assets) / name) for name in wanted):
+    if assets and all(is_binary(Path(assets) / name) for name in wanted):
         return {name: Path(assets) / name for name in wanted}
     folder = cache_folder()
-    if not all(_is_binary(folder / name) for name in wanted):
+    if not all(is_binary(folder / name) for name in wanted):
         _build_missing(wanted, folder, say or to_stderr)
     return {name: folder / name for name in wanted}
 
 
 def _build_missing(names: list[str], folder: Path, say: Say) -> None:
-    go = shutil.which("go")
+    go = go_tool()
     if go is None:
         raise KubeBinariesError(
             f"{', '.join(names)} {kubernetes_version()} must be built and there is no `go` on the PATH. Install Go, "
@@ -85,7 +84,7 @@ def _build_missing(names: list[str], folder: Path, say: Say) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     with longwork.alone(folder / ".lock", "building the Kubernetes binaries", say):
-        missing = [name for name in names if not _is_binary(folder / name)]
+        missing = [name for name in names if not is_binary(folder / name)]
         for number, name in enumerate(missing, start=1):
             _build(
                 go,
@@ -98,24 +97,25 @@ def _build_missing(names: list[str], folder: Path, say: Say) -> None:
 
 def _build(go: str, name: str, folder: Path, title: str, say: Say) -> None:
     say(f"{title}: building, once per machine (all together: about 20 minutes on two cores)")
-    work = folder / f".{name}.{os.getpid()}"
-    log = folder / f"{name}.log"
-    if "@" in PACKAGES[name]:
-        command = [go, "install", "-v", "-trimpath", "-ldflags", "-s -w", PACKAGES[name]]
-    else:
-        command = [go, "build", "-v", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", _ldflags()]
-        command += ["-o", str(work / name), PACKAGES[name]]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(work)}
-    work.mkdir(exist_ok=True)
-    started = time.monotonic()
+    target = folder / name
     try:
-        longwork.run(command, title=title, log=log, environment=environment, cwd=TOOLS, say=say)
-        (work / name).replace(folder / name)
+        if "@" in PACKAGES[name]:
+            gobuild.install(go, PACKAGES[name], target, title=title, cwd=TOOLS, say=say)
+        else:
+            command = [
+                go,
+                "build",
+                "-v",
+                "-trimpath",
+                "-buildvcs=false",
+                "-mod=readonly",
+                "-ldflags",
+                _ldflags(),
+            ]
+            command += ["-o", str(gobuild.work_folder(target) / name), PACKAGES[name]]
+            gobuild.build(command, target, title=title, cwd=TOOLS, say=say)
     except LongWorkError as error:
         raise KubeBinariesError(str(error)) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    say(f"{title}: built in {time.monotonic() - started:.0f} s")
 
 
 def _ldflags() -> str:
@@ -125,10 +125,6 @@ def _ldflags() -> str:
     package = "k8s.io/component-base/version"
     values = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
     return " ".join(["-s", "-w", *(f"-X {package}.{key}={value}" for key, value in values.items())])
-
-
-def _is_binary(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
 
 
 def main(arguments: list[str]) -> int:

@@ -3,12 +3,11 @@
 import fcntl
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from support.debianpackages import say
 
 Say = Callable[[str], None]
 """Tells whoever watches a line."""
@@ -18,6 +17,12 @@ _LAST_LINES = 20
 
 class LongWorkError(RuntimeError):
     """A command failed; the message holds the end of what it printed."""
+
+
+def say(line: str) -> None:
+    """Tell whoever waits what is being done."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def cache_folder(part: str) -> Path:
@@ -52,13 +57,16 @@ def run(
     """Run a command to its end; what it prints goes to a file, and a line now and then to whoever watches.
 
     Raises:
-        LongWorkError: It failed.
+        LongWorkError: It failed, or is not there.
     """
     begun = time.monotonic()
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=cwd
-        )
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=cwd
+            )
+        except OSError as error:
+            raise LongWorkError(f"`{command[0]}` cannot be run: {error.strerror}") from error
         try:
             while _still_runs(process):
                 say(f"{title}: {time.monotonic() - begun:.0f} s; {_end(log, 1)}")

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from squall.metrics.buckets import MAX_INDEX, MIN_INDEX
 from squall.metrics.histogram import Histogram
 from squall.metrics.names import BUILT_IN, Catalogue, Kind
 from squall.metrics.series import SeriesKey
-from squall.metrics.snapshot import SeriesDef, Snapshot, pack
+from squall.metrics.snapshot import SeriesDef, Snapshot, TrendWire, pack
+
+WIDE = TrendWire(
+    MIN_INDEX,
+    1,
+    b"\x01\x01",
+    (0).to_bytes(2, "little") + (MAX_INDEX - MIN_INDEX).to_bytes(2, "little"),
+    0,
+    2.0,
+    1.0,
+    1.0,
+)
+"""Two samples as far from each other as can be: a dozen bytes that stand for five thousand buckets."""
 
 
 class Runner:

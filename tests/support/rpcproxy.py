@@ -56,7 +56,7 @@ class Faults:
         swallow_times: So many requests are swallowed; -1: all.
         garble: What is wrong with answers: `text` (no JSON), `truncated`, `wrongId`, `missing` (a batch lacks its last
             answer), `shuffled` (a batch in reverse), `noResult`, `empty`.
-        no_batch: Batches are answered with one error.
+        batch_error: The one error that batches are answered with.
         no_sockets: WebSockets are refused.
         mute_sockets: WebSockets stay open, and nothing comes over them any more.
     """
@@ -78,7 +78,7 @@ class Faults:
     swallow_seconds: float = 0.0
     swallow_times: int = -1
     garble: Garbage = ""
-    no_batch: bool = False
+    batch_error: dict[str, Any] | None = None
     no_sockets: bool = False
     mute_sockets: bool = False
 
@@ -202,12 +202,8 @@ class RpcProxy:
         self.calls.update(call["method"] for call in calls)
         if many:
             self.batches.append(len(calls))
-        if many and self.faults.no_batch:
-            answers: Any = {
-                "jsonrpc": "2.0",
-                "id": None,
-                "error": {"code": -32600, "message": "no batches here"},
-            }
+        if many and self.faults.batch_error:
+            answers: Any = {"jsonrpc": "2.0", "id": None, "error": self.faults.batch_error}
         else:
             answers = list(await asyncio.gather(*(self._call(call) for call in calls)))
         longest = max([self.faults.delays.get(call["method"], 0.0) for call in calls], default=0.0)

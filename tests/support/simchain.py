@@ -6,6 +6,7 @@ pays the base fee. Which fault comes next is drawn from a seeded generator, unti
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from squall_runner.evm.following.heads import Head, Header, Inclusion, Receipt
@@ -79,6 +80,8 @@ class SimChain:
         weights: How often what goes wrong.
         lag: So many seconds later than counts do receipts and the follower know of a block.
         drops: Whether nodes refuse what cannot pay the base fee, and throw it away when the base fee has risen above it.
+        keeps: So many transactions of one account a node has room for. What comes behind them is refused by strict nodes, which are
+            full; others say that they take it, and throw it away.
     """
 
     rng: random.Random
@@ -87,6 +90,7 @@ class SimChain:
     weights: Weights = field(default_factory=Weights)
     lag: float = 0.0
     drops: bool = False
+    keeps: int | None = None
 
     def __post_init__(self) -> None:
         self.well = False
@@ -100,6 +104,7 @@ class SimChain:
         self.calls: dict[str, int] = {}
         self.head = self.told = self._head()
         self._another = asyncio.Event()
+        self._hear: list[Callable[[list[str]], None]] = []
 
     # Follower
 
@@ -113,7 +118,8 @@ class SimChain:
         return Head(number, hex(number), "", number, self.base_fee, 30_000_000, 0, 0.0)
 
     def on_reorganisation(self, callback):
-        return lambda: None
+        self._hear.append(callback)
+        return lambda: callback in self._hear and self._hear.remove(callback)
 
     async def next_head(self) -> Head:
         await self._another.wait()
@@ -176,6 +182,19 @@ class SimChain:
     def forget(self) -> None:
         """A node starts anew, without what it had pending."""
         self.pools[self.rng.randrange(self.nodes)].clear()
+
+    def lose(self) -> list[str]:
+        """All nodes lose all that is in blocks and all that is pending; returns the hashes for `tell_lost`."""
+        lost = list(self.where)
+        for kept in (self.used, self.before, self.where, *self.pools):
+            kept.clear()
+        self.blocks = [[] for _ in self.blocks]
+        return lost
+
+    def tell_lost(self, hashes: list[str]) -> None:
+        """The follower finds out."""
+        for callback in self._hear:
+            callback(hashes)
 
     def included(self, data: bytes) -> int:
         """How many transactions with this data are in blocks."""
@@ -278,6 +297,10 @@ class SimChain:
             raise RpcError(Kind.REPLACEMENT_UNDERPRICED, "replacement transaction underpriced")
         if self.strict and tx.nonce > self._pending(tx.sender, node):
             raise RpcError(Kind.NONCE_TOO_HIGH, "nonce too high")
+        if self.keeps is not None and tx.nonce >= self.used.get(tx.sender, 0) + self.keeps:
+            if self.strict:
+                raise RpcError(Kind.POOL_FULL, "account limit exceeded")
+            return
         # What one node takes, the others hear of, mostly.
         for other in range(self.nodes):
             if other == node or self.well or self.rng.random() < 0.7:

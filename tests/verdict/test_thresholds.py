@@ -9,7 +9,7 @@ from squall.metrics.names import BUILT_IN
 from squall.metrics.series import Selector
 from squall.metrics.slots import SlotStore
 from squall.verdict.grammar import compile_expression
-from squall.verdict.thresholds import State, Threshold, Watch, anchors, longest_window
+from squall.verdict.thresholds import State, Threshold, Watch, anchors
 
 
 def threshold(metric: str, expression: str, **options) -> Threshold:
@@ -312,5 +312,4 @@ def test_what_a_store_must_keep_for_them():
         threshold("http_reqs", "rate>1", over=60),
     ]
     assert anchors(some) == (29,)
-    assert longest_window(some) == 60
-    assert (anchors([]), longest_window([])) == ((), 1)
+    assert anchors([]) == ()

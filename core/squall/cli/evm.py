@@ -100,10 +100,9 @@ def _task(asked: _Asked, folder: Path) -> EvmTask:
     from dataclasses import replace
     from pathlib import Path
 
+    from squall.cli.one_process import whole
     from squall.errors import UsageError
     from squall.hub.evmtask import EvmTask
-    from squall.hub.protocol import Assignment
-    from squall.local.placing import laid_out
     from squall.report.evmjournal import JOURNAL, read_journal
     from squall.report.folder import MANIFEST
     from squall.validation import load_one
@@ -125,17 +124,7 @@ def _task(asked: _Asked, folder: Path) -> EvmTask:
         test = load_one(source, options)
     return EvmTask(
         command=asked.command,
-        assignment=Assignment(
-            run=run or f"evm-{secrets.token_hex(4)}",
-            hub="",
-            token="",
-            runner=0,
-            shards=tuple(range(int(test.model.spec.shards))),
-            manifest=test.data,
-            variables=dict(test.variables),
-            secrets=dict(test.secrets),
-            files=laid_out(test.files, folder),
-        ),
+        assignment=whole(test, run or f"evm-{secrets.token_hex(4)}", folder),
         count=asked.count,
         of_run=bool(run),
         first_wallet=first_wallet,

@@ -1,26 +1,21 @@
-"""The process behind `squall evm`: a runner's code, as only that speaks with chains; started, fed, listened to, never left behind."""
+"""The process behind `squall evm`, which can be interrupted, and says then how far it came."""
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
+from squall.cli.one_process import heard_out, started
 from squall.errors import ExitCode, InfrastructureError, SquallError
-from squall.local.environment import of_runners
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
     from squall.hub.evmtask import EvmTask
 
-COMMAND: Final = (sys.executable, "-m", "squall_runner.evm")
-_END_SECONDS: Final = 10.0
+MODULE: Final = "squall_runner.evm"
 
 
 class EvmRefusedError(SquallError):
@@ -45,24 +40,9 @@ def carry_out(task: EvmTask, show: Callable[[dict[str, Any]], None]) -> int:
         EvmRefusedError: It could not be done.
         InfrastructureError: The process crashed.
     """
-    process = subprocess.Popen(  # noqa: S603 - our own module
-        COMMAND,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=of_runners(os.environ),
-        start_new_session=True,  # Ctrl-C in a terminal is for this process to pass on, once
-    )
+    process = started(MODULE, apart=True)
     with process, _passing_on(process) as interrupted:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(msgspec.json.encode(task) + b"\n")
-            process.stdin.close()
-            last = _listen(process.stdout, show)
-            code = process.wait(_END_SECONDS)
-        finally:
-            if process.poll() is None:
-                process.kill()
+        last, code = heard_out(process, task, show)
     if interrupted:
         raise KeyboardInterrupt
     if last["event"] == "error":
@@ -87,12 +67,3 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _listen(stream: Any, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Show the events; returns the last one."""
-    event: dict[str, Any] = {"event": ""}
-    for line in stream:
-        event = msgspec.json.decode(line, type=dict[str, Any])
-        show(event)
-    return event

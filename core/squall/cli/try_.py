@@ -25,10 +25,9 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
     import tempfile
     from pathlib import Path
 
+    from squall.cli.one_process import whole
     from squall.cli.try_process import try_assignment
     from squall.cli.try_view import TryView
-    from squall.hub.protocol import Assignment
-    from squall.local.placing import laid_out
     from squall.report.terminal import terminal
     from squall.validation import load_one
 
@@ -37,15 +36,5 @@ def try_(file: str, *, changes: ManifestChanges) -> int:
     for warning in test.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     with tempfile.TemporaryDirectory(prefix="squall-try-") as folder:
-        assignment = Assignment(
-            run=f"try-{secrets.token_hex(4)}",
-            hub="",
-            token="",
-            runner=0,
-            shards=tuple(range(int(test.model.spec.shards))),
-            manifest=test.data,
-            variables=dict(test.variables),
-            secrets=dict(test.secrets),
-            files=laid_out(test.files, Path(folder)),
-        )
+        assignment = whole(test, f"try-{secrets.token_hex(4)}", Path(folder))
         return try_assignment(assignment, TryView(console).show)

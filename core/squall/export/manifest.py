@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from squall.export.names import Labels
     from squall.spec import structs
-    from squall.spec.loadtest import LoadTest, PrometheusOutput, ReceiverAuth
+    from squall.spec.loadtest import LoadTest
+    from squall.spec.outputs import PrometheusOutput, ReceiverAuth
 
 
 def settings_of(

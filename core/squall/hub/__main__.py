@@ -41,8 +41,7 @@ KEEP_SECONDS: Final = 86400.0
 """How long a run is kept that has finished and that nobody has forgotten: an operator that was away so long has lost its outcome."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to terminate."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m squall.hub", description="Serves the runners of load tests."
     )
@@ -83,6 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"auto: words for a terminal, else JSON; default: {FORM_VARIABLE}, else {DEFAULT_FORM}",
     )
     receiver.add_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until told to terminate."""
+    parser = _parser()
     options = parser.parse_args(arguments)
     key = _key(options.key_file)
     if not key:

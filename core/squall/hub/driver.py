@@ -23,6 +23,7 @@ from squall.hub.members import Refused
 from squall.hub.model import Judged, Log, Record, Send, Stopping
 from squall.hub.prepared import prepare
 from squall.hub.turns import Rest
+from squall.hub.watched import Watched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,12 +84,10 @@ class Run:
         self._tasks: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._planned_ns = 0
-        self._news = asyncio.Event()
         self._done = asyncio.Event()
         self._restored = False
         self._shown: object = None
-        self.live: LiveState = live_state(self.state, self.plan, self.name, clock())
-        """The run as it stands."""
+        self._watched = Watched(live_state(self.state, self.plan, self.name, clock()))
 
     # -- for whoever started it -------------------------------------------------------------------------------
 
@@ -112,17 +111,14 @@ class Run:
         if self._defect is not None:
             raise self._defect
 
-    async def watch(self) -> AsyncIterator[LiveState]:
+    @property
+    def live(self) -> LiveState:
+        """The run as it stands."""
+        return self._watched.now
+
+    def watch(self) -> AsyncIterator[LiveState]:
         """The run's states as they change; a slow reader misses some, never the last."""
-        seen: LiveState | None = None
-        while True:
-            if self.live is not seen:
-                seen = self.live
-                yield seen
-            elif self.is_finished:
-                return
-            else:
-                await self._news.wait()
+        return self._watched.states(lambda: self.is_finished)
 
     def stop(
         self, cause: Cause = "user", reason: str = "Stopped", message: str = "stopped by a user"
@@ -280,9 +276,8 @@ class Run:
         state.timeline.add(state.seconds(now), "error", outcome.HUB_DEFECT, text)
         self.outcome = outcome.defect(self.spec, state, self.plan, self.name, text)
         self._keep_end(self.outcome)
-        self.live = msgspec.structs.replace(self.live, phase="finished", stop_reason=text)
         self._done.set()
-        self._tell_watchers()
+        self._watched.show(msgspec.structs.replace(self.live, phase="finished", stop_reason=text))
         self._wake.set()
 
     # -- doing ------------------------------------------------------------------------------------------------
@@ -356,12 +351,7 @@ class Run:
 
     def _show(self) -> None:
         """Have those who watch see how it stands."""
-        self.live = live_state(self.state, self.plan, self.name, self._clock())
-        self._tell_watchers()
-
-    def _tell_watchers(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        self._watched.show(live_state(self.state, self.plan, self.name, self._clock()))
 
     def _do(self, action: Action) -> None:
         match action:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from squall.report.live import View
     from squall.report.model import Summary
     from squall.spec.files import LocalFile
-    from squall.spec.loadtest import Outputs
+    from squall.spec.outputs import Outputs
 
 HOST = "127.0.0.1"
 FILES = "files"

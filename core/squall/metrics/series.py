@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from squall.metrics.histogram import Histogram
-from squall.metrics.names import Kind, Merge
+from squall.metrics.names import Merge
 
 Tags: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -227,16 +227,3 @@ def minus(total: Aggregate, earlier: Aggregate) -> Aggregate:
     if type(total) is not type(earlier) or isinstance(total, Gauge):
         raise TypeError(f"cannot take {type(earlier).__name__} from {type(total).__name__}")
     return total.minus(earlier)  # type: ignore[arg-type]  # the same type, as was just checked
-
-
-def kind_of(aggregate: Aggregate) -> Kind:
-    """The kind of metric that has this aggregate."""
-    return _KINDS[type(aggregate)]
-
-
-_KINDS: Final[dict[type, Kind]] = {
-    Counter: Kind.COUNTER,
-    Rate: Kind.RATE,
-    Gauge: Kind.GAUGE,
-    Histogram: Kind.TREND,
-}

@@ -108,8 +108,6 @@ class SlotStore:
         self._rollups: dict[int, dict[Selector, Aggregate | None]] = defaultdict(dict)
         self.latest = -1
         """The highest slot that any runner has delivered; -1 before the first."""
-        self.overflowed = 0
-        """Series of runners that were merged into one with fewer tags, since the cap had been reached."""
         self.refused = 0
         """Series of runners that were refused: not in the catalogue, or of another kind than there."""
 
@@ -147,7 +145,6 @@ class SlotStore:
             attempt.refuse(definition.id)
             return
         tags = self.limit.admit(definition.metric, definition.tags)
-        self.overflowed += tags != definition.tags
         key = SeriesKey(definition.metric, tags)
         series = self._series.get(key)
         if series is None:

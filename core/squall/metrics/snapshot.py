@@ -21,9 +21,6 @@ from squall.metrics.buckets import MAX_INDEX, MIN_INDEX
 from squall.metrics.histogram import Counts, Histogram
 from squall.metrics.names import Kind
 
-WIRE_VERSION: Final = 1
-"""Version of the wire types of this module; a hub refuses others."""
-
 _WIDTHS: Final = tuple(np.dtype(width) for width in ("<u1", "<u2", "<u4", "<u8"))
 _PLACE: Final = np.dtype("<u2")
 

@@ -29,16 +29,8 @@ if TYPE_CHECKING:
 
     from squall.plan.search import SearchPlan
     from squall.plan.vus import Interval, VuCurve
+    from squall.spec.scenarios import ExecutorName
 
-Executor = Literal[
-    "constant-vus",
-    "ramping-vus",
-    "per-vu-iterations",
-    "shared-iterations",
-    "constant-arrival-rate",
-    "ramping-arrival-rate",
-    "capacity",
-]
 SECOND = 1_000_000_000
 """Nanoseconds in a second."""
 
@@ -83,7 +75,7 @@ class ScenarioPlan:
     """
 
     name: str
-    executor: Executor
+    executor: ExecutorName
     load: VuCurve | ArrivalSchedule
     start_ns: int
     graceful_stop_ns: int
@@ -221,16 +213,6 @@ class ScenarioPlan:
     def peak(self) -> float:
         """The highest target: VUs, or arrivals per second."""
         return float(self.load.curve.peak()) if isinstance(self.load, ArrivalSchedule) else self.load.max_vus
-
-    def planned_arrivals(self, t_ns: int) -> int | None:
-        """How many iterations should have been due before this moment; None for a closed model, and for a search.
-
-        Exact for uniform arrivals. For Poisson arrivals it is the expectation: judge by it only what exceeds
-        its own square root by far.
-        """
-        if not isinstance(self.load, ArrivalSchedule) or self.search is not None:
-            return None
-        return self.load.count(t_ns - self.start_ns)
 
     @property
     def planned_iterations(self) -> int | None:

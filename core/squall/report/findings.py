@@ -104,6 +104,7 @@ _ERROR_ADVICE = {
     "evm_arguments": "Values do not fit the contract's ABI, or results do not: `squall try` shows them.",
     "evm_timeout": "The chain or its endpoint was slower than `timeout`: look at how full blocks are, and at `evm.fees`.",
     "evm_insufficient_funds": "Wallets had too little to pay: raise `evm.funding.amount`, or set `refillBelow`.",
+    "evm_invalid_transaction": "No node takes such transactions: the example says why; look at their data, gas limit and fees.",
     "evm_unreachable": "No endpoint answered: look at the nodes, and give more than one.",
     "evm_rate_limited": "Endpoints asked for pauses: set their `rate`, or add others.",
     "evm_pool_full": "The mempool was full: send more slowly, `evm.pace` does.",

@@ -10,7 +10,6 @@ import itertools
 import mmap
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +18,7 @@ from squall.spec.rowscan import line_of, scan_csv, scan_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _MAX_PROBLEMS = 20
 
@@ -82,38 +82,11 @@ def header_of(record: bytes, delimiter: str = ",") -> list[str]:
     return columns
 
 
-def csv_columns(path: str | Path, delimiter: str = ",") -> list[str]:
-    """The column names of a CSV file.
-
-    Raises:
-        OSError: When it cannot be read.
-        ValueError: When it is empty or its header is malformed.
-    """
-    with mapped(Path(path)) as buffer:
-        # The header stands in the first bytes; what the cut breaks behind it does not matter here.
-        scan = scan_csv(buffer[: 1 << 16], delimiter)
-        offsets = scan.offsets
-        if len(offsets) < 2:
-            raise ValueError("the file is empty")
-        if scan.problems and scan.problems[0].offset < offsets[1]:
-            raise ValueError(scan.problems[0].message)
-        return header_of(bytes(buffer[int(offsets[0]) : int(offsets[1])]), delimiter)
-
-
-def check_csv(path: str | Path, delimiter: str = ",") -> list[tuple[int, str]]:
+def csv_problems(buffer: bytes | mmap.mmap, delimiter: str = ",") -> list[tuple[int, str]]:
     """Find what is wrong with a CSV file: line (from 1) and message, at most 20, none for a good file.
 
     Checked are UTF-8, quoting, line ends, the header, the number of fields in each row, and that there is a row.
-
-    Raises:
-        OSError: When it cannot be read.
     """
-    with mapped(Path(path)) as buffer:
-        return csv_problems(buffer, delimiter)
-
-
-def csv_problems(buffer: bytes | mmap.mmap, delimiter: str = ",") -> list[tuple[int, str]]:
-    """As check_csv, for content that is at hand."""
     scan = scan_csv(buffer, delimiter)
     problems = [(line_of(buffer, problem.offset), problem.message) for problem in scan.problems]
     if len(scan.offsets) < 2:
@@ -129,18 +102,8 @@ def csv_problems(buffer: bytes | mmap.mmap, delimiter: str = ",") -> list[tuple[
     return problems
 
 
-def check_jsonl(path: str | Path) -> list[tuple[int, str]]:
-    """Find what is wrong with a JSON lines file, in the same form as check_csv: each line must be an object.
-
-    Raises:
-        OSError: When it cannot be read.
-    """
-    with mapped(Path(path)) as buffer:
-        return jsonl_problems(buffer)
-
-
 def jsonl_problems(buffer: bytes | mmap.mmap) -> list[tuple[int, str]]:
-    """As check_jsonl, for content that is at hand."""
+    """Find what is wrong with a JSON lines file, in the same form as `csv_problems`: each line must be an object."""
     scan = scan_lines(buffer)
     if len(scan.offsets) < 2:
         return [(1, "the file is empty; each line is a JSON object")]

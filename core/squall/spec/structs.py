@@ -759,14 +759,14 @@ class RunnerPods(Struct, frozen=True, kw_only=True):
 
 
 class ReceiverAuth(Struct, frozen=True, kw_only=True):
-    """See `squall.spec.loadtest.ReceiverAuth`."""
+    """See `squall.spec.outputs.ReceiverAuth`."""
 
     basic: BasicAuth | None = None
     bearer: str | None = None
 
 
 class PrometheusOutput(Struct, frozen=True, kw_only=True):
-    """See `squall.spec.loadtest.PrometheusOutput`."""
+    """See `squall.spec.outputs.PrometheusOutput`."""
 
     remote_write_url: str
     auth: ReceiverAuth | None = None
@@ -781,7 +781,7 @@ class PrometheusOutput(Struct, frozen=True, kw_only=True):
 
 
 class LoggedIterations(Struct, frozen=True, kw_only=True):
-    """See `squall.spec.loadtest.LoggedIterations`."""
+    """See `squall.spec.outputs.LoggedIterations`."""
 
     sample: int | str = "1%"
     failures: bool = True
@@ -790,14 +790,14 @@ class LoggedIterations(Struct, frozen=True, kw_only=True):
 
 
 class LogsOutput(Struct, frozen=True, kw_only=True):
-    """See `squall.spec.loadtest.LogsOutput`."""
+    """See `squall.spec.outputs.LogsOutput`."""
 
     level: Literal["debug", "info", "warning", "error"] | None = None
     iterations: LoggedIterations | None = None
 
 
 class Outputs(Struct, frozen=True, kw_only=True):
-    """See `squall.spec.loadtest.Outputs`."""
+    """See `squall.spec.outputs.Outputs`."""
 
     prometheus: PrometheusOutput | None = None
     logs: LogsOutput | None = None

@@ -153,11 +153,6 @@ def anchors(thresholds: Iterable[Threshold]) -> tuple[int, ...]:
     return tuple(sorted({each.after - 1 for each in thresholds if each.after and not each.over}))
 
 
-def longest_window(thresholds: Iterable[Threshold]) -> int:
-    """The longest window in slots; 1 without any."""
-    return max((each.over for each in thresholds if each.over), default=1)
-
-
 class Watch:
     """Follows one threshold through a run: `step` for each slot in turn, then `finish`."""
 

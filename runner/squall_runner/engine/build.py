@@ -1,199 +1,42 @@
-"""From an assignment to something that can run: everything that can be wrong is found here, before any load.
+"""From a manifest to something that can run: everything that can be wrong in it is found here, before any load.
 
-The manifest arrives validated and with its variables resolved, secrets apart. What remains is opening files and
-data, compiling steps with the names that are known at each place, and making series.
+What remains of it at this place is opening data, compiling steps with the names that are known at each place, and making series.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squall.expr import ExpressionError, Scope, compile_template
-from squall.plan.compile import compile_plan
 from squall.plan.data import data_share, uses_data
 from squall.spec.language import WALLET
-from squall.spec.quantities import seconds, size_bytes
-from squall.spec.received import received
-from squall.spec.secrets import Secrets
 from squall_runner.data import Feeder, RowsError, open_rows
-from squall_runner.engine.limits import shared_connections
-from squall_runner.http import Limits, Network, NetworkOptions, Proxy, TlsOptions, parse_url
+from squall_runner.engine.manifest import base_scope
+from squall_runner.engine.scenario import ScenarioLoad
 from squall_runner.load import LoadError
 from squall_runner.resilience.hosts import Resilience
 from squall_runner.resilience.targets import make_failover
-from squall_runner.steps.context import Context, Target
+from squall_runner.steps.context import Context
 from squall_runner.steps.program import Program, compile_steps
 from squall_runner.steps.wallet import compile_wallet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from squall.hub.protocol import Assignment
-    from squall.plan.model import TestPlan
-    from squall.spec.structs import HttpDefaults, LoadTestSpec, Scenario, Step
+    from squall.plan.model import ScenarioPlan
+    from squall.spec.structs import Scenario, Step
     from squall_runner.auth import Tokens
     from squall_runner.data import Rows
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.engine.manifest import Manifest
+    from squall_runner.engine.scenario import Shared
     from squall_runner.engine.traffic import Traffic
     from squall_runner.evm.chain import Chain
     from squall_runner.load import Hooks
     from squall_runner.recording import Recorder
     from squall_runner.resilience.failover import Failover
     from squall_runner.steps.context import Observer
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest, ready to be compiled on this machine.
-
-    Attributes:
-        name: The LoadTest's.
-        spec: The effective spec.
-        plan: Its schedule.
-        files: Where each of `spec.files` lies.
-        secrets: Values never to be shown.
-        base: What every environment holds: variables and the run.
-        targets: The base URLs.
-    """
-
-    name: str
-    spec: LoadTestSpec
-    plan: TestPlan
-    files: dict[str, Path]
-    secrets: Secrets
-    base: dict[str, Any]
-    targets: tuple[Target, ...]
-
-
-def read_manifest(assignment: Assignment) -> Manifest:
-    """Take in what the runner was given.
-
-    Raises:
-        LoadError: The manifest is not valid.
-        PlanError: Its plan is impossible.
-    """
-    try:
-        test = received(assignment.manifest)
-    except ValueError as error:
-        raise LoadError("ManifestInvalid", str(error), "check it with `squall validate`") from error
-    name = str(test.metadata["name"])
-    base = {
-        "var": {**assignment.variables, **assignment.secrets},
-        "run": {"id": assignment.run, "name": name},
-    }
-    return Manifest(
-        name=name,
-        spec=test.spec,
-        plan=compile_plan(test.spec),
-        files={name: Path(path) for name, path in assignment.files.items()},
-        secrets=Secrets(assignment.secrets),
-        base=base,
-        targets=_targets(test.spec.http, base, base_scope(base)),
-    )
-
-
-def base_scope(base: dict[str, Any], secrets: Secrets | None = None) -> Scope:
-    """The names that are known everywhere."""
-    return Scope(variables=frozenset(base["var"]), secrets=frozenset(secrets or ()))
-
-
-def _targets(http: HttpDefaults, base: dict[str, Any], scope: Scope) -> tuple[Target, ...]:
-    urls = http.base_urls or ([http.base_url] if http.base_url else [])
-    found = []
-    for text in urls:
-        url = compile_template(text, scope.with_secrets()).render(base)
-        try:
-            origin, path = parse_url(url)
-        except ValueError as error:
-            raise LoadError(
-                "RequestInvalid", f"spec.http.baseUrl: {error}", "write for example http://host:8080"
-            ) from error
-        found.append(Target(origin, path.decode("ascii").rstrip("/")))
-    return tuple(found)
-
-
-def make_network(manifest: Manifest, clock: Callable[[], float], assignment: Assignment) -> Network:
-    """The network with the manifest's settings, for a runner that carries these shards and keeps these policies.
-
-    Raises:
-        LoadError: A file that TLS needs is not there, or the proxy is none.
-    """
-    http, tls = manifest.spec.http, TlsOptions()
-    if http.tls is not None:
-        tls = TlsOptions(
-            ca_file=_tls_file(manifest, http.tls.ca_file),
-            cert_file=_tls_file(manifest, http.tls.cert_file),
-            server_name=http.tls.server_name or "",
-            insecure_skip_verify=http.tls.insecure_skip_verify,
-        )
-    options = NetworkOptions(
-        limits=Limits(
-            max_body_bytes=size_bytes(http.max_body_size), max_discarded_bytes=size_bytes(http.max_body_size)
-        ),
-        connect_timeout=seconds(http.connect_timeout),
-        tls=tls,
-        max_redirects=http.max_redirects,
-        proxy=_proxy(manifest),
-        shared_connections=shared_connections(http, manifest.plan, assignment.shards),
-        allowed_hosts=assignment.allowed_hosts,
-    )
-    network = Network(options, clock=clock)
-    origins = [target.origin for target in manifest.targets]
-    if options.proxy is not None:
-        origins.append(options.proxy.origin)
-    if tls != TlsOptions() or any(origin.tls for origin in origins):
-        network.prepare_tls()
-    return network
-
-
-def _proxy(manifest: Manifest) -> Proxy | None:
-    spec = manifest.spec.http.proxy
-    if spec is None:
-        return None
-    scope = base_scope(manifest.base, manifest.secrets).with_secrets()
-
-    def rendered(text: str) -> str:
-        return compile_template(text, scope).render(manifest.base)
-
-    auth = spec.auth
-    credentials = (rendered(auth.username), rendered(auth.password)) if auth is not None else None
-    try:
-        return Proxy.of(rendered(spec.url), credentials, spec.no_proxy)
-    except ValueError as error:
-        raise LoadError(
-            "RequestInvalid", f"spec.http.proxy: {error}", "write for example http://proxy:3128"
-        ) from error
-
-
-def _tls_file(manifest: Manifest, name: str | None) -> str:
-    if name is None:
-        return ""
-    path = manifest.files.get(name)
-    if path is None or not path.is_file():
-        raise LoadError("FileMissing", f"spec.http.tls: the file {name!r} is not there", "check spec.files")
-    return str(path)
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioPrograms:
-    """A compiled scenario.
-
-    Attributes:
-        tags: Its own tags.
-        run: One iteration.
-        run_finally: What runs after every iteration.
-        data: The data its iterations use.
-        chain: Where its VUs get wallets; None where they need none.
-    """
-
-    tags: tuple[tuple[str, str], ...]
-    run: Program
-    run_finally: Program | None
-    data: tuple[str, ...]
-    chain: Chain | None = None
 
 
 class Builder:
@@ -278,7 +121,7 @@ class Builder:
             except RowsError as error:
                 raise LoadError("DataInvalid", f"data {data.name}: {error.message}", error.hint) from error
 
-    def feeders(self, shard: int) -> dict[str, Feeder]:
+    def _feeders(self, shard: int) -> dict[str, Feeder]:
         """The feeders of a shard by name, of the data that its scenarios use; they share them."""
         manifest = self._manifest
         shares = {
@@ -314,8 +157,25 @@ class Builder:
             return None
         return self._compile(block.steps, self._scope(data=False), self._once("teardown", examples, observer))
 
-    def scenario(self, scenario: Scenario) -> ScenarioPrograms:
-        """Compile a scenario, after setup."""
+    def scenarios(self, shared: Shared, shards: Sequence[int]) -> list[ScenarioLoad]:
+        """Compile those that have something to do on these shards, after setup.
+
+        Args:
+            shared: What they share.
+            shards: Those of this runner.
+        """
+        manifest = self._manifest
+        feeders = {shard: self._feeders(shard) for shard in shards}
+        loads = []
+        for scenario, plan in zip(manifest.spec.scenarios, manifest.plan.scenarios, strict=True):
+            own = {shard: feeders[shard] for shard in shards if plan.share_for(shard) is not None}
+            if own:
+                loads.append(self._scenario(scenario, plan, shared, own))
+        return loads
+
+    def _scenario(
+        self, scenario: Scenario, plan: ScenarioPlan, shared: Shared, feeders: dict[int, dict[str, Feeder]]
+    ) -> ScenarioLoad:
         tags = tuple(
             (name, compile_template(text, self._scope()).render(self._manifest.base))
             for name, text in (scenario.tags or {}).items()
@@ -323,14 +183,16 @@ class Builder:
         used = self._used_data(scenario)
         scope, ctx = self._scope(), self._context(scenario.name, tags)
         run = self._compile(scenario.steps, scope, ctx)
-        chain = self._chain
-        wallets = chain is not None and chain.wanted_by(scenario)
-        if chain is not None and wallets:
+        chain = self._chain if self._chain is not None and self._chain.wanted_by(scenario) else None
+        if chain is not None:
             run = run.after(compile_wallet(chain, ctx))
         last = None
         if scenario.finally_steps:
             last = self._compile(scenario.finally_steps, scope.with_names(run.names), ctx)
-        return ScenarioPrograms(tags, run, last, used, chain if wallets else None)
+        rows = {shard: tuple(known[name] for name in used) for shard, known in feeders.items()}
+        return ScenarioLoad(
+            plan, shared, tags=tags, program=run, last=last, feeders=rows if used else {}, chain=chain
+        )
 
     def _compile(self, steps: Sequence[Step], scope: Scope, ctx: Context) -> Program:
         try:

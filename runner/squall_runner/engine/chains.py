@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squall.hub.protocol import Assignment
-    from squall_runner.engine.build import Manifest
     from squall_runner.engine.control import Control
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.evm.chain import Chain
     from squall_runner.http import Network
     from squall_runner.recording import Recorder

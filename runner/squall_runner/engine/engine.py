@@ -9,31 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import random
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from squall.expr import CLOCK, RNG
 from squall.spec.quantities import seconds
 from squall.spec.secrets import Secrets
 from squall_runner.auth import Tokens
-from squall_runner.engine.build import Builder, make_network, read_manifest
+from squall_runner.engine.build import Builder
 from squall_runner.engine.chains import make_chain
 from squall_runner.engine.control import Control, Timeline
 from squall_runner.engine.ending import until_done
 from squall_runner.engine.examples import Examples
 from squall_runner.engine.limits import make_room
+from squall_runner.engine.manifest import make_network, read_manifest
 from squall_runner.engine.observe import SelfObservation
 from squall_runner.engine.once import RequestLog, run_once
 from squall_runner.engine.preflight import Connectivity, check_permitted, check_reachable, make_connectivity
 from squall_runner.engine.scenario import ScenarioLoad, Shared
 from squall_runner.engine.traffic import Traffic, make_traffic
 from squall_runner.executors import Executor, make_executor
-from squall_runner.executors.base import OutOfData
-from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 from squall_runner.recording import Recorder
 
@@ -48,8 +45,6 @@ if TYPE_CHECKING:
     from squall_runner.resilience.hosts import Resilience
     from squall_runner.steps.context import Observer
     from squall_runner.steps.program import Program
-
-_PROBE_SECONDS = 1.0
 
 
 class Engine:
@@ -86,7 +81,6 @@ class Engine:
         self._recorder = Recorder(assignment.runner, attempt)
         self._control = Control()
         self._grace = 0.0
-        self._setup_values: dict[str, Any] = {}
         self._scenarios: list[ScenarioLoad] = []
         self._executors: list[Executor] = []
         self._timeline: Timeline | None = None
@@ -118,25 +112,22 @@ class Engine:
 
     async def _prepare(self) -> None:
         self._manifest = manifest = read_manifest(self._assignment)
-        self._network = make_network(manifest, self._clock, self._assignment)
-        self._tokens = Tokens(
-            self._network,
+        self._network = network = make_network(manifest, self._clock, self._assignment)
+        self._tokens = tokens = Tokens(
+            network,
             timeout=seconds(manifest.spec.http.timeout),
             clock=self._clock,
             recorder=self._recorder,
             note=self._hooks.note,
             mask=self._secrets.mask,
         )
-        mask = self.mask
         self._traffic = make_traffic(
             manifest.spec.outputs, self._hooks.lines, self._assignment, manifest.plan.shards
         )
-        self._examples = Examples(self._hooks.note, mask)
-        self._once_examples = Examples(self._hooks.note, mask)
         if manifest.spec.evm is not None:
             self._chain = make_chain(
                 manifest,
-                self._network,
+                network,
                 self._assignment,
                 recorder=self._recorder,
                 control=self._control,
@@ -144,85 +135,63 @@ class Engine:
                 note=self._hooks.note,
                 trying=self._observer is not None,
             )
+        self._compile(network, tokens)
+        self._observation = SelfObservation(self._recorder, network, self._control, note=self._hooks.note)
+        self._make_room()
+        await self._preflight(network)
+        if self._chain is not None:
+            await self._chain.start()
+        await tokens.fetch()
+        tokens.start()
+        gc.collect()
+        gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
+        self._observation.start()
+
+    def _compile(self, network: Network, tokens: Tokens) -> None:
+        """Make programs of the manifest's steps, in the order in which names become known."""
+        examples = Examples(self._hooks.note, self.mask)
+        self._once_examples = Examples(self._hooks.note, self.mask)
         builder = Builder(
-            manifest,
+            self._manifest,
             recorder=self._recorder,
             control=self._control,
-            examples=self._examples,
+            examples=examples,
             hooks=replace(self._hooks, abort=self._abort),
             clock=self._clock,
-            tokens=self._tokens,
+            tokens=tokens,
             observer=self._observer,
             traffic=self._traffic,
             chain=self._chain,
         )
         self._resilience = builder.resilience
         builder.open_data()
-        log = RequestLog(self._hooks.note, mask)
-        self._setup = builder.setup(self._once_examples, log)
-        self._make_scenarios(builder)
-        self._teardown = builder.teardown(self._once_examples, log)
-        self._observation = SelfObservation(
-            self._recorder, self._network, self._control, note=self._hooks.note
+        http = self._manifest.spec.http
+        self._shared = Shared(
+            run=self._assignment.run,
+            attempt=self._attempt,
+            base=dict(self._manifest.base),
+            recorder=self._recorder,
+            control=self._control,
+            examples=examples,
+            network=network,
+            clock=self._clock,
+            wall=time.time,
+            cookies=http.cookies,
+            reset=http.reset_between_iterations,
+            abort=self._abort,
+            note=self._hooks.note,
+            traffic=self._traffic,
         )
-        self._make_room()
-        await self._preflight()
-        if self._chain is not None:
-            await self._chain.start()
-        await self._tokens.fetch()
-        self._tokens.start()
-        gc.collect()
-        gc.freeze()  # programs and plans live as long as the process: no collection needs to walk through them
-        self._observation.start()
+        log = RequestLog(self._hooks.note, self.mask)
+        self._setup = builder.setup(self._once_examples, log)
+        self._scenarios = builder.scenarios(self._shared, self._assignment.shards)
+        self._teardown = builder.teardown(self._once_examples, log)
 
     def _abort(self, reason: str, message: str) -> None:
         """Ask to end the run, once: thousands of VUs may meet the same failure before the answer comes."""
         if not self._aborted:
             self._aborted = True
             self._hooks.abort(reason, self.mask(message))
-
-    def _make_scenarios(self, builder: Builder) -> None:
-        manifest = self._manifest
-        shared = Shared(
-            run=self._assignment.run,
-            attempt=self._attempt,
-            base=dict(self._manifest.base),
-            recorder=self._recorder,
-            control=self._control,
-            examples=self._examples,
-            network=self._need_network(),
-            clock=self._clock,
-            wall=time.time,
-            cookies=manifest.spec.http.cookies,
-            reset=manifest.spec.http.reset_between_iterations,
-            abort=self._abort,
-            note=self._hooks.note,
-            traffic=self._traffic,
-        )
-        self._shared = shared
-        feeders = {shard: builder.feeders(shard) for shard in self._assignment.shards}
-        for spec, plan in zip(manifest.spec.scenarios, manifest.plan.scenarios, strict=True):
-            shards = [shard for shard in self._assignment.shards if plan.share_for(shard) is not None]
-            if not shards:
-                continue
-            compiled = builder.scenario(spec)
-            self._scenarios.append(
-                ScenarioLoad(
-                    plan,
-                    shared,
-                    tags=compiled.tags,
-                    program=compiled.run,
-                    last=compiled.run_finally,
-                    feeders={s: tuple(feeders[s][name] for name in compiled.data) for s in shards}
-                    if compiled.data
-                    else {},
-                    chain=compiled.chain,
-                )
-            )
-
-    def _need_network(self) -> Network:
-        assert self._network is not None, "prepare comes first"
-        return self._network
 
     def _make_room(self) -> None:
         if self._observer is not None:
@@ -237,8 +206,8 @@ class Engine:
             note=self._hooks.note,
         )
 
-    async def _preflight(self) -> None:
-        network, manifest = self._need_network(), self._manifest
+    async def _preflight(self, network: Network) -> None:
+        manifest = self._manifest
         origins = {target.origin.key: target.origin for target in manifest.targets}
         await check_permitted(network, origins.values())
         self._connectivity = make_connectivity(manifest, network, probe=self._hooks.probe, mask=self.mask)
@@ -266,32 +235,20 @@ class Engine:
 
     def use_setup(self, values: dict[str, Any]) -> None:
         """Take over what setup has extracted, here or on another runner."""
-        self._setup_values = values
         self._shared.base.update(values)
 
     async def _once(self, program: Program, name: str, control: Control | None) -> dict[str, Any]:
         block = self._manifest.spec.setup if name == "setup" else self._manifest.spec.teardown
         assert block is not None, "it was compiled from this"
-        env = {
-            **dict(self._manifest.base),
-            **self._setup_values,
-            "vu": 0,
-            "iter": 0,
-            "shard": self._assignment.shards[0] if self._assignment.shards else 0,
-            "scenario": name,
-            "data": {},
-            RNG: random.Random(f"{self._assignment.run}/{name}/{self._attempt}"),  # noqa: S311 - no secrets
-            CLOCK: time.time,
-        }
         return await run_once(
             program,
+            self._shared,
             name=name,
-            env=env,
-            chain=self._chain,
-            client=HttpClient(self._need_network(), cookies=self._manifest.spec.http.cookies),
+            shard=self._assignment.shards[0] if self._assignment.shards else 0,
             seconds=seconds(block.timeout),
             examples=self._once_examples,
             control=control,
+            chain=self._chain,
         )
 
     # -- the load ---------------------------------------------------------------------------------------------
@@ -335,9 +292,7 @@ class Engine:
         """After a stop: is the target still there?"""
         if not self._control.stopped or self._connectivity is None or 0 not in self._assignment.shards:
             return
-        probe = asyncio.create_task(self._connectivity.tell())
-        await asyncio.wait([probe], timeout=_PROBE_SECONDS)
-        probe.cancel()
+        await self._connectivity.tell_soon()
 
     def level(self, order: Level) -> None:
         """Go to a level of a search for capacity; see `Load.level`."""
@@ -385,18 +340,7 @@ class Engine:
         """Run one iteration of a scenario: `completed`, `failed`, `interrupted`, or `no data`."""
         scenario = next(scenario for scenario in self._scenarios if scenario.plan.name == name)
         shard = next(s for s in self._assignment.shards if scenario.plan.share_for(s) is not None)
-        vu = scenario.make_vu(shard, scenario.plan.vus_of(shard)[0])
-        vu.task = asyncio.current_task()
-        try:
-            failed = await scenario.iterate(vu)
-        except OutOfData:
-            return "no data"
-        finally:
-            self._control.unregister(vu)
-            vu.client.close()
-        if failed is None:
-            return "interrupted"
-        return "failed" if failed else "completed"
+        return await scenario.iterate_once(shard)
 
     # -- during and after the load ----------------------------------------------------------------------------
 

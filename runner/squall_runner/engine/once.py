@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import traceback
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
+from squall.expr import CLOCK, RNG
 from squall_runner.engine.vu import Vu
+from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
 from squall_runner.steps.failure import EndIteration, Halted
 
@@ -16,8 +19,9 @@ if TYPE_CHECKING:
 
     from squall_runner.engine.control import Control
     from squall_runner.engine.examples import Examples
+    from squall_runner.engine.scenario import Shared
     from squall_runner.evm.chain import Chain
-    from squall_runner.http import HttpClient, Request, Response
+    from squall_runner.http import Request, Response
     from squall_runner.steps.context import Site
     from squall_runner.steps.program import Program
 
@@ -98,12 +102,28 @@ class RequestLog:
         """A step failed; its example says it."""
 
 
+def _vu_of(shared: Shared, name: str, shard: int) -> Vu:
+    rng = random.Random(f"{shared.run}/{name}/{shared.attempt}")  # noqa: S311 - no secrets
+    env = {
+        **shared.base,
+        "vu": 0,
+        "iter": 0,
+        "shard": shard,
+        "scenario": name,
+        "data": {},
+        RNG: rng,
+        CLOCK: shared.wall,
+    }
+    client = HttpClient(shared.network, cookies=shared.cookies)
+    return Vu(0, shard, Unstaged(), base=env, client=client, rng=rng)
+
+
 async def run_once(
     program: Program,
+    shared: Shared,
     *,
     name: str,
-    env: dict[str, Any],
-    client: HttpClient,
+    shard: int,
     seconds: float,
     examples: Examples,
     control: Control | None,
@@ -113,9 +133,9 @@ async def run_once(
 
     Args:
         program: The steps.
+        shared: What they have like the scenarios; `base` is what they begin with.
         name: `setup` or `teardown`.
-        env: What they begin with.
-        client: Sends their requests; closed afterwards.
+        shard: Where they run.
         seconds: For all of them.
         examples: Where their failures are told.
         control: Stops them; teardown, which runs after a stop, has none.
@@ -127,7 +147,7 @@ async def run_once(
     Raises:
         LoadError: A step failed, or time was up.
     """
-    vu = Vu(0, env["shard"], Unstaged(), base=env, client=client, rng=env["rng"])
+    vu = _vu_of(shared, name, shard)
     vu.task = asyncio.current_task()
     word = name.capitalize()
     if control is not None:
@@ -156,5 +176,5 @@ async def run_once(
     finally:
         if control is not None:
             control.unregister(vu)
-        client.close()
+        vu.client.close()
     return {known: vu.env[known] for known in program.names if known in vu.env}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from squall.expr import compile_template
 from squall.spec.quantities import seconds
-from squall_runner.engine.build import base_scope
+from squall_runner.engine.manifest import base_scope
 from squall_runner.http import HttpClient, build
 from squall_runner.http.errors import FORBIDDEN, RequestError
 from squall_runner.load import LoadError
@@ -18,10 +18,11 @@ from squall_runner.load import LoadError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from squall_runner.engine.build import Manifest
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.http import Network, Origin, Request
 
 _CONNECT_SECONDS = 5.0
+_LAST_SECONDS = 1.0
 
 
 async def check_permitted(network: Network, origins: Iterable[Origin]) -> None:
@@ -135,6 +136,12 @@ class Connectivity:
         """Check once and tell the outcome."""
         wrong = await self.check()
         self._probe(not wrong, wrong)
+
+    async def tell_soon(self) -> None:
+        """The same for somebody who cannot wait long: after a second there is no outcome."""
+        probe = asyncio.create_task(self.tell())
+        await asyncio.wait([probe], timeout=_LAST_SECONDS)
+        probe.cancel()
 
 
 def make_connectivity(

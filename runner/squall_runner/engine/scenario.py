@@ -245,6 +245,21 @@ class ScenarioLoad:
                 return failed
             started = ended
 
+    async def iterate_once(self, shard: int) -> str:
+        """One iteration of the first VU on `shard`, for a trial: `completed`, `failed`, `interrupted`, or `no data`."""
+        vu = self.make_vu(shard, self.plan.vus_of(shard)[0])
+        vu.task = asyncio.current_task()
+        try:
+            failed = await self.iterate(vu)
+        except OutOfData:
+            return "no data"
+        finally:
+            self.shared.control.unregister(vu)
+            vu.client.close()
+        if failed is None:
+            return "interrupted"
+        return "failed" if failed else "completed"
+
     async def _run(self, vu: Vu, program: Program) -> bool | None:
         """Run steps; whether they failed, None when they were interrupted."""
         step = program.steps[0]

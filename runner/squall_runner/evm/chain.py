@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from squall.expr import Env
     from squall.spec.structs import Evm, Scenario
-    from squall_runner.engine.build import Manifest
     from squall_runner.engine.control import Control
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.engine.vu import Vu
     from squall_runner.evm.sending.accounts import Account
     from squall_runner.evm.sending.outgoing import Call, Sent, Terms

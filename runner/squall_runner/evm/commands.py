@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from squall_runner.engine.build import read_manifest
+from squall_runner.engine.manifest import read_manifest
 from squall_runner.evm.money.ahead import fill_ahead
 from squall_runner.evm.money.sweeping import Swept
 from squall_runner.evm.money.tree import of_one_run, read_tree

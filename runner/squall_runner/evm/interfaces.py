@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from squall.spec.structs import Contract
-    from squall_runner.engine.build import Manifest
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.evm.node.rpc import Rpc
 
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from squall.spec.quantities import seconds, whole
-from squall_runner.engine.build import make_network
+from squall_runner.engine.manifest import make_network
 from squall_runner.engine.preflight import check_permitted
 from squall_runner.evm.following.follower import Follower
 from squall_runner.evm.money.funds import Funds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from squall.hub.protocol import Assignment
-    from squall_runner.engine.build import Manifest
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.evm.money.tree import Tree
 
 

@@ -186,16 +186,6 @@ class HttpClient:
         self._pools.clear()
         self.jar = None
 
-    def clear_cookies(self) -> None:
-        """Forgets all cookies, as a new visitor."""
-        self.jar = None
-
-    def set_cookie(self, name: str, value: str, origin: Origin) -> None:
-        """Sets a session cookie for one host."""
-        if self.jar is None:
-            self.jar = CookieJar()
-        self.jar.set(name, value, origin)
-
     # Everything below happens rarely.
 
     def _idle(self, request: Request) -> Channel | None:

@@ -10,8 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from support.debianpackages import say
-from support.longwork import alone, cache_folder, run
+from support.longwork import alone, cache_folder, run, say
 
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "python3-pip", "ca-certificates")

@@ -17,8 +17,7 @@ from typing import Any
 
 from support.cluster.baseimage import base_archive
 from support.cluster.machine import MachineError, require_node_tools
-from support.debianpackages import say
-from support.longwork import LongWorkError, alone, cache_folder, run
+from support.longwork import LongWorkError, alone, cache_folder, run, say
 
 PROJECT = Path(__file__).resolve().parents[3]
 INGREDIENTS = (

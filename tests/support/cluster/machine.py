@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.debianpackages import say
-from support.longwork import alone
+from support.debianpackages import only_installer
+from support.longwork import alone, say
 
 PROGRAMS = {
     "containerd": "containerd",
@@ -46,11 +46,13 @@ def require_node_tools() -> None:
     """
     if os.geteuid() != 0:
         raise MachineError("a node needs root: it mounts file systems and makes network interfaces")
-    wanted = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
-    if not (CNI_PROGRAMS / "ptp").is_file():
-        wanted.add(CNI_PACKAGE)
-    if wanted:
-        _install(sorted(wanted))
+    # What another process is installing is there in part: which packages are wanted can be told only when it has ended.
+    with only_installer():
+        wanted = {package for program, package in PROGRAMS.items() if shutil.which(program) is None}
+        if not (CNI_PROGRAMS / "ptp").is_file():
+            wanted.add(CNI_PACKAGE)
+        if wanted:
+            _install(sorted(wanted))
 
 
 def _install(packages: list[str]) -> None:
@@ -58,7 +60,10 @@ def _install(packages: list[str]) -> None:
     if shutil.which("apt-get") is None:
         raise MachineError(f"there is no apt-get here to install {names}")
     say(f"installing from Debian: {names} (once per machine)")
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    patient = (
+        f"DPkg::Lock::Timeout={_INSTALL_SECONDS // 2}"  # whoever else looks after this machine's packages
+    )
+    command = ["apt-get", "install", "-o", patient, "-y", "-qq", "--no-install-recommends", *packages]
     if not _runs(command):
         _runs(["apt-get", "update", "-qq"])
         if not _runs(command):

@@ -88,10 +88,6 @@ class Function:
             )
         return self._results.decode(data, f"the result of {self.name}")
 
-    def decode_named(self, data: bytes) -> dict[str, Any]:
-        """The results by name; those without one by their position, `0` for the first. Raises AbiError like `decode`."""
-        return abivalues.named(self.outputs, self.decode(data))
-
     def decode_arguments(self, data: bytes) -> dict[str, Any]:
         """The arguments by name, of calldata with the selector of this function (or the data of this error).
 

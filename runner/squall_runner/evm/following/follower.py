@@ -94,7 +94,6 @@ class Follower:
         self._news = asyncio.Event()
         self._poll_now = asyncio.Event()
         self._next: asyncio.Future[Head] | None = None
-        self._head_callbacks: dict[Callable[[Head], None], None] = {}
         self._reorg_callbacks: dict[Callable[[list[str]], None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._silent_until = float("-inf")
@@ -175,10 +174,6 @@ class Follower:
         """
         return self._harvest.watch(tx_hash.lower(), confirmations, late=late)
 
-    def unwatch(self, tx_hash: str) -> None:
-        """Have nobody wait for a transaction any more: their futures are cancelled."""
-        self._harvest.transactions.forget(tx_hash.lower())
-
     def logs(
         self,
         address: str | None,
@@ -212,11 +207,6 @@ class Follower:
         if self._next is None or self._next.done():
             self._next = asyncio.get_running_loop().create_future()
         return await asyncio.shield(self._next)
-
-    def on_head(self, callback: Callable[[Head], None]) -> Callable[[], None]:
-        """Have something called with each new head, at once; returns what ends that."""
-        self._head_callbacks[callback] = None
-        return lambda: self._head_callbacks.pop(callback, None)
 
     def on_reorganisation(self, callback: Callable[[list[str]], None]) -> Callable[[], None]:
         """Have something called when blocks are taken back; returns what ends that.
@@ -378,6 +368,4 @@ class Follower:
             self.head = head
             if self._next is not None and not self._next.done():
                 self._next.set_result(head)
-            for callback in list(self._head_callbacks):
-                callback(head)
         await self._harvest.take(head)

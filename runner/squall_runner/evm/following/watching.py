@@ -64,15 +64,6 @@ class Transactions:
         watch.future.add_done_callback(lambda done: self._left(tx_hash, watch, done))
         return watch.future
 
-    def forget(self, tx_hash: str) -> None:
-        """Have nobody wait for a transaction any more: their futures are cancelled."""
-        for watch in self._waiting.pop(tx_hash, ()):
-            watch.future.cancel()
-        for watches in list(self._confirming.values()):
-            for watch in watches:
-                if watch.inclusion is not None and watch.inclusion.hash == tx_hash:
-                    watch.future.cancel()
-
     def wanted(self, hashes: Mapping[str, Any] | frozenset[str]) -> list[str]:
         """Which of these are waited for."""
         waiting = self._waiting

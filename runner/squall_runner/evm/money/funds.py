@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from squall.spec.structs import Funding
-    from squall_runner.engine.build import Manifest
+    from squall_runner.engine.manifest import Manifest
     from squall_runner.evm.money.subfunders import Bill
     from squall_runner.evm.money.sweeping import Swept
     from squall_runner.evm.money.tree import Tree

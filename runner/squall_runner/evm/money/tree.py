@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Final
 
 from squall.expr import ExpressionError, compile_template
 from squall.spec.quantities import whole
-from squall_runner.engine.build import base_scope
+from squall_runner.engine.manifest import base_scope
 from squall_runner.evm.money.wallets import Keys, ListedKeys, SeededKeys
 from squall_runner.evm.signing.hexes import from_hex
 from squall_runner.evm.signing.keys import ORDER, Key, WrongKeyError, funder_key, parse_key
 from squall_runner.load import LoadError
 
 if TYPE_CHECKING:
-    from squall_runner.engine.build import Manifest
+    from squall_runner.engine.manifest import Manifest
 
 _OF_RUN: Final = re.compile(r"\$\{[^}]*\brun\b")
 

@@ -62,7 +62,9 @@ class Asker:
         self._recorded = recorded
         self._numbers = 0
         most, pause = (settings.batch_most, settings.batch_wait) if self.joining else (_USUAL_BATCH, 0.0)
-        self._batchers = {each: Batcher(each, self._post, most=most, wait=pause) for each in endpoints}
+        self._batchers = {
+            each: Batcher(each, self._post, wordings, most=most, wait=pause) for each in endpoints
+        }
 
     async def close(self) -> None:
         """Give up batches that are under way."""

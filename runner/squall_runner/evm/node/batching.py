@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from squall_runner.evm.node.failures import Kind, RpcError
 from squall_runner.evm.node.jsonrpc import ErrorObject, MalformedError, batch_body, read_batch
-from squall_runner.evm.node.outcomes import body_of
+from squall_runner.evm.node.outcomes import body_of, node_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from msgspec import Raw
 
     from squall_runner.evm.node.endpoints import Endpoint
+    from squall_runner.evm.node.failures import Wordings
     from squall_runner.http import Response
 
 _METHOD: Final = "a batch"
+_PASSING: Final = frozenset({Kind.RATE_LIMITED, Kind.TIMEOUT})
+"""Failures that smaller batches would not mend."""
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +43,7 @@ class Batcher:
     Args:
         endpoint: Who is asked.
         send: Sends a body until a deadline by the clock.
+        wordings: What the endpoint means when it refuses a batch.
         most: The most calls in one batch.
         wait: How long the first of them waits for others, in seconds.
     """
@@ -48,12 +52,14 @@ class Batcher:
         self,
         endpoint: Endpoint,
         send: Callable[[Endpoint, bytes, float, bool], Awaitable[Response]],
+        wordings: Wordings,
         *,
         most: int,
         wait: float,
     ) -> None:
         self._endpoint = endpoint
         self._send = send
+        self._wordings = wordings
         self._most = most
         self._wait = wait
         self._line: list[_Waiting] = []
@@ -129,7 +135,7 @@ class Batcher:
                 return
             answers = read_batch(text)
             if isinstance(answers, ErrorObject):
-                self._refused(calls, answers)
+                await self._refused(calls, answers)
                 return
             for each in calls:
                 found = answers.get(each.number)
@@ -149,12 +155,17 @@ class Batcher:
                 each.future.cancel()
             raise
 
-    def _refused(self, calls: list[_Waiting], error: ErrorObject) -> None:
-        """It takes no batches, or not this one: it is asked one by one from now on."""
-        self._endpoint.batches = False
-        words = f"a batch was refused: {error.message}"
-        for each in calls:
-            _fail(each, RpcError(Kind.SERVER_ERROR, words, endpoint=self._endpoint.shown, code=error.code))
+    async def _refused(self, calls: list[_Waiting], error: ErrorObject) -> None:
+        """It takes no such batches, and has done nothing: it gets smaller ones from now on, and none where even two are too many."""
+        failure = node_failure(error, self._wordings, _METHOD, self._endpoint.shown)
+        if failure.kind in _PASSING:
+            raise failure
+        most = len(calls) // 2
+        self._most = min(self._most, max(most, 2))
+        if most < 2:
+            self._endpoint.batches = False
+        parts = [calls[at : at + most] for at in range(0, len(calls), most)]
+        await asyncio.gather(*(self._exchange(part) for part in parts))
 
 
 def _settle(call: _Waiting, text: bytes | Raw, seconds: float) -> None:

@@ -39,7 +39,10 @@ class Kind(StrEnum):
     """More gas is asked for than a block has, or than the node lets one transaction use."""
     INTRINSIC_GAS = "intrinsic_gas"
     """Less gas than any such transaction takes."""
+    INVALID = "invalid_transaction"
+    """No transaction like this is taken, from nobody: it is too large, its fees make no sense, or the chain does not have its type."""
     REVERTED = "reverted"
+    """It went wrong in the virtual machine, or would."""
     METHOD_UNKNOWN = "method_unknown"
     INVALID_PARAMS = "invalid_params"
     RATE_LIMITED = "rate_limited"
@@ -65,6 +68,7 @@ _HINTS: Final = {
     Kind.POOL_FULL: "send more slowly (evm.pace), or lower spec.evm.wallets.maxInFlight",
     Kind.GAS_LIMIT: "lower the gas limit of the step",
     Kind.INTRINSIC_GAS: "raise the gas limit of the step",
+    Kind.INVALID: "change what the step sends: its data, its gas limit, or spec.evm.fees",
     Kind.METHOD_UNKNOWN: "use an endpoint that has this method",
     Kind.RATE_LIMITED: "set `rate` for this endpoint, or add endpoints",
     Kind.TIMEOUT: "raise spec.evm.rpc.timeout if the node needs that long",
@@ -136,11 +140,23 @@ _WORDS: Final[tuple[tuple[str, Kind], ...]] = (
     ("transaction gas limit", Kind.GAS_LIMIT),
     ("exceeds max transaction gas limit", Kind.GAS_LIMIT),
     ("gas required exceeds allowance", Kind.GAS_LIMIT),
+    ("oversized data", Kind.INVALID),
+    ("max initcode size exceeded", Kind.INVALID),
+    ("max priority fee per gas higher than max fee per gas", Kind.INVALID),
+    ("exceeds the configured cap", Kind.INVALID),
+    ("transaction type not supported", Kind.INVALID),
     ("execution reverted", Kind.REVERTED),
     ("vm execution error", Kind.REVERTED),
     ("transaction reverted", Kind.REVERTED),
     ("invalid opcode", Kind.REVERTED),
     ("out of gas", Kind.REVERTED),
+    ("invalid jump", Kind.REVERTED),
+    ("stack underflow", Kind.REVERTED),
+    ("stack limit reached", Kind.REVERTED),
+    ("write protection", Kind.REVERTED),
+    ("return data out of bounds", Kind.REVERTED),
+    ("max code size exceeded", Kind.REVERTED),
+    ("must not begin with 0xef", Kind.REVERTED),
     ("chain id", Kind.CHAIN_MISMATCH),
     ("chainid", Kind.CHAIN_MISMATCH),
     ("invalid sender", Kind.CHAIN_MISMATCH),

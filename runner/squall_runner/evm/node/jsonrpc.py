@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _encode = msgspec.json.Encoder().encode
+_INVALID_REQUEST = -32600
 _BATCH_LIMIT = 65_536
 """Larger requests are not copied together with the head into one piece; as `squall_runner.http.request` has it."""
 
@@ -141,7 +142,9 @@ def read_answer(body: bytes | msgspec.Raw, number: int, kind: Any) -> Answer[Any
 
 
 def read_batch(body: bytes) -> dict[int | str | None, msgspec.Raw] | ErrorObject:
-    """The answers of a batch by id, in whatever order they came; or the one error with which it was refused.
+    """The answers of a batch of several by id, in whatever order they came; or the one error with which it was refused.
+
+    geth puts that into a list, under the id of the first call.
 
     Raises:
         MalformedError: It is neither.
@@ -152,7 +155,12 @@ def read_batch(body: bytes) -> dict[int | str | None, msgspec.Raw] | ErrorObject
             if whole.error is not None:
                 return whole.error
             raise MalformedError("the answer to a batch is no list")
-        return {_decode_label(each).id: each for each in _decode_raw(body)}
+        answers = _decode_raw(body)
+        if len(answers) == 1:
+            error: ErrorObject | None = _decoder(Any).decode(answers[0]).error
+            if error is not None and error.code == _INVALID_REQUEST:
+                return error
+        return {_decode_label(each).id: each for each in answers}
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"the answer is not JSON: {error}") from error
 

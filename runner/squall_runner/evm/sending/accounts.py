@@ -43,11 +43,14 @@ class Account:
     __slots__ = (
         "_key",
         "_loading",
+        "_waiting",
         "address",
+        "behind",
         "closing_up",
         "flying",
         "held",
         "home",
+        "landings",
         "nonces",
         "slots",
         "tended",
@@ -64,8 +67,13 @@ class Account:
         """Whether somebody sends what a node misses just now."""
         self.held: Sent | None = None
         """The first one that a node misses and that could not pay the base fee when it was to be sent again."""
+        self.landings = 0
+        """How many of its transactions were seen in blocks."""
+        self.behind: int | None = None
+        """How many that were when a node was found to miss some of those on their way; None as long as it has them all."""
         self.tended = False
         """Whether somebody looks after it just now."""
+        self._waiting: dict[int, asyncio.Future[None]] = {}
         self._key = key
         self._loading: asyncio.Task[int] | None = None
 
@@ -155,6 +163,33 @@ class Account:
         finally:
             sent.at_work = False
 
+    async def room(self, sent: Sent, seconds: float) -> None:
+        """Wait until a node may have room for one that it had none for: it took the one before it, or a block took another one.
+
+        Args:
+            sent: The transaction.
+            seconds: So long, should nothing happen; longer while the one before it waits itself.
+        """
+        nonce, home = sent.nonce, self.home
+        waiter = self._waiting[nonce] = asyncio.get_running_loop().create_future()
+        try:
+            while not waiter.done():
+                await asyncio.wait([waiter], timeout=seconds)
+                if nonce - 1 not in self._waiting or home.is_quiet or home.clock() >= sent.deadline:
+                    return
+        finally:
+            if self._waiting.get(nonce) is waiter:
+                del self._waiting[nonce]
+
+    def taken(self, nonce: int) -> None:
+        """A node has taken the transaction with this nonce: the next one may follow."""
+        self._wake(nonce + 1)
+
+    def _wake(self, nonce: int) -> None:
+        waiter = self._waiting.get(nonce)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
     def launch(self, sent: Sent, offer: Offer) -> None:
         """Give it the next nonce and sign it. The caller hands it over, without waiting for anything else before that.
 
@@ -215,6 +250,11 @@ class Account:
         if self.nonces is not None:
             self.nonces.advance(sent.nonce + 1)  # whoever has used those below that were free
         self._leave(sent)
+        self.landings += 1
+        if self._waiting:
+            self._wake(min(self._waiting))
+        if self.behind is not None:
+            self.home.look_soon(self)
         sent.land(landing)
         self.home.landed(sent, landing)
 

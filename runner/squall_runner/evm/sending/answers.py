@@ -45,6 +45,7 @@ ANSWERS: Final = {
     Kind.POOL_FULL: Answer.AGAIN,
     Kind.GAS_LIMIT: Answer.REFUSED,
     Kind.INTRINSIC_GAS: Answer.REFUSED,
+    Kind.INVALID: Answer.REFUSED,
     Kind.REVERTED: Answer.REFUSED,
     Kind.METHOD_UNKNOWN: Answer.REFUSED,
     Kind.INVALID_PARAMS: Answer.REFUSED,

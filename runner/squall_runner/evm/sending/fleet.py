@@ -137,6 +137,8 @@ class Accounts:
         self._timer: asyncio.TimerHandle | None = None
         self._held: dict[Account, None] = {}
         """Those that wait for a lower base fee."""
+        self._soon: dict[Account, None] = {}
+        """Those of which a node misses something, and had something in a block since."""
         self._tending: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._empty = asyncio.Event()
@@ -206,6 +208,7 @@ class Accounts:
         """A node has taken it."""
         now = self.clock()
         sent.doubtful = True
+        sent.account.taken(sent.nonce)
         sent.next_look = now + self.patience.seconds
         replace_after = sent.terms.fees.replace_after
         if replace_after is not None:
@@ -213,6 +216,10 @@ class Accounts:
         if not sent.accepted:
             sent.accepted = now
             sent.sink.accepted(now - sent.submitted)
+
+    def look_soon(self, account: Account) -> None:
+        """A node that has lost some of its transactions may have room for them by now."""
+        self._soon[account] = None
 
     def left(self, sent: Sent) -> None:
         """It is not on its way any more."""
@@ -246,6 +253,10 @@ class Accounts:
             if sent is not None:
                 sent.account.take_back(sent)
 
+    def landed_of(self, account: Account) -> dict[int, Sent]:
+        """What of an account was in blocks, as far as is remembered, by nonce."""
+        return {sent.nonce: sent for sent in self._landed.values() if sent.account is account}
+
     def _arm(self) -> None:
         if not self.is_quiet:
             self._timer = asyncio.get_running_loop().call_later(self._tick_seconds, self._tick)
@@ -256,7 +267,7 @@ class Accounts:
         if not self._live:
             return
         now = self.clock()
-        silent = dict.fromkeys(account for account in self._held if not gaps.held_up(account))
+        silent = dict.fromkeys(account for account in (*self._soon, *self._held) if not gaps.held_up(account))
         for sent in self._live:
             if sent.deadline <= now and sent.failure is None and not sent.at_work:
                 self.expire(sent)
@@ -286,6 +297,7 @@ class Accounts:
 
     def _tend(self, account: Account) -> None:
         account.tended = True
+        self._soon.pop(account, None)
         task = asyncio.create_task(self._tended(account))
         self._tending.add(task)
         task.add_done_callback(self._tended_once)

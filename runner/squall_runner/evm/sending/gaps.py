@@ -4,12 +4,16 @@ A node tells by the pending transaction count where its unbroken row of nonces e
 never had: it gets the same bytes again, which does no harm where it has them after all. A nonce under which nothing was ever sent
 is filled with a transaction that does nothing.
 
+A node with room for some of an account's transactions says nothing of the others that it throws away. So what is missing is handed over
+again after each block that took some, no more than twice as many as that; while none is taken, the pauses grow.
+
 A node that is full throws away what cannot pay the base fee, and refuses it when it comes back. To hand it over all the same, and
 all that comes after it, would make much load out of little: it waits, and they with it, until a block has a base fee that it can pay.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 64
 """At once; a node that has lost more is asked again later."""
+_LEAST: Final = 16
+"""At once; nodes keep so many of an account as a rule."""
 _PATIENCE: Final = 3
 """So often a node may refuse to take something back before its nonce is given to another; each time counts once."""
 _REFUSAL_SECONDS: Final = 1.0
@@ -60,28 +66,38 @@ async def _close_up(account: Account) -> None:
     flying = account.flying
     account.held = None
     missing = await transaction_count(account.home.rpc, account.address, "pending")
-    for nonce in range(missing, missing + _MOST):
+    landings = account.landings
+    included = 0 if account.behind is None else landings - account.behind
+    account.behind = None
+    landed: dict[int, Sent] | None = None
+    for nonce in range(missing, missing + (min(max(2 * included, _LEAST), _MOST) if included else _MOST)):
         above = max(flying, default=-1)
         if nonce > above:
             return
         sent = flying.get(nonce)
         held = flying[above] if sent is None else sent
         if sent is None:
-            done = await _fill(account, nonce, held)
+            if landed is None:
+                landed = account.home.landed_of(account)
+            former = landed.get(nonce)
+            done = await (_fill(account, nonce, held) if former is None else _restore(account, former))
         else:
-            done = sent.at_work or await _again(account, sent)
+            account.behind = account.behind if sent.at_work else landings
+            done = sent.at_work or await _again(account, sent, at_once=included > 0)
         if not done:
             account.held = held
             return
 
 
-async def _again(account: Account, sent: Sent) -> bool:
-    """Hand over what a node misses, unless that was done a moment ago; False while it cannot pay the base fee."""
+async def _again(account: Account, sent: Sent, *, at_once: bool) -> bool:
+    """Hand over what a node misses, unless that was done a moment ago and nothing has changed; False while it cannot pay the base fee."""
     home = account.home
     if not redoing.payable(account, sent):
         return False
     now = home.clock()
-    if now < sent.next_resend:
+    if at_once:
+        sent.resends = min(sent.resends, 1)
+    elif now < sent.next_resend:
         sent.next_look = min(sent.next_look, sent.next_resend)
         return True
     if sent.offer.max_fee < home.market.base_fee:
@@ -92,6 +108,21 @@ async def _again(account: Account, sent: Sent) -> bool:
     sent.next_resend = now + min(least * 2**sent.resends, max(least, LONGEST_PAUSE))
     sent.resends += 1
     await resend(account, sent)
+    return True
+
+
+async def _restore(account: Account, sent: Sent) -> bool:
+    """Hand over what was in a block, and a node misses: the chain has lost that block, which the follower will tell, or the node is behind.
+
+    It is not on its way again before that is told, as a node that is behind proves nothing. Returns True.
+    """
+    home, landing = account.home, sent.landing
+    version = next(
+        (each for each in sent.versions if landing is not None and each.hash == landing.hash), None
+    )
+    if version is not None and not home.is_quiet:
+        with suppress(RpcError):
+            await home.rpc.send_raw(version.hex, version.hash, sticky=account.address)
     return True
 
 

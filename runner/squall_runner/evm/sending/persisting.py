@@ -10,7 +10,7 @@ import asyncio
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from squall_runner.evm.node.failures import RpcError
+from squall_runner.evm.node.failures import Kind, RpcError
 from squall_runner.evm.sending import gaps, lookup, redoing
 from squall_runner.evm.sending.answers import Answer, answer_to
 from squall_runner.evm.sending.asking import transaction_count
@@ -30,6 +30,8 @@ _AT_ONCE: Final = 3
 """So often, what was changed is handed over without a pause."""
 _DOUBTS: Final = 2
 """So often, an error that nobody understands is taken for a passing one."""
+_NO_ROOM: Final = frozenset({Kind.NONCE_TOO_HIGH, Kind.POOL_FULL})
+"""What a node says of one for which it would have room behind another one, or after a block."""
 PAUSE: Final = growing(0.1, factor=2, most=5.0, jitter=0.5)
 
 
@@ -57,7 +59,10 @@ async def persist(account: Account, sent: Sent, error: RpcError) -> None:
         pause = 0.0 if changed else max(PAUSE(attempt, home.rng), error.wait)
         if verdict is Answer.REFUSED or home.clock() + pause >= sent.deadline:
             raise redoing.give_up(account, sent, error)
-        await asyncio.sleep(pause)
+        if error.kind in _NO_ROOM:
+            await account.room(sent, pause)
+        else:
+            await asyncio.sleep(pause)
         await _affordable(account, sent, answer_to(error))
         if sent.landed():
             return

@@ -31,20 +31,24 @@ def renumber(account: Account, sent: Sent, used: int) -> None:
     account.enter(sent, account.nonces.take(), offer)
 
 
-def pay_more(account: Account, sent: Sent) -> bool:
-    """Sign it again with a higher offer; False when the manifest allows none."""
-    better = _better(account, sent)
+def pay_more(account: Account, sent: Sent, times: int = 1) -> bool:
+    """Sign it again with an offer that is raised so many times; False when the manifest allows none."""
+    better = _better(account, sent, times)
     if better is None:
         return False
     account.sign(sent, better)
     return True
 
 
-def _better(account: Account, sent: Sent) -> Offer | None:
+def _better(account: Account, sent: Sent, times: int = 1) -> Offer | None:
     policy = sent.terms.fees
     if policy.max_fee is not None and policy.replace_after is None:
         return None
-    return raised(sent.offer, policy, account.home.market.offer(policy))
+    current = account.home.market.offer(policy)
+    better: Offer | None = sent.offer
+    for _ in range(times):
+        better = None if better is None else raised(better, policy, current)
+    return better
 
 
 def may_pay_more(sent: Sent) -> bool:

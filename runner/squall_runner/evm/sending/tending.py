@@ -6,6 +6,7 @@ or what it offers may be too little by now. The account's two transaction counts
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _CERTAIN: Final = (Answer.REFUSED, Answer.PAY_MORE, Answer.OUTBID)
 """Answers after which a version is with no node."""
+_MOST_RAISED: Final = Fraction(30, 100)
+"""No node wants that much more for a replacement."""
 
 
 async def tend(account: Account) -> None:
@@ -78,17 +81,30 @@ async def _replace(account: Account) -> None:
             continue
         if nonce != min(flying) and sent.offer.max_fee >= home.market.base_fee:
             continue
-        former = sent.offer
-        if not redoing.pay_more(account, sent):
-            continue
-        sent.replaced += 1
+        await _outbid(account, sent)
+
+
+async def _outbid(account: Account, sent: Sent) -> None:
+    """Replace it by a version that pays more, and where a node wants more than the manifest's `bump`, by one that is raised more often."""
+    times, former, bump = 1, sent.offer, sent.terms.fees.bump
+    while redoing.pay_more(account, sent, times):
+        sent.replaced += times == 1
         try:
             await account.hand_over_again(sent)
         except RpcError as error:
-            if not error.unknown_fate and answer_to(error) in _CERTAIN:
-                account.unsign(sent, former)
+            if error.unknown_fate or answer_to(error) not in _CERTAIN:
+                return
+            account.unsign(sent, former)
+            times *= 2
+            if (
+                answer_to(error) is not Answer.OUTBID
+                or sent.landing is not None
+                or times * bump > _MOST_RAISED
+            ):
+                return
         else:
             sent.sink.replaced()
+            return
 
 
 def _replaceable(sent: Sent, now: float) -> bool:
