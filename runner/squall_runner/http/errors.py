@@ -92,7 +92,7 @@ def describe(exc: BaseException) -> str:
 def connect_failure(exc: OSError, where: str) -> RequestError:
     """Names the failure of a TCP connect to `where` (an address and port, for the message)."""
     if isinstance(exc, ConnectionRefusedError):
-        return RequestError(CONNECT_REFUSED, f"{where} refused the connection: is it running?")
+        return RequestError(CONNECT_REFUSED, f"{where} refused the connection")
     if isinstance(exc, ConnectionResetError):
         return RequestError(RESET, f"{where} reset the connection as soon as it was open")
     if isinstance(exc, TimeoutError):

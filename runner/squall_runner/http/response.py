@@ -158,6 +158,11 @@ class Response(msgspec.Struct, eq=False, gc=False):
             BodyError: The body is not JSON (`decode`), or as `body`.
         """
         if self._json is _UNSET:
+            if not self.body:
+                raise BodyError(
+                    DECODE,
+                    "the body is not JSON: there is none" if self.status else "no complete response came",
+                )
             try:
                 self._json = _decode_json(self.body)
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
