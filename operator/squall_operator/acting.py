@@ -241,7 +241,7 @@ class Actor:
         try:
             await self._hubs.forget(hub, run)
         except HubError:
-            return  # a hub that is not there; an hour after the run's end it forgets by itself
+            return  # a hub that is not there; a day after the run's end it forgets by itself
 
     async def _keep_report(self, owner: Owner, run: str, summary: bytes) -> None:
         packed = b64encode(gzip.compress(summary, mtime=0))

@@ -33,10 +33,10 @@ from squall_operator.model import (
     TellLost,
     WriteStatus,
 )
-from squall_operator.outcome import figures, past_of, verdict_of, without_summary
+from squall_operator.outcome import figures, past_of, phase_of, recalled, verdict_of, without_summary
 from squall_operator.reasons import unwanted, waiting_for, why_stop
 from squall_operator.remembered import done, known_run, reports, tells_otherwise
-from squall_operator.status import Phase, RunStatus, Status, Stop, Verdict
+from squall_operator.status import RunStatus, Status, Stop
 from squall_operator.times import seconds_since, stamp, unix_of
 
 if TYPE_CHECKING:
@@ -181,10 +181,11 @@ def _carry_on(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
         return _launch(seen, run, deadlines)
     if run.stop is not None:
         return _stopping(seen, run, run.stop, deadlines)
-    why = why_stop(seen, run, deadlines)
+    now = _as_it_is(seen, run)
+    why = why_stop(seen, now, deadlines)
     if why is not None:
-        return _stop(seen, run, why)
-    return _follow(seen, run)
+        return _stop(seen, now, why)
+    return _follow(seen, now, began=now is not run)
 
 
 def _is_of_before(run: RunStatus, summary: Summary) -> bool:
@@ -194,18 +195,17 @@ def _is_of_before(run: RunStatus, summary: Summary) -> bool:
 
 
 def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
-    """Make the run's objects; until they are all there nothing can have begun."""
-    stop = unwanted(seen, run)
-    if stop is not None:
-        return _conclude(seen, run, without_summary(stop))
-    if lasted(run, seen.now) > may_last("Launching", seen.plan, deadlines):
-        why = Stop(
-            cause="error",
-            reason="LaunchFailed",
-            message=f"its objects could not be made within {deadlines.start:g} s: {seen.failure or 'no answer'}",
-            at=stamp(seen.now),
-        )
-        return _conclude(seen, run, without_summary(why))
+    """Make the run's objects. An earlier attempt may have made all of them and not have come to write it down."""
+    live = seen.hub.live
+    known = live is not None and live.phase != "finished"
+    why = unwanted(seen, run)
+    made = known and seen.pods.job
+    late = lasted(run, seen.now) > may_last("Launching", seen.plan, deadlines)
+    if why is None and late and seen.failure and not made:  # what nobody has tried yet has not failed
+        text = f"its objects could not be made within {deadlines.start:g} s: {seen.failure}"
+        why = Stop(cause="error", reason="LaunchFailed", message=text, at=stamp(seen.now))
+    if why is not None:
+        return _stop(seen, run, why) if known else _give_up(seen, run, why)
     hosts = seen.allowance.hosts
     started = msgspec.structs.replace(run, phase="Starting", launched_at=stamp(seen.now), hosts=hosts)
     status = Status(
@@ -218,7 +218,17 @@ def _launch(seen: Observed, run: RunStatus, deadlines: Deadlines) -> Decision:
     return Decision((launch, _written(seen, status)), again=SOON)
 
 
-def _follow(seen: Observed, run: RunStatus) -> Decision:
+def _as_it_is(seen: Observed, run: RunStatus) -> RunStatus:
+    """The run in the phase that its hub has come to, and since when: nobody may have looked for a long time."""
+    live = seen.hub.live
+    if run.phase != "Starting" or live is None or live.phase not in ("running", "stopping", "teardown"):
+        return run
+    return msgspec.structs.replace(
+        run, phase="Running", started_at=stamp(seen.now - max(0.0, live.elapsed_seconds))
+    )
+
+
+def _follow(seen: Observed, run: RunStatus, *, began: bool) -> Decision:
     """Nothing is wrong: show how it goes, and tell the hub what it may not know."""
     live = seen.hub.live
     actions: list[Action] = []
@@ -231,12 +241,9 @@ def _follow(seen: Observed, run: RunStatus) -> Decision:
             for runner, lost in sorted(seen.pods.lost.items())
             if runner not in known
         ]
-    running = live is not None and live.phase in ("running", "stopping", "teardown")
-    began = running and run.phase == "Starting"
     run = msgspec.structs.replace(
         run,
-        phase="Running" if running else run.phase,
-        started_at=stamp(seen.now) if began else run.started_at,
+        scheduled_at=run.scheduled_at or (stamp(seen.pods.scheduled) if seen.pods.scheduled else ""),
         unreachable_since="" if seen.hub.reachable else run.unreachable_since or stamp(seen.now),
     )
     message = "the load is on" if run.phase == "Running" else waiting_for(seen)
@@ -286,6 +293,12 @@ def _stopping(seen: Observed, run: RunStatus, why: Stop, deadlines: Deadlines) -
     return Decision(actions, again=SOON)
 
 
+def _give_up(seen: Observed, run: RunStatus, why: Stop) -> Decision:
+    """End a run that its hub is not known to have. What there is of it all the same is stopped, and does not stay."""
+    ended = _conclude(seen, msgspec.structs.replace(run, stop=why), without_summary(why))
+    return Decision((StopRun(run.id, run.hub, why, now=True), *ended.actions), again=ended.again)
+
+
 def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Decision:
     """Write down what came of it, and take away what it was made of."""
     ended = msgspec.structs.replace(run, phase="Finished", ended_at=stamp(seen.now), unreachable_since="")
@@ -318,9 +331,14 @@ def _conclude(seen: Observed, run: RunStatus, outcome: Summary | Status) -> Deci
 
 
 def _kept_seconds(seen: Observed, run: RunStatus) -> float:
-    """How much longer the run's objects stay for people to look at; 0 when they are to be taken away."""
+    """How much longer the run's objects stay for people to look at; 0 when they are to be taken away.
+
+    What nobody wants does not stay, nor does what may still have load: only its hub, if anybody, has said that it has none.
+    """
+    if run.stop is not None and (run.stop.cause != "error" or seen.status.timings is None):
+        return 0.0
     keep = int(seen.spec.get("ttlSecondsAfterFinished") or 0)
-    return 0.0 if run.stop is not None else max(0.0, keep - seconds_since(run.ended_at, seen.now))
+    return max(0.0, keep - seconds_since(run.ended_at, seen.now))
 
 
 def _rest(seen: Observed, run: RunStatus) -> Decision:
@@ -338,7 +356,9 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
             run = msgspec.structs.replace(run, cleaned=True)
     limit = int(seen.spec.get("historyLimit", HISTORY))
     dropped = reports(seen, seen.status.history[limit:])
-    status = msgspec.structs.replace(seen.status, run=run, history=seen.status.history[:limit])
+    phase = phase_of(seen.status.verdict) or seen.status.phase  # somebody may have changed it
+    history = seen.status.history[:limit]
+    status = msgspec.structs.replace(seen.status, phase=phase, run=run, history=history)
     write = _written(seen, status, reason=conditions.reason_of(seen.status))
     if write.status != seen.status:
         actions.append(write)
@@ -348,17 +368,13 @@ def _rest(seen: Observed, run: RunStatus) -> Decision:
 
 
 def _remember(seen: Observed, key: str, result: str) -> Decision:
-    """Somebody has emptied or changed the status of a LoadTest whose run is over: it does not run again, its details are lost."""
-    verdict = Verdict(result=result, message="the details were removed from the status, or changed")
-    run = RunStatus(id=run_id(seen.name, seen.uid, key), key=key, phase="Finished")
-    status = Status(
-        phase=msgspec.convert(result, Phase),
-        message=f"{result}: {verdict.message}",
-        run=run,
-        verdict=verdict,
-        history=seen.status.history,
-    )
-    return Decision((_written(seen, status),))
+    """The status does not tell of the run that is asked for, which is over: it does not run again, and what is still known of it is told."""
+    name = run_id(seen.name, seen.uid, key)
+    past = next((each for each in seen.status.history if (each.id, each.result) == (name, result)), None)
+    run = RunStatus(id=name, key=key, phase="Finished", ended_at=stamp(seen.now))
+    status = recalled(run, result, past)
+    status = msgspec.structs.replace(status, history=seen.status.history)
+    return Decision((_written(seen, status, reason=past.reason if past else ""),))
 
 
 def _gone(seen: Observed, run: RunStatus | None) -> Decision:

@@ -92,7 +92,7 @@ def standing(
         phases[phase] += 1
         if phase in oldest:
             oldest[phase] = max(oldest[phase], _age(status, now))
-        if status.queue_position is not None:
+        if phase == "Queued" and status.queue_position is not None:
             ahead.append(status.queue_position)
         plan = plan_of(str(each["metadata"]["uid"]))
         if status.run is not None and plan is not None:

@@ -51,6 +51,7 @@ class Pods:
         job: There is a Job.
         deleting: The Job is going.
         pods: How many pods there are that have not ended.
+        scheduled: When the last of all pods got its node, Unix time; 0 while one has none.
         troubles: What is wrong with them, the worst first.
         lost: Runners whose pod has ended badly or is gone, and why.
     """
@@ -58,6 +59,7 @@ class Pods:
     job: bool = False
     deleting: bool = False
     pods: int = 0
+    scheduled: float = 0.0
     troubles: tuple[Trouble, ...] = ()
     lost: Mapping[int, Lost] = field(default_factory=dict)
 

@@ -8,8 +8,10 @@ import msgspec
 
 from squall.errors import ExitCode, code_of_refusal
 from squall.kube.figures import Live, Shards
+from squall_operator.remembered import RESULTS
 from squall_operator.status import (
     Past,
+    Phase,
     RunStatus,
     Status,
     Stop,
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 _SHOWN_THRESHOLDS = 20
 """More would make the status large; the report has all of them."""
 _EXIT_CODES = {"user": ExitCode.USER, "policy": ExitCode.POLICY}
+_CODES_OF_RESULTS = {
+    "Passed": ExitCode.PASSED,
+    "Failed": ExitCode.THRESHOLDS,
+    "Invalid": ExitCode.INVALID,
+}
+"""Of the others nobody knows who or what has ended the run."""
 
 
 def figures(status: Status, live: LiveState | None, shards: int) -> Status:
@@ -116,6 +124,14 @@ def without_summary(stop: Stop) -> Status:
     )
 
 
+def phase_of(verdict: Verdict | None) -> Phase | None:
+    """What `kubectl get` shows of a run that has ended so; None where nobody can have ended so."""
+    if verdict is None or verdict.result not in RESULTS:
+        return None
+    phase: Phase = msgspec.convert(verdict.result, Phase)
+    return phase
+
+
 def past_of(run: RunStatus, status: Status, report: str) -> Past:
     """A finished run, for the history."""
     verdict = status.verdict
@@ -127,4 +143,25 @@ def past_of(run: RunStatus, status: Status, report: str) -> Past:
         started_at=run.started_at,
         ended_at=run.ended_at,
         report=report,
+        exit_code=verdict.exit_code if verdict else int(ExitCode.ERROR),
+    )
+
+
+def recalled(run: RunStatus, result: str, past: Past | None) -> Status:
+    """The status of a run that is over and of which no more is known than its result, and what the history says of it.
+
+    That is so when somebody has emptied or changed the status, or has taken an edit back that never ran: the status was about that then.
+    """
+    code = int(_CODES_OF_RESULTS.get(result, ExitCode.ERROR))
+    if past is None:
+        text = "the details were removed from the status, or changed"
+        verdict = Verdict(result=result, message=text, exit_code=code)
+    else:
+        text = "its details are in its report" if past.report else "it has left no report"
+        verdict = Verdict(result=result, reason=past.reason, message=text, exit_code=past.exit_code or code)
+        ended = past.ended_at or run.ended_at
+        run = msgspec.structs.replace(run, started_at=past.started_at, ended_at=ended)
+    word = f"{result} ({verdict.reason})" if verdict.reason else result
+    return Status(
+        phase=msgspec.convert(result, Phase), message=f"{word}: {verdict.message}", run=run, verdict=verdict
     )

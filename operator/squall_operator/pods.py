@@ -131,6 +131,7 @@ def look(
         job=True,
         deleting="deletionTimestamp" in job["metadata"],
         pods=sum(_phase(pod) not in ("Succeeded", "Failed") for pod in pods.values()),
+        scheduled=_scheduled(job, pods),
         troubles=tuple(sorted(troubles, key=lambda trouble: trouble.grace_seconds)),
         lost=lost,
     )
@@ -155,6 +156,14 @@ def _failed_indexes(job: Object) -> Iterator[int]:
 def _wanted(job: Object) -> int:
     """How many pods there should be."""
     return int(job.get("spec", {}).get("completions") or 1)
+
+
+def _scheduled(job: Object, pods: Mapping[int, Object]) -> float:
+    """When the last of all pods got its node; 0 while one has none."""
+    found = [_condition(pod, "PodScheduled") or {} for pod in pods.values()]
+    if len(found) < _wanted(job) or any(each.get("status") != "True" for each in found):
+        return 0.0
+    return max(unix_of(str(each.get("lastTransitionTime") or "")) for each in found)
 
 
 def _is_over(job: Object) -> bool:

@@ -109,7 +109,7 @@ def allow(
         labels: The LoadTest's.
         facts: What its manifest says; None for one that is wrong.
         active: The namespace of each run that is active, its own excepted.
-        before: The namespace of each LoadTest that waits and came before this one.
+        before: The namespace of each LoadTest that waits and came before this one, the oldest first.
     """
     selected = {name: policy for name, policy in sorted(policies.items()) if selects(policy, namespace)}
     own = {name: policy for name, policy in selected.items() if not isinstance(policy, Unreadable)}
@@ -124,14 +124,33 @@ def allow(
         if facts is not None
         for text in _violations(policy, labels, facts)
     )
-    ahead = 0
-    for policy in own.values():
-        if policy.max_concurrent_runs is not None:
-            there = sum(selects(policy, each) for each in (*active, *before))
-            ahead = max(ahead, there - policy.max_concurrent_runs + 1)
+    limiting = [each for each in policies.values() if not isinstance(each, Unreadable)]
+    ahead = _ahead(limiting, namespace, active=active, before=before)
     halted = next((name for name, policy in own.items() if policy.halt), "")
     hosts = tuple(tuple(policy.allowed_hosts) for policy in own.values() if policy.allowed_hosts is not None)
     return Allowance(violations=violations, halted=halted, ahead=ahead, hosts=hosts)
+
+
+def _ahead(
+    policies: Sequence[LoadTestPolicySpec], namespace: str, *, active: Sequence[str], before: Sequence[str]
+) -> int:
+    """How many runs have to end before another one may begin in a namespace.
+
+    Who came before has its place first, unless it waits for a limit that is none of this namespace: that may take for ever, and must not be in
+    the way of others.
+    """
+    limits = [
+        (policy, policy.max_concurrent_runs) for policy in policies if policy.max_concurrent_runs is not None
+    ]
+    own = [selects(policy, namespace) for policy, _ in limits]
+    taken = [sum(selects(policy, each) for each in active) for policy, _ in limits]
+    for each in before:
+        its = [number for number, (policy, _) in enumerate(limits) if selects(policy, each)]
+        if all(own[number] or taken[number] < limits[number][1] for number in its):
+            for number in its:
+                taken[number] += 1
+    over = [there - limit + 1 for there, (_, limit), mine in zip(taken, limits, own, strict=True) if mine]
+    return max([0, *over])
 
 
 def _violations(policy: LoadTestPolicySpec, labels: Mapping[str, str], facts: Facts) -> Iterator[str]:

@@ -60,7 +60,7 @@ def _broken(seen: Observed, run: RunStatus, deadlines: Deadlines) -> tuple[str, 
     pods = seen.pods
     if pods.deleting or (not pods.job and seconds_since(run.launched_at, seen.now) > SETTLED):
         return "JobDeleted", f"the Job {run.id} was deleted"
-    if run.phase == "Starting":
+    if run.phase == "Starting" and seen.hub.reachable:  # else nobody knows whether the load has begun
         fatal = next((each for each in pods.troubles if _lasts(each, seen.now)), None)
         if fatal is not None:
             return fatal.reason, fatal.message

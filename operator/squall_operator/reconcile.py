@@ -304,10 +304,10 @@ class Reconciler:
         return known[1]
 
     def _others(self, body: Object) -> tuple[list[str], list[str]]:
-        """The namespaces of the LoadTests that run, and of those that wait and came before this one."""
+        """The namespaces of the LoadTests that run, and of those that wait and came before this one, the oldest first."""
         uid, own = body["metadata"]["uid"], _age(body)
         active: list[str] = []
-        before: list[str] = []
+        before: list[tuple[tuple[str, Place], str]] = []
         for each in self._seen.all(cache.LOAD_TESTS):
             if each["metadata"]["uid"] == uid or "deletionTimestamp" in each["metadata"]:
                 continue  # what is being deleted has lost its load, whoever else holds it up
@@ -316,8 +316,8 @@ class Reconciler:
             if is_active:
                 active.append(namespace)
             elif waits and _age(each) < own:
-                before.append(namespace)
-        return active, before
+                before.append((_age(each), namespace))
+        return active, [namespace for _, namespace in sorted(before)]
 
     def _standing(self, body: Object) -> tuple[bool, bool]:
         """Whether a LoadTest has a run that is not over, and whether it waits for a place, as it is or is about to be.
@@ -329,7 +329,8 @@ class Reconciler:
             return _is_active(decided), decided.queue_position is not None
         status = body.get("status") or {}
         is_active = (status.get("run") or {}).get("phase") not in (None, "Finished")
-        return is_active, status.get("queuePosition") is not None
+        # A position that somebody else has written stays, as the operator owns what it writes and nothing else.
+        return is_active, status.get("phase") in _WAITING and status.get("queuePosition") is not None
 
 
 def _is_final(error: KubeError) -> bool:

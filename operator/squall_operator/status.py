@@ -58,6 +58,7 @@ class RunStatus(_Kept, frozen=True):
         hub: The base URL of the hub that has it.
         pods: How many pods carry it.
         accepted_at: When it was decided to run; the other times likewise, RFC 3339, empty before.
+        scheduled_at: When the last of its pods got a node.
         unreachable_since: Since when its hub has not answered.
         hosts: For each policy that said where load may go when it was launched, its patterns: its runners keep to those. None before.
         cleaned: It is over, and its objects have been taken away.
@@ -70,6 +71,7 @@ class RunStatus(_Kept, frozen=True):
     pods: int = 0
     accepted_at: str = ""
     launched_at: str = ""
+    scheduled_at: str = ""
     started_at: str = ""
     ended_at: str = ""
     unreachable_since: str = ""
@@ -114,6 +116,7 @@ class Past(_Kept, frozen=True):
 
     Attributes:
         report: The name of a ConfigMap of the same namespace; empty when there is none.
+        exit_code: As in its verdict.
     """
 
     id: str
@@ -123,6 +126,7 @@ class Past(_Kept, frozen=True):
     started_at: str = ""
     ended_at: str = ""
     report: str = ""
+    exit_code: int = 0
 
 
 class Condition(_Kept, frozen=True, omit_defaults=False):

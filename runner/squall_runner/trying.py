@@ -17,7 +17,7 @@ import uvloop
 
 from squall.errors import ExitCode, SquallError
 from squall.logs.masking import in_each_text
-from squall.spec.secrets import Secrets
+from squall.spec.secrets import Secrets, shortened
 from squall_runner.engine import Engine
 from squall_runner.http import Headers, encode_target
 from squall_runner.load import Hooks, LoadError
@@ -171,7 +171,9 @@ def _short(value: Any) -> str:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     except (TypeError, ValueError):
         text = str(value)
-    return text if len(text) <= 300 else f"{text[:300]}..."
+    except RecursionError:
+        text = "<nested too deeply to be shown>"
+    return shortened(text, 300)
 
 
 def masker(secrets: Mapping[str, str]) -> Callable[[Any], Any]:

@@ -306,6 +306,16 @@ async def test_after_a_stop_no_token_is_asked_for_but_teardown_gets_a_good_one()
     assert issuer.shown[-1] == issuer.issued[-1]
 
 
+async def test_what_is_left_of_a_token_where_a_text_was_cut_is_hidden_in_the_log():
+    issuer, told = Issuer(length=300), Told()
+    long = {"http": {"url": API_PATH}, "extract": {"x": {"regex": "nothing like this"}}}
+    async with target() as server:
+        issuer.serve(server)
+        await drive(protected(server, [long]), told, secrets=SECRETS)
+    assert "***..." in told.messages()
+    assert issuer.issued[0][:8] not in told.messages()
+
+
 async def test_a_token_that_the_target_repeats_is_hidden_in_the_log():
     issuer, told = Issuer(), Told()
     failing = {

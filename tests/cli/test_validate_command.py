@@ -112,3 +112,13 @@ def test_a_variable_needs_a_name_and_a_value() -> None:
     result = CliRunner().invoke(cli, ["validate", "-", "--var", "x"], input=manifest())
     assert result.exit_code == 2
     assert "'x' is not of the form name=value" in result.stderr
+
+
+def test_manifests_that_runs_have_kept_are_passed_over(tmp_path: Path) -> None:
+    file = write(tmp_path / "loadtest.yaml", manifest())
+    kept = tmp_path / "results" / "shop-20260102T030405-1a2b3c4d"
+    write(kept / "manifest.yaml", manifest())
+    write(kept / "log.jsonl", "")
+    assert validate(str(tmp_path)).output == f"{file}: LoadTest shop is valid\n"
+    assert "holds no *.yaml" in validate(str(tmp_path / "results")).stderr
+    assert "LoadTest shop is valid" in validate(str(kept)).output

@@ -28,6 +28,8 @@ CERT_MANAGER = "github.com/cert-manager/cert-manager@v1.21.2"
 PROMETHEUS_OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.79.2"
 NAMESPACE = "squall-system"
 TEAMS = ("squall-team-a", "squall-team-b")
+NUMBERS = ("100", "200")
+"""Namespaces whose names YAML takes for numbers."""
 CORE = f"/api/v1/namespaces/{NAMESPACE}"
 POLICY = "/apis/squall.dev/v1alpha1/loadtestpolicies/default"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/loadtests.squall.dev"
@@ -90,7 +92,7 @@ def every_kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Helm,
         ]
         kubectl("apply", "--server-side", *(f"--filename={path}" for path in files))
         kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        for name in (NAMESPACE, *TEAMS):
+        for name in (NAMESPACE, *TEAMS, *NUMBERS):
             kubectl("create", "namespace", name)
         yield Helm(tmp_path_factory.mktemp("helm"), plane.kubeconfig), kubectl
 
@@ -267,6 +269,24 @@ def test_a_namespace_has_one_and_a_cluster_many(plane: ControlPlane, helm: Helm)
     assert allowed(plane.client, user, ("loadtests.squall.dev", "", "list"), TEAMS[0])
     assert not allowed(plane.client, user, ("loadtests.squall.dev", "", "list"), TEAMS[1])
     assert allowed(plane.client, user, ("loadtestpolicies.squall.dev", "", "list"))
+
+
+def test_the_longest_names_are_taken_twice_in_one_cluster(
+    plane: ControlPlane, helm: Helm, tmp_path: Path
+) -> None:
+    """Of a release and of its namespace, with all that is named after them."""
+    switches = "crds.enabled=false,hub.tls.enabled=true,hub.replicas=2,networkPolicy.enabled=true,networkPolicy.runs=true"
+    for number in range(2):
+        release, namespace = f"{'r' * 52}{number}", f"squall-{'n' * 55}{number}"
+        options = f"{switches},watchNamespaces={{{namespace}}},rbac.shared={json.dumps(not number)}"
+        helm("install", release, str(CHART), "--namespace", namespace, "--create-namespace", "--set", options)
+        data = plane.client.get(f"/api/v1/namespaces/{namespace}/secrets/squall-hub-tls")["data"]
+        for name, content in data.items():
+            (tmp_path / name).write_bytes(base64.b64decode(content))
+        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(tmp_path / "tls.crt", tmp_path / "tls.key")
+        client = ssl.create_default_context(cafile=str(tmp_path / "ca.crt"))
+        shake_hands(server, client, f"squall-hub-1.{namespace}.svc")
 
 
 def test_a_release_is_small_enough_to_be_kept(plane: ControlPlane, helm: Helm) -> None:

@@ -121,6 +121,21 @@ def test_a_pod_that_crashes_at_its_start(squall: Installation) -> None:
     ends(squall, "crash", "RunnerCrashed")
 
 
+def test_a_pod_that_crashed_at_its_start_stays_for_its_log_as_long_as_that_is_wanted(
+    squall: Installation,
+) -> None:
+    test = manifest("crash-kept", shards=1, ttlSecondsAfterFinished=3600)
+    test["spec"]["runner"]["image"] = IMAGES["operator"]
+    squall.apply(test)
+    status = squall.wait("crash-kept", *ENDED)
+    assert status["verdict"]["reason"] == "RunnerCrashed", status
+    run = status["run"]["id"]
+    (pod,) = squall.pods(run)
+    assert [each["state"].keys() for each in pod["status"]["containerStatuses"]] == [{"terminated"}]
+    squall.apply({**test, "spec": {**test["spec"], "ttlSecondsAfterFinished": 0}})
+    squall.wait_until_gone(run)
+
+
 def test_a_runner_that_never_becomes_ready(hasty: Installation) -> None:
     code = "import time\ntime.sleep(600)\nasync def step(vu):\n    return {}\n"
     hasty.apply(manifest("slow", shards=1, **python_steps(code)))

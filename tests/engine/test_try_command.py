@@ -4,13 +4,14 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from support.driving import manifest, target
 
-from squall_runner.trying import masker
+from squall_runner.trying import Telling, masker
 
 SECRET = 'p w&"1/é'
 
@@ -144,3 +145,15 @@ def test_secrets_are_masked_in_every_form(secret):
         "n": 1,
     }
     assert mask(event) == {"url": "http://h/***?q=***", "body": ["<***>"], "n": 1}
+
+
+def test_a_value_that_is_nested_too_deeply_is_said_to_be_so() -> None:
+    nested: list[Any] = []
+    for _ in range(sys.getrecursionlimit()):
+        nested = [nested]
+    shown: list[dict[str, Any]] = []
+    telling = Telling(lambda event, **fields: shown.append({"event": event, **fields}))
+    telling.value(SimpleNamespace(name="hit"), "x", nested)  # type: ignore[arg-type]
+    assert shown == [
+        {"event": "value", "step": "hit", "name": "x", "value": "<nested too deeply to be shown>"}
+    ]

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from support.anvil import EvmNode, anvil
 from support.chainruns import NOBODY, REGISTRY, balance, on_chain
 from support.squallrun import Squall
 
-from squall.spec.language import EVENT_MEMBERS, WALLET_MEMBERS
+from squall.spec.language import EVENT_MEMBERS, RECEIPT_MEMBERS, WALLET_MEMBERS
 from squall_runner.evm.acting import Wallet
 from squall_runner.evm.contracts.abi import Abi
+from squall_runner.evm.following.heads import Inclusion
 from squall_runner.evm.sending.accounts import Account
 from squall_runner.evm.signing.keys import wallet_key
 from squall_runner.steps.evm.common import as_address
+from squall_runner.steps.evm.sending import receipt_view
 from squall_runner.steps.evm.waiting import view_of
 
 REGISTRY_AT = {"registry": {"name": "registry", "abi": "registry.json", "address": "${deployed.address}"}}
@@ -208,9 +211,11 @@ def test_wallets_sign_and_encrypt(squall: Squall, node: EvmNode) -> None:
     assert [(row.error, row.step, row.count) for row in ended.summary.errors] == [("encryption", "other", 2)]
 
 
-def test_validation_knows_what_a_wallet_and_an_event_have() -> None:
+def test_validation_knows_what_a_wallet_an_event_and_a_receipt_have() -> None:
     event = Abi.parse(["event Paid(uint256 indexed id)"]).event("Paid")
     log = {"topics": [event.topic, f"0x{7:064x}"], "data": "0x", "address": NOBODY, "transactionHash": "0x1"}
     assert tuple(view_of(event, log, 3)) == EVENT_MEMBERS
+    landing = Inclusion("0x1", 1, 21_000, 1, 3, "0x2", 0, 0.0, 0.0, None, msgspec.Raw(b"[]"))
+    assert tuple(receipt_view(landing, ())) == RECEIPT_MEMBERS
     wallet = Wallet.of(0, wallet_key(b"a seed", 0), Account.__new__(Account))
     assert tuple(wallet.shown) == WALLET_MEMBERS

@@ -10,6 +10,7 @@ from support.anvil import anvil
 from support.chains import endpoints, following, rpc_to
 from support.proxies import proxy_server
 from support.rpcproxy import RpcProxy
+from websockets.asyncio.server import serve
 
 from squall_runner.evm.node.rpcsettings import EndpointSettings
 from squall_runner.http import NetworkOptions, Proxy, TlsOptions
@@ -98,3 +99,32 @@ async def test_headers_of_an_endpoint_go_along_and_its_key_is_not_shown(node):
             assert "secret-key" not in str(told)
             proxy.faults.no_sockets = False
             await until(lambda: proxy.subscriptions)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b'{"news":' + b"[" * 100_000, b'{"params":' + b"[" * 100_000, b"[]", b"{", b'{"params":{"result":{}}}'],
+    ids=["nested", "nested news", "a list", "half", "no header"],
+)
+async def test_a_socket_that_talks_nonsense_is_left_and_polling_goes_on(node, said):
+    answers = [
+        b'{"id":1,"result":"%b"}' % (await node.rpc("eth_chainId")).encode(),
+        b'{"id":2,"result":"0x1"}',
+        said,
+    ]
+
+    async def babble(socket):
+        for answer in answers:
+            if answer is not said:
+                await socket.recv()
+            await socket.send(answer, text=True)
+        await socket.wait_closed()
+
+    async with RpcProxy(node.url) as proxy, serve(babble, "127.0.0.1", 0) as babbling:
+        port = babbling.sockets[0].getsockname()[1]
+        settings = [EndpointSettings.make("a", proxy.url, web_socket=f"ws://127.0.0.1:{port}")]
+        async with rpc_to(settings) as (rpc, told), following(rpc, told) as follower:
+            await until(lambda: any("cannot be understood" in note for note in told.notes))
+            before = follower.head.number
+            await node.rpc("evm_mine")
+            await until(lambda: follower.head.number > before)

@@ -19,7 +19,7 @@ from squall.expr import (
     compile_pattern,
     compile_template,
 )
-from squall.expr.limits import MAX_BITS, MAX_TEXT, MAX_WEIGHT
+from squall.expr.limits import MAX_BITS, MAX_DEPTH, MAX_TEXT, MAX_WEIGHT
 from squall.expr.parsing import parse
 from squall.expr.rewrite import GLOBALS, Rewriter
 from squall.expr.source import prepare
@@ -202,6 +202,15 @@ def test_growing_from_step_to_step_ends(text: str, start: object) -> None:
     env = environment(x=start)
     with pytest.raises(EvaluationError, match=r"longer than|larger than"):  # noqa: PT012 - some round raises
         for _ in range(100):
+            env["x"] = step.evaluate(env)
+
+
+@pytest.mark.parametrize("text", ["[x]", "{'a': x}", "parseJson('[' + json(x) + ']')"])
+def test_nesting_from_step_to_step_ends(text: str) -> None:
+    step = compile_expression(text, CHECK.with_names(["x"]))
+    env = environment(x=1)
+    with pytest.raises(EvaluationError, match="nested deeper than 500 levels"):  # noqa: PT012 - some round raises
+        for _ in range(MAX_DEPTH + 1):
             env["x"] = step.evaluate(env)
 
 

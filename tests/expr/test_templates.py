@@ -112,7 +112,7 @@ def test_wrong_template_is_explained(text: str, offset: int, message: str) -> No
 
 
 def test_failing_template_names_itself() -> None:
-    with pytest.raises(EvaluationError, match=r"in 'a\$\{x.b\}': x.b: null has no members"):
+    with pytest.raises(EvaluationError, match=r"in `a\$\{x.b\}`: x.b: null has no members"):
         render("a${x.b}", x=None)
 
 

@@ -27,6 +27,8 @@ from squall_runner.http import (
     parse_url,
     render_headers,
 )
+from squall_runner.http.errors import RequestError
+from squall_runner.http.response import failed
 
 
 async def echo(request: web.Request) -> web.Response:
@@ -230,6 +232,15 @@ async def test_body_that_is_no_json(visitor: HttpClient, base: str) -> None:
     with pytest.raises(BodyError) as caught:
         response.json()
     assert caught.value.error == "decode"
+
+
+def test_a_body_that_is_not_there_is_no_json_for_that_reason() -> None:
+    nothing = failed(build("GET", "http://127.0.0.1/"), 0.0, 1.0, RequestError("timeout", "nothing came"))
+    with pytest.raises(BodyError, match=r"^no complete response came$"):
+        nothing.json()
+    nothing.status = 204
+    with pytest.raises(BodyError, match=r"^the body is not JSON: there is none$"):
+        nothing.json()
 
 
 async def test_cookies_come_back_to_where_they_belong(

@@ -180,6 +180,44 @@ def test_nor_does_it_when_somebody_empties_the_status() -> None:
 
 
 @pytest.mark.parametrize(
+    "meanwhile",
+    [
+        {"plan": None, "problems": ("spec.shards: too many",)},
+        {"allowance": Allowance(violations=("too many shards",))},
+        {"allowance": Allowance(halted="stop-all")},
+    ],
+    ids=["wrong", "forbidden", "held"],
+)
+def test_an_edit_that_never_ran_and_is_taken_back_leaves_the_verdict_what_it_was(
+    meanwhile: dict[str, Any],
+) -> None:
+    found = summary("Aborted", cause="threshold", reason="ThresholdBroken", message="p(95)", exit_code=99)
+    seen = running("Running", hub=HubView(reachable=True, summary=found))
+    ended = decide(seen, DEADLINES)
+    mark = next(action for action in ended.actions if isinstance(action, Mark))
+    over = replace(seen, status=status_of(ended), annotations={DONE: mark.text}, pods=Pods())
+    edited = decide(replace(over, spec={**SPEC, "shards": 5}, **meanwhile), DEADLINES)
+    back = status_of(decide(replace(over, status=status_of(edited)), DEADLINES))
+    assert back.verdict is not None
+    assert (back.phase, back.verdict.reason, back.verdict.exit_code) == ("Aborted", "ThresholdBroken", 99)
+    assert condition(back, "Stalled") == ("True", "ThresholdBroken")
+    assert back.run is not None
+    assert back.run.ended_at == stamp(NOW)
+    assert "its report" in back.message
+
+
+@pytest.mark.parametrize(
+    ("result", "code"), [("Passed", 0), ("Failed", 99), ("Invalid", 103), ("Aborted", 109), ("Error", 109)]
+)
+def test_no_pipeline_takes_a_run_whose_details_are_gone_for_one_that_has_passed(
+    result: str, code: int
+) -> None:
+    verdict = status_of(decide(observed(annotations={DONE: f"{ID} {result}"}), DEADLINES)).verdict
+    assert verdict is not None
+    assert (verdict.result, verdict.exit_code) == (result, code)
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"spec": {**SPEC, "shards": 5}},
@@ -245,11 +283,75 @@ def test_a_run_that_nobody_wants_any_more_is_not_launched() -> None:
     assert (Launch in kinds(decision), decision.again) == (False, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("change", "cause", "reason"),
+    [
+        ({"spec": {**SPEC, "suspend": True}}, "user", "Suspended"),
+        ({"allowance": Allowance(halted="stop-all")}, "policy", "Halted"),
+        ({"since": 301.0, "failure": "503: away"}, "error", "LaunchFailed"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["hub knows it", "hub is not known to know it"])
+def test_what_an_unfinished_launch_has_begun_is_stopped_and_not_kept(
+    change: dict[str, Any], cause: str, reason: str, known: bool
+) -> None:
+    """Its Job may be there, and its load on: the launch may have failed with its last call, or its answer was lost."""
+    spec = {**SPEC, "ttlSecondsAfterFinished": 3600}
+    change = {**change, "spec": {**spec, **change.get("spec", {})}}
+    hub = HubView(reachable=True, live=live("connecting") if known else None)
+    seen = running("Launching", hub=hub, **change)
+    decision = decide(seen, DEADLINES)
+    stop = next(action for action in decision.actions if isinstance(action, StopRun))
+    assert (stop.stop.cause, stop.stop.reason) == (cause, reason)
+    status = status_of(decision)
+    if known:
+        assert status.phase == "Stopping", "the hub has the last word, and teardown its turn"
+        return
+    assert stop.now
+    assert status.verdict is not None
+    assert (status.verdict.cause or "error", status.verdict.reason) == (cause, reason)
+    mark = next(action for action in decision.actions if isinstance(action, Mark))
+    over = replace(seen, status=status, annotations={DONE: mark.text})
+    assert CleanUp in kinds(decide(over, DEADLINES)), "nothing of it stays for an hour"
+
+
+def test_a_launch_that_was_done_but_not_written_down_goes_on_however_long_no_operator_was_there() -> None:
+    there = HubView(reachable=True, live=live("running"))
+    made = running("Launching", since=900, hub=there, pods=Pods(job=True, pods=2), failure="409: conflict")
+    decision = decide(made, DEADLINES)
+    assert kinds(decision) == [Launch, WriteStatus]
+    assert status_of(decision).phase == "Starting"
+
+
+def test_a_run_whose_launch_nobody_came_to_try_is_launched() -> None:
+    decision = decide(running("Launching", since=900, hub=HubView(reachable=True)), DEADLINES)
+    assert kinds(decision) == [Launch, WriteStatus]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"since": 301.0},
+        {"pods": Pods(job=True, pods=1, lost={1: Lost("RunnerCrashed", "pod shop-1 crashed")})},
+        {"pods": Pods(job=True, pods=1, troubles=(Trouble(reason="RunnerCrashed", message="crashed"),))},
+    ],
+    ids=["longer than a start may take", "lost a pod", "lost a pod that cannot come back"],
+)
+def test_a_load_that_has_begun_while_no_operator_was_there_goes_on(change: dict[str, Any]) -> None:
+    """What a start may take, and what must not happen in it, is over: of lost runners the hub decides."""
+    begun = running("Starting", hub=HubView(reachable=True, live=live("running")), **change)
+    decision = decide(begun, DEADLINES)
+    assert StopRun not in kinds(decision)
+    assert status_of(decision).phase == "Running"
+    silent = replace(begun, hub=HubView())
+    assert StopRun not in kinds(decide(silent, DEADLINES)), "without the hub nobody knows whether it has"
+
+
 def test_the_load_begins_when_the_hub_says_so() -> None:
     decision = decide(running("Starting", hub=HubView(reachable=True, live=live("running"))), DEADLINES)
     status = status_of(decision)
     assert status.run is not None
-    assert (status.phase, status.run.started_at) == ("Running", stamp(NOW))
+    assert (status.phase, status.run.started_at) == ("Running", stamp(NOW - 4.2)), "whenever it was noticed"
     assert Tell("Normal", "LoadStarted", f"run {ID}: the load begins") in decision.actions
     assert status.shards is not None
     assert (status.shards.desired, status.shards.running) == (4, 4)
@@ -367,6 +469,17 @@ def test_the_hub_learns_what_became_of_a_pod() -> None:
     assert TellLost not in kinds(known)
 
 
+def test_the_status_tells_when_all_pods_had_a_node_and_keeps_it() -> None:
+    first = decide(running("Starting", pods=Pods(job=True, pods=2, scheduled=NOW - 3)), DEADLINES)
+    run = status_of(first).run
+    assert run is not None
+    assert run.scheduled_at == stamp(NOW - 3)
+    replaced = running("Running", run={"scheduled_at": run.scheduled_at}, pods=Pods(job=True, pods=2))
+    again = status_of(decide(replaced, DEADLINES)).run
+    assert again is not None
+    assert again.scheduled_at == stamp(NOW - 3)
+
+
 def test_figures_alone_are_not_urgent() -> None:
     first = decide(running("Running"), DEADLINES)
     seen = running("Running", status=status_of(first))
@@ -478,6 +591,37 @@ def test_pods_stay_for_a_while_when_that_is_wanted() -> None:
     cleaned = status_of(over).run
     assert cleaned is not None
     assert cleaned.cleaned
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason", "said", "kept"),
+    [
+        ("error", "RunnerCrashed", True, True),
+        ("error", "HubLost", False, False),
+        ("user", "Suspended", True, False),
+        ("policy", "Halted", True, False),
+    ],
+)
+def test_pods_stay_of_what_broke_but_not_of_what_nobody_wants_or_what_may_still_have_load(
+    cause: Any, reason: str, said: bool, kept: bool
+) -> None:
+    """What a runner has logged before it crashed at its start is what people look for."""
+    found = summary("Error" if cause == "error" else "Aborted", cause=cause, reason=reason)
+    hub = HubView(reachable=True, summary=found) if said else HubView()
+    spec = {**SPEC, "ttlSecondsAfterFinished": 60}
+    seen = stopping(100, cause=cause, reason=reason, hub=hub, spec=spec)
+    ended = decide(seen, DEADLINES)
+    mark = next(action for action in ended.actions if isinstance(action, Mark))
+    after = replace(seen, status=status_of(ended), annotations={DONE: mark.text})
+    assert (CleanUp not in kinds(decide(after, DEADLINES))) is kept
+    assert CleanUp in kinds(decide(replace(after, now=NOW + 61), DEADLINES))
+
+
+def test_what_is_left_of_a_run_whose_status_was_emptied_goes_in_time_too() -> None:
+    spec = {**SPEC, "ttlSecondsAfterFinished": 60}
+    seen = observed(spec=spec, annotations={DONE: f"{ID} Passed"})
+    later = replace(seen, status=status_of(decide(seen, DEADLINES)), now=NOW + 61)
+    assert kinds(decide(later, DEADLINES)) == [CleanUp, WriteStatus]
 
 
 def left(seconds: float) -> dict[str, Any]:
@@ -620,6 +764,18 @@ def test_a_result_that_somebody_changed_is_put_right_by_the_mark() -> None:
     status = status_of(decide(running("Finished", annotations=failed), DEADLINES))
     assert (status.phase, status.verdict and status.verdict.result) == ("Failed", "Failed")
     assert condition(status, "Ready")[0] == "False"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_phase_that_somebody_changed_is_put_right_by_the_verdict(marked: bool) -> None:
+    """Else it would look under way for good."""
+    annotations = {} if marked else {DONE: ""}
+    found = running("Finished", pods=Pods(), hub=HubView(), annotations=annotations)
+    forged = msgspec.structs.replace(found.status, phase="Running")
+    status = status_of(decide(replace(found, status=forged), DEADLINES))
+    assert status.phase == "Passed"
+    assert condition(status, "Ready")[0] == "True"
+    assert condition(status, "Reconciling")[0] == "False"
 
 
 def test_a_mark_that_somebody_removed_is_made_again_and_nothing_runs() -> None:

@@ -8,6 +8,7 @@ from squall.hub.assignment import pods as assigned
 from squall_operator import pods as reading
 from squall_operator.model import Pods
 from squall_operator.pods import INDEX, RUNNER, latest
+from squall_operator.times import unix_of
 
 AT = "2026-11-21T10:00:00Z"
 NOW = 1795255200.0  # AT
@@ -64,6 +65,15 @@ def test_pods_that_run_are_no_trouble() -> None:
         [],
     )
     assert seen == Pods(job=True, pods=2)
+
+
+def test_a_run_is_scheduled_when_the_last_of_its_pods_has_a_node() -> None:
+    first = pod(0, conditions=[{"type": "PodScheduled", "status": "True", "lastTransitionTime": AT}])
+    later = "2026-11-21T10:00:07Z"
+    second = pod(1, conditions=[{"type": "PodScheduled", "status": "True", "lastTransitionTime": later}])
+    assert look(TWO, [first], []).scheduled == 0, "one is not made yet"
+    assert look(TWO, [first, pod(1, **condition("PodScheduled", "False"))], []).scheduled == 0
+    assert look(TWO, [first, second], []).scheduled == unix_of(later)
 
 
 @pytest.mark.parametrize(

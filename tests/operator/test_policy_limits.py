@@ -155,6 +155,52 @@ def test_no_order_of_looks_admits_more_than_the_limit(
             assert len(there) <= limit
 
 
+LIMITS = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from([None, ["team-a"], ["team-b"], ["team-a", "team-b"]])),
+    max_size=4,
+)
+
+
+@given(limits=LIMITS, teams=st.lists(st.sampled_from(["team-a", "team-b", "team-c"]), max_size=12))
+def test_nobody_waits_for_a_place_that_is_free(
+    limits: list[tuple[int, list[str] | None]], teams: list[str]
+) -> None:
+    policies = {
+        f"p{number}": read({"spec": {"maxConcurrentRuns": limit, **({"namespaces": names} if names else {})}})
+        for number, (limit, names) in enumerate(limits)
+    }
+    waiting, active, admitted = teams, list[str](), True
+    while admitted:
+        admitted = False
+        for number, team in enumerate(waiting):
+            found = allow(policies, team, {}, None, active=active, before=waiting[:number])
+            if not found.ahead:
+                waiting = waiting[:number] + waiting[number + 1 :]
+                active, admitted = [*active, team], True
+                break
+    for team in waiting:
+        own = [(limit, names) for limit, names in limits if not names or team in names]
+        assert any(sum(not names or each in names for each in active) >= limit for limit, names in own)
+
+
+def test_who_waits_for_a_limit_of_another_team_is_in_nobodys_way() -> None:
+    """Else one team whose runs wait, for hours or for good, would keep all others from theirs."""
+    policies = {
+        "all": read({"spec": {"maxConcurrentRuns": 2}}),
+        "closed": read({"spec": {"maxConcurrentRuns": 0, "namespaces": ["team-a"]}}),
+        "one": read({"spec": {"maxConcurrentRuns": 1, "namespaces": ["team-b"]}}),
+    }
+
+    def ahead(team: str, *, active: list[str], before: list[str]) -> int:
+        return allow(policies, team, {}, None, active=active, before=before).ahead
+
+    assert ahead("team-c", active=[], before=["team-a"] * 5) == 0
+    assert ahead("team-c", active=["team-b"], before=["team-b"] * 5) == 0
+    assert ahead("team-c", active=[], before=["team-b"] * 5) == 0, "one of them comes first, and two may run"
+    assert ahead("team-c", active=["team-c"], before=["team-b"] * 5) == 1
+    assert ahead("team-b", active=["team-c"], before=["team-b"] * 5) == 5, "in a queue of its own it waits"
+
+
 def receiver(*, per_shard: bool) -> dict[str, Any]:
     url = "https://mimir.test.example/api/v1/push"
     return {"outputs": {"prometheus": {"remoteWriteUrl": url, "perShard": per_shard}}}

@@ -201,6 +201,21 @@ async def test_of_two_that_come_at_once_one_takes_the_last_place_and_neither_wai
     await asyncio.gather(*looks)
 
 
+async def test_a_place_in_the_queue_that_somebody_wrote_into_a_status_is_none() -> None:
+    world = World()
+    world.reconciler._hubs._known["http://hub:1"] = {}
+    limit = {"metadata": {"name": "one", "resourceVersion": "1"}, "spec": {"maxConcurrentRuns": 1}}
+    world.reconciler.saw(cache.POLICIES, limit, gone=False)
+    over = load_test(uid="u2", phase="Finished")
+    over = {**over, "metadata": {**over["metadata"], "name": "a-first"}}
+    over["status"] |= {"phase": "Passed", "queuePosition": 1}
+    world.reconciler.saw(cache.LOAD_TESTS, over, gone=False)
+    world.reconciler.saw(cache.LOAD_TESTS, {**load_test(), "status": {}}, gone=False)
+    await world.reconciler.look(PLACE)
+    written = [each.status for each in world.server.acted if isinstance(each, WriteStatus)]
+    assert [each.phase for each in written] == ["Launching"]
+
+
 async def test_the_end_of_a_run_has_those_looked_at_that_wait_for_it() -> None:
     world = World()
     waiting = load_test(uid="u2")

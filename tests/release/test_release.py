@@ -52,6 +52,11 @@ def test_the_chart_of_a_release_takes_its_images(tmp_path: Path) -> None:
     assert after == before
 
 
+def test_nothing_is_written_into_a_script_before_a_shell_reads_it() -> None:
+    """A name or a secret with a quote in it would be another command, and a secret would be seen among the processes."""
+    assert "${{" not in RUN
+
+
 def test_images_that_are_built_by_hand_are_targets() -> None:
     lines = [
         line

@@ -74,6 +74,27 @@ def test_a_limit_on_nothing_is_refused() -> None:
         parse_limits(["p95"])
 
 
+@pytest.mark.parametrize(
+    ("limit", "hint"),
+    [
+        ("http_req_failed=1%", "write http_req_failed:rate=1%"),
+        ("http_req_total:rate=1%", "it has avg, med, p90, p95, p99, max"),
+        ("http_req_totl:p95=1%", "did you mean 'http_req_total'?"),
+        ("p42=1%", "there are avg,"),
+    ],
+)
+def test_what_a_limit_could_be_about_is_told(limit: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_limits(summary(), parse_limits([limit]))
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("result", "told"), [("Invalid", True), ("Error", True), ("Failed", False)])
+def test_a_run_whose_figures_say_little_is_pointed_out(result: Any, told: bool) -> None:
+    other = msgspec.structs.replace(summary(), verdict=VerdictSummary(result=result, message="so it is"))
+    assert (f"is {result}: its figures say little" in compared(other)[1]) is told
+
+
 def test_other_manifests_are_pointed_out() -> None:
     other: dict[str, Any] = MANIFEST | {"metadata": {"name": "other"}}
     assert "different manifests" in compared(summary(manifest=other))[1]

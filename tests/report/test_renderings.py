@@ -152,6 +152,36 @@ def test_findings_follow_from_the_figures() -> None:
     assert any("too busy in 2% of the run" in text for text in texts)
 
 
+def test_a_failed_check_that_decides_nothing_is_told_to() -> None:
+    def advice(**changes: Any) -> str:
+        return "".join(found.advice for found in findings(summary(**changes)) if "Check" in found.text)
+
+    assert "No threshold is on `checks`, so a failed one decides nothing." in advice()
+    bound = threshold(source="checks{scenario:browse}", expression="rate>99%")
+    assert advice(thresholds=(bound,)) == "`squall try` shows what it looks at."
+
+
+def test_a_run_that_never_began_shows_no_figures_of_it() -> None:
+    verdict = VerdictSummary(result="Error", reason="SetupFailed", message="setup failed")
+    text = on_terminal(verdict=verdict, totals={}, thresholds=(), tiers=())
+    assert "setup failed" in text
+    assert "Iterations" not in text
+    assert "Iterations" in on_terminal()
+
+
+def test_sentences_are_not_cut_where_there_is_no_terminal() -> None:
+    example = "nothing came " * 30
+    told = {("timeout", "browse", "cart"): example}
+    assert example.strip() in on_terminal(examples=told)
+
+
+def test_markdown_has_paragraphs_and_tables_apart() -> None:
+    head = markdown.render(summary()).split("\n\n")
+    assert head[0].startswith("# shop: ")
+    assert head[1] == "1 of 2 thresholds failed"
+    assert head[2].startswith("|  |  |\n| --- | --- |\n")
+
+
 def test_runners_that_were_lost_are_named_not_counted() -> None:
     (found,) = [
         each.text

@@ -25,6 +25,7 @@ class Issuer:
         lifetime: `expires_in` of the next tokens; None: not told.
         answers: What the next requests are answered with instead of a token.
         delay: How long an answer to a request for a token takes, in seconds.
+        length: Characters of a token, about.
         asked: The forms of all requests for a token.
         issued: All tokens.
         valid: Those that the API takes.
@@ -36,6 +37,7 @@ class Issuer:
     lifetime: float | None = 3600
     answers: web.Response | None = None
     delay: float = 0
+    length: int = 20
     asked: list[dict[str, str]] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
     valid: set[str] = field(default_factory=set)
@@ -64,7 +66,7 @@ class Issuer:
         if self._client(request, form) != (CLIENT_ID, CLIENT_SECRET):
             return web.json_response({"error": "invalid_client"}, status=401)
         assert (request.method, form["grant_type"]) == ("POST", "client_credentials")
-        value = f"tok.{len(self.issued)}-{'x' * 20}=="
+        value = f"tok.{len(self.issued)}-{'x' * self.length}=="
         self.issued.append(value)
         self.valid.add(value)
         self.events.append("issued")

@@ -16,6 +16,7 @@ import click
 from squall import __version__
 from squall.cli.saying import say
 from squall.errors import ExitCode, SquallError
+from squall.printable import show_what_can_be_shown
 
 COMMANDS: Final = {
     "run": ("squall.cli.run:run", "Run a load test, on this machine or with --cluster on a cluster."),
@@ -73,6 +74,8 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the `squall` command, and of `kubectl-squall`, which kubectl finds as its plugin `kubectl squall`."""
+    for stream in (sys.stdout, sys.stderr):
+        show_what_can_be_shown(stream)
     plugin = Path(sys.argv[0]).stem == "kubectl-squall"
     try:
         code = cli.main(prog_name="kubectl squall" if plugin else "squall", standalone_mode=False)

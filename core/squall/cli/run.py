@@ -150,20 +150,23 @@ def _scratch_file() -> IO[bytes]:
 
 
 async def _run(settings: Settings, launcher: Launcher) -> int:
-    from squall.local.run import LocalRun, run_local
-    from squall.report.comparison import check_limits, judged, parse_limits
-    from squall.report.folder import RUNNER_LOG, read_summary
-    from squall.report.live import view_for
-    from squall.report.terminal import terminal
-    from squall.validation import load_one
+    from squall.local.interrupts import at_once
 
-    gc.freeze()
-    gc.enable()
-    limits = parse_limits(settings.limits)
-    before = read_summary(settings.baseline) if settings.baseline else None
-    if before is not None:
-        check_limits(before, limits)
-    test = load_one(settings.file, settings.changes.options())
+    with at_once():
+        from squall.local.run import LocalRun, run_local
+        from squall.report.comparison import check_limits, judged, parse_limits
+        from squall.report.folder import RUNNER_LOG, read_summary
+        from squall.report.live import view_for
+        from squall.report.terminal import terminal
+        from squall.validation import load_one
+
+        gc.freeze()
+        gc.enable()
+        limits = parse_limits(settings.limits)
+        before = read_summary(settings.baseline) if settings.baseline else None
+        if before is not None:
+            check_limits(before, limits)
+        test = load_one(settings.file, settings.changes.options())
     console = terminal(sys.stdout)
     for warning in test.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)

@@ -49,7 +49,8 @@ class TryView:
         self._kinds[event["event"]](event)
 
     def _line(self, text: str, style: str = "", indent: int = 4) -> None:
-        self._console.print(Text(" " * indent + text, style=style), soft_wrap=True)
+        margin = " " * indent  # a message may have several lines
+        self._console.print(Text(margin + text.replace("\n", f"\n{margin}  "), style=style), soft_wrap=True)
 
     def _section(self, event: dict[str, Any]) -> None:
         kind = "" if event["kind"] == event["name"] else f"{event['kind']} "

@@ -82,8 +82,6 @@ class Exporter:
         self._free_at = 0.0
         self._last_ms = 0
         self._folding = self._dropping = False
-        self.cpu_seconds = 0.0
-        """Time that making requests has taken of the loop's thread."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -223,7 +221,6 @@ class Exporter:
             while self._waiting:
                 cost = await self._put_all(self._exposition.bodies(self._waiting.popleft()))
                 self._free_at = time.monotonic() + self._together.pause(cost)
-                self.cpu_seconds += cost
                 self._warn()
             self._idle.set()
 

@@ -23,7 +23,7 @@ from squall.expr.limits import to_text
 from squall.expr.regex import compile_pattern
 from squall.expr.registry import FunctionDoc, catalogue, load_libraries
 from squall.expr.scope import BASE_NAMES, CLOCK, RESPONSE_NAMES, RNG, Env, ResponseView, Scope, name_problem
-from squall.expr.template import Expression, Template, compile_expression, compile_template
+from squall.expr.template import Expression, Template, compile_expression, compile_template, template_errors
 
 __all__ = [
     "BASE_NAMES",
@@ -50,5 +50,6 @@ __all__ = [
     "load_libraries",
     "name_problem",
     "nearest",
+    "template_errors",
     "to_text",
 ]

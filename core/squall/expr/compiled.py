@@ -115,12 +115,12 @@ def _translator(source: str) -> Callable[[Exception, Any], EvaluationError]:
 
     def translate(error: Exception, response: Any) -> EvaluationError:
         if isinstance(error, EvaluationError):
-            return EvaluationError(f"in '{shown}': {error.message}", error.hint)
+            return EvaluationError(f"in `{shown}`: {error.message}", error.hint)
         if isinstance(error, KeyError):
-            return EvaluationError(f"in '{shown}': {error} has no value", "nothing has set it yet")
+            return EvaluationError(f"in `{shown}`: {error} has no value", "nothing has set it yet")
         if isinstance(error, AttributeError) and response is None:
-            return EvaluationError(f"in '{shown}': there is no response")
-        return EvaluationError(f"in '{shown}': {_plain(error)}")
+            return EvaluationError(f"in `{shown}`: there is no response")
+        return EvaluationError(f"in `{shown}`: {_plain(error)}")
 
     return translate
 

@@ -18,6 +18,8 @@ MAX_TEXT = 1 << 20
 """Longest text that an expression may build, in characters (1 MiB of ASCII)."""
 MAX_WEIGHT = 1 << 20
 """Largest list or mapping that an expression may build: its values plus the characters of its texts."""
+MAX_DEPTH = 500
+"""How deep lists and mappings that an expression builds may be nested: the stack has room for whatever walks through them."""
 MAX_BITS = 4096
 """Largest integer, in bits."""
 _MAX_INT = 1 << MAX_BITS
@@ -60,30 +62,34 @@ def bounded_text(value: str) -> str:
 
 
 def bounded_value(value: Any) -> Any:
-    """`value`, unless it is a list or mapping that weighs more than MAX_WEIGHT when written out.
+    """`value`, unless it is a list or mapping that weighs more than MAX_WEIGHT when written out, or is nested too deeply.
 
     A list that holds another one many times weighs as much as its text would, so that values doubled over and
     over are found before something walks through them.
     """
     budget = MAX_WEIGHT
-    stack = [value]
-    while stack:
-        item = stack.pop()
-        budget -= 1
-        if isinstance(item, str):
-            budget -= len(item)
-        elif isinstance(item, (list, tuple)):
-            budget -= len(item)
-            if budget > 0:
-                stack.extend(item)
-        elif isinstance(item, dict) or (not isinstance(item, _SCALARS) and isinstance(item, Mapping)):
-            budget -= len(item)
-            if budget > 0:
-                stack.extend(item)
-                stack.extend(item.values())
-        if budget < 0:
-            raise EvaluationError(f"the value is larger than {MAX_WEIGHT} characters when written out")
-    return value
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        deeper: list[Any] = []
+        for item in level:
+            budget -= 1
+            if isinstance(item, str):
+                budget -= len(item)
+            elif isinstance(item, (list, tuple)):
+                budget -= len(item)
+                if budget > 0:
+                    deeper.extend(item)
+            elif isinstance(item, dict) or (not isinstance(item, _SCALARS) and isinstance(item, Mapping)):
+                budget -= len(item)
+                if budget > 0:
+                    deeper.extend(item)
+                    deeper.extend(item.values())
+            if budget < 0:
+                raise EvaluationError(f"the value is larger than {MAX_WEIGHT} characters when written out")
+        if not deeper:
+            return value
+        level = deeper
+    raise EvaluationError(f"the value is nested deeper than {MAX_DEPTH} levels")
 
 
 def add(left: Any, right: Any) -> Any:

@@ -140,6 +140,22 @@ def compile_template(text: str, scope: Scope) -> Template:
     return Template(text, None, parsed.names, parsed.paths, render, value)
 
 
+def template_errors(text: str, scope: Scope) -> list[ExpressionError]:
+    """All that `compile_template` refuses in a text, each thing once; it names only the first itself."""
+    try:
+        segments = split_template(text)
+    except ExpressionError as error:
+        return [error]
+    errors: dict[str, ExpressionError] = {}
+    for segment in segments:
+        if segment.dynamic:
+            try:
+                Part(segment.text, scope)
+            except ExpressionError as error:
+                errors.setdefault(error.message, error.shifted(segment.offset))
+    return list(errors.values())
+
+
 def _always(constant: str) -> Render:
     def render(env: Env, response: ResponseView | None = None, /) -> str:  # noqa: ARG001 - the signature of Render
         return constant
@@ -177,4 +193,5 @@ __all__ = [
     "compile_expression",
     "compile_template",
     "parse_template",
+    "template_errors",
 ]

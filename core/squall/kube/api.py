@@ -131,9 +131,10 @@ class Kube:
                 persist_config=False,
             )
         except (ConfigException, OSError) as error:
-            raise KubeError(
-                0, f"there is no way to a cluster: {error}", hint="set KUBECONFIG, or give --context"
-            ) from error
+            there = any(map(os.path.exists, place.split(os.pathsep)))
+            why = error if there else f"there is no kubeconfig {place}, and this is no pod"
+            hint = "set KUBECONFIG, or give --context" if there else "set KUBECONFIG to where it is"
+            raise KubeError(0, f"there is no way to a cluster: {why}", hint=hint) from error
         # What a credential plugin gives lasts for minutes, and whoever follows a run stays for hours.
         renewing = asyncio.create_task(refresh_token(loader, configuration, interval=_RENEWED_SECONDS))
         namespace = str(chosen["context"].get("namespace") or "default")

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from squall.hub.driver import Run
 
@@ -22,6 +23,23 @@ _MEANINGS: Final = {
     signal.SIGTERM: ("Terminated", "stopped by SIGTERM"),
     signal.SIGHUP: ("TerminalClosed", "stopped because the terminal was closed"),
 }
+
+
+@contextmanager
+def at_once() -> Iterator[None]:
+    """While this is entered, Ctrl-C ends what awaits nothing, too: an event loop only notes it for the next await.
+
+    So code is loaded and a manifest is read, perhaps from a terminal or with millions of rows of data.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):  # whoever started this in the background has Ctrl-C ignored
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Interrupts:

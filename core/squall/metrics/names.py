@@ -291,7 +291,7 @@ def custom(name: str, kind: Kind, *, unit: Unit | None = None) -> Metric:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no metric name: use letters, digits and underscores, a letter first")
     if name in BUILT_IN:
-        raise ValueError(f"{name!r} is a built-in metric; choose another name")
+        raise ValueError(f"{name!r} is a built-in metric")
     unit = unit or (Unit.SECONDS if kind is Kind.TREND else Unit.ONE)
     text = "Declared by the manifest."
     return Metric(name, kind, unit, text, merge=Merge.LAST, reported=True, custom=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from squall.errors import UsageError
+from squall.expr import nearest
 from squall.metrics import format as fmt
 from squall.metrics.names import BUILT_IN
 from squall.metrics.series import SeriesKey
@@ -32,6 +33,7 @@ _NEITHER: Final = frozenset(
     {"data_sent", "data_received", "loop_lag", "schedule_lag", "evm_rpc_reqs", "evm_gas_used", "evm_fees"}
 )
 """More or less of these is neither better nor worse, or says nothing about the target."""
+_NOT_TO_COMPARE: Final = frozenset({"Invalid", "Aborted", "Error"})
 _TREND_FIGURES: Final = ("avg", "med", "p90", "p95", "p99", "max")
 _SHOWN: Final = frozenset(
     {
@@ -118,10 +120,22 @@ def check_limits(before: Summary, limits: Iterable[RegressionLimit]) -> None:
     known = figures(before)
     for limit in limits:
         if not any(limit.covers(key) for key in known):
-            names = ", ".join(sorted({key.aggregation for key in known}))
-            raise UsageError(
-                f"--max-regression {limit} is about nothing that was measured", f"there are {names}"
-            )
+            message = f"--max-regression {limit} is about nothing that was measured"
+            raise UsageError(message, _measured(limit, known))
+
+
+def _measured(limit: RegressionLimit, known: Iterable[FigureKey]) -> str:
+    """What the limit could have been about."""
+    figures_of: dict[str, list[str]] = {}
+    for key in known:
+        figures_of.setdefault(key.metric, []).append(key.aggregation)
+    metric = limit.metric or limit.aggregation
+    if metric in figures_of:
+        there = figures_of[metric]
+        return f"write {metric}:{there[0]}={limit.allowed * 100:g}%; it has {', '.join(there)}"
+    if limit.metric:
+        return nearest(limit.metric, figures_of)
+    return "there are " + ", ".join(sorted({each for some in figures_of.values() for each in some}))
 
 
 def regressions(found: Iterable[Difference]) -> list[Difference]:
@@ -157,6 +171,10 @@ def show(before: Summary, after: Summary, limits: Sequence[RegressionLimit], con
     found = compare(figures(before), figures(after), limits)
     if before.manifest_hash != after.manifest_hash:
         console.print("note: the two runs had different manifests", style="yellow")
+    for run in (before, after):
+        if run.verdict.result in _NOT_TO_COMPARE:
+            text = f"note: {run.run} is {run.verdict.result}: its figures say little about the target"
+            console.print(text, style="yellow", markup=False)
     console.print(table(before, after, found))
     broken = regressions(found)
     for difference in broken:

@@ -42,9 +42,9 @@ STATE: Final = {
 
 
 def show(summary: Summary, console: Console) -> None:
-    """Print the whole summary."""
+    """Print the whole summary; sentences stay in one line where no terminal has a width, so that they can be searched for."""
     for part in _parts(summary):
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, Text) and not console.is_terminal)
 
 
 def _parts(summary: Summary) -> Iterator[RenderableType]:
@@ -61,7 +61,8 @@ def _parts(summary: Summary) -> Iterator[RenderableType]:
         if stages.row_count > 1:
             yield stages
         yield from _not_sent(summary)
-    yield _iterations(summary)
+    if any(load.peak_actual or load.interrupted or load.dropped for load in summary.load):
+        yield _iterations(summary)
     for found in summary.capacity:
         yield _capacity(found)
         yield Text(f"{found.scenario}: {found.message}", "bold")

@@ -86,7 +86,7 @@ _ERROR_ADVICE = {
     "tls": "The TLS handshake failed: look at certificates and `http.tls`.",
     "forbidden": "A LoadTestPolicy does not let load go there: look at redirects, and at the policy's `allowedHosts`.",
     "reset": "The target or something before it cut connections: look at its limits and restarts.",
-    "closed": "The target closed connections without an answer: look at its limits and restarts.",
+    "closed": "The target closed connections before the answer was complete: look at its limits and restarts.",
     "timeout": "Answers did not come within `timeout`: the target was saturated, or the timeout is too short.",
     "protocol": "What came back was no valid HTTP: look at proxies between the runners and the target.",
     "proxy": "The proxy let requests not through: look at `http.proxy` and at its log.",
@@ -228,10 +228,14 @@ def _tail(summary: Summary) -> Iterator[Finding]:
 
 def _checks(summary: Summary) -> Iterator[Finding]:
     failed = sorted((check for check in summary.checks if check.fails), key=lambda check: -check.fails)
+    decide = any(state.source.partition("{")[0] == "checks" for state in summary.thresholds)
+    advice = "`squall try` shows what it looks at."
+    advice += "" if decide else " No threshold is on `checks`, so a failed one decides nothing."
     for check in failed[:5]:
         share = fmt.share(check.fails / (check.fails + check.passes))
         yield Finding(
-            f'Check "{check.name}" of {check.scenario}/{check.step} failed in {share} of its cases.'
+            f'Check "{check.name}" of {check.scenario}/{check.step} failed in {share} of its cases.',
+            advice=advice if check is failed[0] else "",
         )
 
 

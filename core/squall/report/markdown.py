@@ -62,9 +62,9 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def _head(summary: Summary) -> str:
     verdict = summary.verdict
     result = verdict.result + (f" ({verdict.cause})" if verdict.cause else "")
-    lines = [f"# {text(summary.name)}: {result}", ""]
+    parts = [f"# {text(summary.name)}: {result}"]
     if verdict.message:
-        lines += [text(verdict.message), ""]
+        parts.append(text(verdict.message))
     facts = [
         ("Run", f"`{summary.run}`"),
         ("Date", summary.started_at),
@@ -79,7 +79,7 @@ def _head(summary: Summary) -> str:
     for group, grade in summary.grades.items():
         facts.append((f"Grade {text(group)}".strip(), text(grade) or "none of the tiers held"))
     facts += [(text(name), text(value)) for name, value in summary.options.items()]
-    return "\n".join(lines) + _table(("", ""), facts)
+    return "\n\n".join([*parts, _table(("", ""), facts)])
 
 
 def _plural(count: int, word: str) -> str:

@@ -16,8 +16,8 @@ from squall.expr import (
     Scope,
     compile_expression,
     compile_json,
-    compile_template,
     name_problem,
+    template_errors,
 )
 from squall.spec.datafiles import DataFile, check_data
 from squall.spec.language import WALLET, WALLET_MEMBERS
@@ -25,6 +25,7 @@ from squall.spec.modelcheck import problem_at
 from squall.spec.problems import Problem, did_you_mean, one_of
 from squall.spec.quantities import exact_share, fraction, nanoseconds
 from squall.spec.tree import Leaf, MapNode, Node, Path, find, items_at, leaves, maps, text_at
+from squall.spec.urls import PROTOCOLS, check_base_url, check_url
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _NAMED = ("variables", "files", "data", "scenarios", "tiers", "thresholds", "variants")
 _NOUNS = {"data": "data", "variables": "variable", "files": "file"}
-PROTOCOLS = ("http://", "https://")
 BEFORE_THE_LOAD = frozenset({"var", "run"})
 
 
@@ -71,11 +71,8 @@ class Checks:
     def template(self, path: Path, scope: Scope) -> None:
         """Compile the text at a path, if there is one."""
         text = text_at(self.root, *path)
-        if text is not None:
-            try:
-                compile_template(text, scope)
-            except ExpressionError as error:
-                self.expression_error(path, error)
+        for error in template_errors(text, scope) if text is not None else ():
+            self.expression_error(path, error)
 
     def templates(self, path: Path, scope: Scope, siblings: frozenset[str] = frozenset()) -> None:
         """Compile every text of free JSON at a path; `siblings` are names that the same step sets, too late for it."""
@@ -90,7 +87,8 @@ class Checks:
                     message = f"{early} gets its value in this same step, whose keys have no order"
                     self.report(below, message, f"use two steps: set {early} in one before this")
                 else:
-                    self.expression_error(below, error)
+                    for each in template_errors(str(leaf.value), scope) or [error]:
+                        self.expression_error(below, each)
 
     def expression(self, path: Path, scope: Scope) -> None:
         """Compile the expression at a path, if there is one."""
@@ -210,9 +208,7 @@ def _check_defaults(checks: Checks) -> None:
     checks.template(("spec", "http", "baseUrl"), request)
     urls = [("spec", "http", "baseUrl"), *(("spec", "http", "baseUrls", i) for i in range(32))]
     for path in urls:
-        text = text_at(checks.root, *path)
-        if text is not None and not text.startswith((*PROTOCOLS, "${")):
-            checks.report(path, f"{show(text)} is not an absolute URL", "begin it with http:// or https://")
+        check_base_url(checks, path)
     for section in ("baseUrls", "headers"):
         checks.templates(("spec", "http", section), request)
     check_auth(checks, ("spec", "http"), request)
@@ -278,20 +274,6 @@ def _limit(node: Node | None) -> float | None:
         except ValueError:
             continue
     return None
-
-
-def check_url(checks: Checks, path: Path) -> None:
-    """Report a URL that is neither absolute nor a path below a base URL."""
-    url = text_at(checks.root, *path)
-    if url is None or url.startswith((*PROTOCOLS, "${")):
-        return
-    if "://" in url:
-        checks.report(path, f"{show(url)} has a protocol that is not spoken", "http and https are")
-    elif find(checks.root, "spec", "http", "baseUrl") is None and not items_at(
-        checks.root, "spec", "http", "baseUrls"
-    ):
-        message = f"{show(url)} is a path, but there is no base URL to put before it"
-        checks.report(path, message, "set spec.http.baseUrl, or write http://host/path")
 
 
 def check_auth(checks: Checks, path: Path, scope: Scope) -> None:

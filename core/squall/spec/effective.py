@@ -95,14 +95,20 @@ def make_effective(root: Node, directory: Path, options: Options) -> Effective:
     check_hosts(checks)
     check_outputs(checks)
     warnings += checks.warnings
-    told = {(problem.path, problem.line) for problem in unresolved}
-    problems += [problem for problem in checks.problems if (problem.path, problem.line) not in told]
+    problems += [problem for problem in checks.problems if not _tells_again(problem, unresolved)]
     if not options.complete:
         warnings += [f'variable "{name}" has no value here: {way}' for name, way in variables.absent.items()]
         warnings += [f'file "{name}" is not here: {way}' for name, way in files.absent.items()]
     return Effective(
         without_variants(changed), _settled(model), variables, files, checks.data, problems, warnings
     )
+
+
+def _tells_again(problem: Problem, unresolved: list[Problem]) -> bool:
+    """Whether what an expression lacks is a variable that was told of already; other names of its text are news."""
+    about_variables = "variable" in problem.message or "'var." in problem.message
+    place = (problem.path, problem.line)
+    return about_variables and any((other.path, other.line) == place for other in unresolved)
 
 
 def without_variants(root: Node) -> Node:

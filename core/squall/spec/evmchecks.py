@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from squall.spec.amounts import amount_wei
-from squall.spec.checks import BEFORE_THE_LOAD, PROTOCOLS, base_scope, duplicate_names, length_at, share_at
+from squall.spec.checks import BEFORE_THE_LOAD, base_scope, duplicate_names, length_at, share_at
 from squall.spec.eip55 import checksummed, mistyped
 from squall.spec.httpchecks import check_backoff
 from squall.spec.interfaces import Interface, read_interface
 from squall.spec.problems import did_you_mean, one_of
 from squall.spec.signatures import AbiError, from_text
 from squall.spec.tree import Leaf, MapNode, find, items_at, text_at
+from squall.spec.urls import PROTOCOLS
 from squall.spec.wording import show
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from squall.spec.evmchecks import (
     contracts_hint,
     interface_at,
 )
-from squall.spec.language import EVENT_MEMBERS
+from squall.spec.language import EVENT_MEMBERS, RECEIPT_MEMBERS, SENT_MEMBERS
 from squall.spec.problems import did_you_mean, one_of
 from squall.spec.quantities import size_bytes
 from squall.spec.signatures import AbiError, Declaration, from_text
@@ -41,6 +41,13 @@ LEAST_DATA: Final = 512
 _HEX: Final = re.compile("0x([0-9a-fA-F]{2})*")
 _NUMBER: Final = re.compile("0x[0-9a-fA-F]{1,16}|[0-9]{1,20}")
 _TAGS: Final = ("latest", "pending", "safe", "finalized", "earliest")
+_HELD: Final = {
+    "transaction": (*SENT_MEMBERS, *RECEIPT_MEMBERS),
+    "deploy": (*SENT_MEMBERS, *RECEIPT_MEMBERS, "address"),
+    "waitReceipt": RECEIPT_MEMBERS,
+    "waitEvent": EVENT_MEMBERS,
+}
+"""What the `result` of a step holds, by its kind."""
 _TYPED: Final = ("domain", "types", "primaryType", "message")
 _WALLETS_HINT: Final = "add evm.wallets with a seed"
 
@@ -76,9 +83,18 @@ class EvmStepChecks:
         for kind, check in self._kinds.items():
             here = (*path, kind)
             if find(self._root, *here) is not None:
-                names = [*(check(here, scope) or ()), *self._result(here)]
-                scope = scope.with_names(names)
+                given, result = check(here, scope) or (), self._result(here)
+                scope = scope.with_names([*given, *result])
+                held = self._held(here, kind)
+                for name in result if held else ():
+                    scope = scope.with_members(name, held)
         return scope
+
+    def _held(self, path: Path, kind: str) -> tuple[str, ...]:
+        """What a step's `result` holds; empty where that depends on the contract or the node."""
+        if kind == "transaction" and text_at(self._root, *path, "wait") == "accepted":
+            return SENT_MEMBERS
+        return _HELD.get(kind, ())
 
     def encrypt(self, path: Path, scope: Scope) -> Scope:
         """Check an `encrypt` step."""

@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING, Final
 from squall.spec.checks import length_at, share_at
 from squall.spec.language import MIN_INTERVAL
 from squall.spec.quantities import nanoseconds
-from squall.spec.tree import ListNode, find, items_at, plain, text_at
+from squall.spec.tree import ListNode, MapNode, find, items_at, plain, text_at
+from squall.spec.urls import is_host
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
     from squall.spec.checks import Checks
     from squall.spec.tree import Path
 
-_HOST: Final = re.compile(
-    r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]\\]+)(?::([0-9]{1,5}))?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*"
-)
-"""A name, an address, or an IPv6 address in brackets, each with or without a port; or a bare IPv6 address."""
-_LAST_PORT: Final = 65535
 _FACTOR: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _STATUSES: Final = re.compile("[0-9]{3}(?:-[0-9]{3})?")
 _FIRST_STATUS: Final = 100
 _LAST_STATUS: Final = 599
 _TEMPLATE: Final = re.compile(r"\$\{[^}]*\}")
+_HEADER: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""A token of RFC 9110."""
+_OWN_HEADERS: Final = frozenset({"content-length", "transfer-encoding"})
+_BREAKS: Final = frozenset("\r\n\0")
 
 
 def check_http(checks: Checks) -> None:
     """Check what `spec.http` says about hosts."""
     http: Path = ("spec", "http")
+    for key in ("timeout", "connectTimeout"):
+        _not_zero(checks, (*http, key))
+    _check_headers(checks, (*http, "headers"))
     check_retry(checks, (*http, "retry"))
     _check_oauth2(checks, http)
     for key in ("window", "openFor"):
@@ -68,7 +71,9 @@ def check_retry(checks: Checks, path: Path) -> None:
 
 
 def check_request(checks: Checks, path: Path) -> None:
-    """Check the `retry`, the statuses and the token of the request at a path."""
+    """Check what can be wrong with the request at a path beside its URL and its texts."""
+    _not_zero(checks, (*path, "timeout"))
+    _check_headers(checks, (*path, "headers"))
     _check_statuses(checks, (*path, "expectStatus"))
     _check_oauth2(checks, path)
     check_retry(checks, (*path, "retry"))
@@ -88,6 +93,22 @@ def check_backoff(checks: Checks, path: Path) -> None:
     if jitter is not None and jitter > 1:
         message = "no pause can be shorter by more than its length"
         checks.report((*path, "jitter"), message, "write 100% or less")
+
+
+def _check_headers(checks: Checks, path: Path) -> None:
+    """Report headers that no request can be sent with."""
+    node = find(checks.root, *path)
+    for name in node.items if isinstance(node, MapNode) else ():
+        here: Path = (*path, name)
+        if name.lower() in _OWN_HEADERS:
+            message = f"{name} follows from the body, and is set by itself"
+            checks.report(here, message, "leave it out", key=True)
+        elif "${" not in name and not _HEADER.fullmatch(name):
+            message = f"{show(name)} is not a header name"
+            checks.report(here, message, "write letters, digits and -, as in Content-Type", key=True)
+        elif _BREAKS & set(text_at(node, name) or ""):
+            message = f"the value of header {name} holds a line break or a NUL"
+            checks.report(here, message, "a header is one line")
 
 
 def _check_statuses(checks: Checks, path: Path) -> None:
@@ -120,9 +141,6 @@ def _not_zero(checks: Checks, path: Path) -> None:
 
 def _host(checks: Checks, path: Path) -> None:
     text = text_at(checks.root, *path)
-    if text is None:
-        return
-    found = _HOST.fullmatch(text)
-    if found is None or int(found[1] or 1) not in range(1, _LAST_PORT + 1):
+    if text is not None and not is_host(text):
         message = f"{show(text)} is neither a host nor host:port"
         checks.report(path, message, "write for example shop.example or shop.example:8443")

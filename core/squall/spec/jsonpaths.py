@@ -25,5 +25,6 @@ def jsonpath_problem(query: str) -> tuple[str, str] | None:
     try:
         jsonpath.compile(query)
     except Exception as error:  # noqa: BLE001 - its errors share no base that is stable over versions
-        return f'"{query}" is not a JSONPath: {error}', hint
+        said = str(error).partition("\n")[0]  # what follows is the query once more, with a mark below it
+        return f'"{query}" is not a JSONPath: {said}', hint
     return None

@@ -38,4 +38,10 @@ WALLET_MEMBERS = ("address", "publicKey", "index")
 """What a wallet shows of itself: `wallet.address`, `wallet.publicKey`, `wallet.index`."""
 
 EVENT_MEMBERS = ("name", "args", "address", "block", "hash")
-"""What the condition of `evm.waitEvent` sees of an event, as `event.args` for example."""
+"""What the condition of `evm.waitEvent` sees of an event, as `event.args` for example; its `result` holds the same."""
+
+SENT_MEMBERS = ("hash", "nonce")
+"""What the `result` of a transaction of one's own holds as soon as a node has taken it."""
+
+RECEIPT_MEMBERS = ("hash", "block", "status", "gasUsed", "fee", "events")
+"""What a `result` holds of a transaction that a block holds."""

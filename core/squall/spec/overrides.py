@@ -77,7 +77,7 @@ def _size(options: Options, problems: list[Problem]) -> _Size:
             duration = Leaf(options.duration, Origin(name))
     if options.stages:
         if options.vus is not None or options.duration is not None:
-            message = "--stage already says how many and how long"
+            message = "the stages already say how many and how long"
             problems.append(
                 Problem("--stage", 0, 0, "", message, "leave out --vus and --duration, or --stage")
             )

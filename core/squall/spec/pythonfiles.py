@@ -1,4 +1,4 @@
-"""Python steps, looked at without running them: the function is there, is async, and takes a VU.
+"""Python steps, looked at without running them: the function is there, is async, and takes a VU and the arguments.
 
 Importing somebody's file to validate a manifest would run it; reading its syntax tree tells enough.
 """
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from squall.spec.problems import Problem, did_you_mean, one_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from squall.spec.files import LocalFile
 
 
@@ -44,6 +46,25 @@ class PythonFile:
         if not (takes.args or takes.posonlyargs or takes.vararg) and not function.decorator_list:
             return f'"{name}" in {file} takes no VU', f"write async def {name}(vu, ...)"
         return None
+
+    def wrong_arguments(self, name: str, given: Collection[str]) -> tuple[str, str, str] | None:
+        """The argument, message and hint when a function that is there cannot be called with these; None when it can."""
+        function = self.functions.get(name)
+        if function is None or function.decorator_list:
+            return None
+        takes = function.args
+        positional = [each.arg for each in (*takes.posonlyargs, *takes.args)]
+        optional = {*positional[:1], *positional[len(positional) - len(takes.defaults) :]}
+        named = zip(takes.kwonlyargs, takes.kw_defaults, strict=True)
+        required = {*positional, *(each.arg for each, default in named if default is None)} - optional
+        known = [*positional[1:], *(each.arg for each in takes.kwonlyargs)]
+        for each in given:
+            if each not in known and takes.kwarg is None:
+                hint = f"it takes {', '.join(known)}" if known else "it takes none but the VU"
+                return each, f"{name} has no argument {each}{did_you_mean(each, known)}", hint
+        lacking = [each for each in known if each in required.difference(given)]
+        hint = f"write args: {{{', '.join(f'{each}: ...' for each in lacking)}}}"
+        return ("", f"{name} needs {', '.join(lacking)}", hint) if lacking else None
 
 
 def read_python(file: LocalFile) -> PythonFile:

@@ -6,10 +6,11 @@ travel to the place where requests are made in an object that cannot be printed 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 MASK = "***"
 _SHORTEST = 3
@@ -18,11 +19,32 @@ _SHORTEST = 3
 _SHORTEST_ENCODED = 8
 """Characters of base64; fewer would be found in any text that happens to be encoded."""
 
+_CUT = "..."
+"""What stands where a text was cut."""
+
+_SHORTEST_AT_END = 8
+"""Characters with which a text may end as a value begins; where nothing says that it was cut, fewer are chance."""
+
+_LONG = 100
+"""Characters of a text that may have been cut without a mark, as Python cuts what it quotes."""
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters of a text, cut where `Secrets.mask` sees it: what is cut is masked afterwards."""
+    return text if len(text) <= most else f"{text[:most]}{_CUT}"
+
+
+def mask_beginning(text: str, value: str) -> str:
+    """`text` with `***` where it was cut in the middle of a value, as it is written plainly."""
+    if _CUT in text or len(text) >= _LONG:
+        return _Beginning([(char,) for char in value], _SHORTEST).mask(text)
+    return text
+
 
 class Secrets(Mapping[str, str]):
     """Secret variables by name. Its `repr` and `str` show names only."""
 
-    __slots__ = ("_encoded", "_pattern", "_values")
+    __slots__ = ("_beginnings", "_encoded", "_pattern", "_values")
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self._values = dict(values or {})
@@ -31,6 +53,10 @@ class Secrets(Mapping[str, str]):
         self._pattern = re.compile("|".join(_spellings(value) for value in longest_first)) if shown else None
         encoded = sorted({part for value in shown for part in _in_base64(value)}, key=len, reverse=True)
         self._encoded = re.compile("|".join(map(re.escape, encoded))) if encoded else None
+        self._beginnings = tuple(
+            [_Beginning([_ways(char) for char in value], _SHORTEST) for value in longest_first]
+            + [_Beginning([(char,) for char in part], _SHORTEST_ENCODED) for part in encoded]
+        )
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -48,12 +74,56 @@ class Secrets(Mapping[str, str]):
         """`text` with every secret value replaced by `***`, longer values first.
 
         A value is also found as it is written within a URL, within JSON, or within the `repr` of bytes; and one that is not
-        short also within whatever is encoded in base64, such as user and password of Basic authentication.
+        short also within whatever is encoded in base64, such as user and password of Basic authentication. The beginning of
+        a value is found where the text was cut in the middle of it: before `...`, and at the end of what is long.
         """
         if self._pattern is None:
             return text
         masked = self._pattern.sub(MASK, text)
-        return masked if self._encoded is None else self._encoded.sub(MASK, masked)
+        masked = masked if self._encoded is None else self._encoded.sub(MASK, masked)
+        if _CUT in masked or len(masked) >= _LONG:
+            for beginning in self._beginnings:
+                masked = beginning.mask(masked)
+        return masked
+
+
+class _Beginning:
+    """Finds what is left of a value where a text was cut in the middle of it.
+
+    Args:
+        value: By character: the ways to write it.
+        shortest: Characters of it that are left at least.
+    """
+
+    __slots__ = ("_begins", "_rest", "_shortest")
+
+    def __init__(self, value: Sequence[tuple[str, ...]], shortest: int) -> None:
+        self._shortest = shortest
+        self._begins = re.compile("".join(map(_one_of, value[:shortest])))
+        self._rest = value[shortest:]
+
+    def mask(self, text: str) -> str:
+        """`text` with `***` in the place of each."""
+        kept, done, at = [], 0, 0
+        while found := self._begins.search(text, at):
+            at = found.start() + 1
+            if end := self._end(text, found.end()):
+                kept += [text[done : found.start()], MASK]
+                done = at = end
+        return "".join([*kept, text[done:]]) if kept else text
+
+    def _end(self, text: str, at: int) -> int:
+        """Where the text was cut, having gone on as the value does from its beginning to there; 0 when it was not."""
+        end = 0
+        for count, ways in enumerate(self._rest, self._shortest):
+            end = at if text.startswith(_CUT, at) else end
+            way = next((way for way in ways if text.startswith(way, at)), "")
+            if not way:
+                at += _half(text, at, ways)
+                at_end = at == len(text) and count >= _SHORTEST_AT_END
+                return at if at_end or text.startswith(_CUT, at) else end
+            at += len(way)
+        return end
 
 
 def _in_base64(value: str) -> Iterator[str]:
@@ -70,10 +140,26 @@ def _in_base64(value: str) -> Iterator[str]:
 
 def _spellings(value: str) -> str:
     """A pattern of all the ways to write a value, each character for itself: URLs quote some and not others."""
-    return "".join(_spelled(char) for char in value)
+    return "".join(_one_of(_ways(char)) for char in value)
 
 
-def _spelled(char: str) -> str:
+@functools.lru_cache(maxsize=1024)
+def _one_of(ways: tuple[str, ...]) -> str:
+    escaped = [re.escape(way) for way in ways]
+    return escaped[0] if len(escaped) == 1 else f"(?:{'|'.join(escaped)})"
+
+
+def _half(text: str, at: int, ways: Sequence[str]) -> int:
+    """Characters of a text up to where it was cut, when they are a part of one of the ways to write a character."""
+    for end in range(at + 1, min(at + max(map(len, ways)), len(text) + 1)):
+        if end == len(text) or text.startswith(_CUT, end):
+            return end - at if any(way.startswith(text[at:end]) for way in ways) else 0
+    return 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _ways(char: str) -> tuple[str, ...]:
+    """All the ways to write a character, the longest first: a backslash stands for itself, and begins others."""
     raw = char.encode(errors="surrogatepass")
     ways = {
         char,
@@ -87,5 +173,4 @@ def _spelled(char: str) -> str:
         ways.add("+")
     if char in "'\"":
         ways.add(f"\\{char}")
-    # The longest first: a backslash stands for itself, and begins the other ways to write it.
-    return f"(?:{'|'.join(re.escape(way) for way in sorted(ways, key=len, reverse=True))})"
+    return tuple(sorted(ways, key=len, reverse=True))

@@ -99,7 +99,10 @@ def _index(here: ListNode, segment: str, path: Path) -> int:
     if segment.isdecimal():
         if int(segment) < len(here.items):
             return int(segment)
-        raise _WrongPathError(f"{where} has {len(here.items)} items", "they are counted from 0")
+        count = len(here.items)
+        raise _WrongPathError(
+            f"{where} has {count} {'item' if count == 1 else 'items'}", "they are counted from 0"
+        )
     known = [name for name in names if name]
     hint = one_of(known, "items") or f"use its number: {where}[0]"
     raise _WrongPathError(f'{where} has no item named "{segment}"{did_you_mean(segment, known)}', hint)

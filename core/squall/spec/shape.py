@@ -104,8 +104,9 @@ def _read(annotation: Any) -> Shape:
 
 
 def _collect(annotation: Any, shape: Shape) -> None:
-    if isinstance(annotation, ForwardRef):
-        annotation = getattr(_steps, annotation.__forward_arg__)
+    if isinstance(annotation, str | ForwardRef):  # `list["Step"]` keeps the bare text
+        name = annotation if isinstance(annotation, str) else annotation.__forward_arg__
+        annotation = getattr(_steps, name)
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         _collect(args[0], shape)

@@ -21,6 +21,7 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 """A file may hold many manifests; more than this is no file of manifests."""
 STDIN_NAME = "<stdin>"
 _SUFFIXES = (".yaml", ".yml")
+_KEPT_BY_RUNS = ("manifest.yaml", "log.jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ def read_sources(
     """The texts behind the arguments, each once, in their order; directories sorted by path.
 
     Args:
-        paths: Files, directories (all `*.yaml` and `*.yml` below, hidden directories left out), or `-`.
+        paths: Files, directories (all `*.yaml` and `*.yml` below, hidden directories and results of runs left
+            out), or `-`.
         stdin: What `-` reads; the process's own by default.
     """
     sources: list[Source] = []
@@ -81,10 +83,15 @@ def _read_directory(sources: list[Source], problems: list[Problem], directory: s
 
 def _manifest_files(directory: str) -> Iterable[str]:
     for parent, folders, files in os.walk(directory):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        folders[:] = [name for name in folders if not name.startswith(".") and not _is_of_a_run(parent, name)]
         for file in files:
             if file.endswith(_SUFFIXES) and not file.startswith("."):
                 yield str(Path(parent, file))
+
+
+def _is_of_a_run(parent: str, folder: str) -> bool:
+    """Whether a folder holds the results of a run, which keep a copy of its manifest."""
+    return all(Path(parent, folder, kept).is_file() for kept in _KEPT_BY_RUNS)
 
 
 def _read_file(sources: list[Source], problems: list[Problem], file: str, *, named: bool) -> None:

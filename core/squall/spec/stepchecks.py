@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squall.expr import ExpressionError, Scope, compile_pattern
-from squall.spec.checks import Checks, base_scope, check_auth, check_url, length_at
+from squall.expr import Scope, compile_pattern
+from squall.spec.checks import Checks, base_scope, check_auth, length_at
 from squall.spec.evmstepchecks import EvmStepChecks
 from squall.spec.httpchecks import check_backoff, check_request
 from squall.spec.jsonpaths import jsonpath_problem
@@ -17,6 +17,7 @@ from squall.spec.language import MAX_TIMES, MIN_INTERVAL
 from squall.spec.pythonfiles import PythonFile, read_python
 from squall.spec.quantities import nanoseconds
 from squall.spec.tree import Leaf, MapNode, Path, find, items_at, text_at
+from squall.spec.urls import check_url
 from squall.spec.wording import show
 
 if TYPE_CHECKING:
@@ -225,6 +226,13 @@ class _StepChecks:
         wrong = self._python[name].wrong_function(function, name)
         if wrong:
             self._checks.report((*path, "function"), *wrong)
+            return
+        args = find(self._root, *path, "args")
+        given = args.items if isinstance(args, MapNode) else {}
+        if misfit := self._python[name].wrong_arguments(function, given):
+            argument, message, hint = misfit
+            place = (*path, "args", argument) if argument else (*path, "function")
+            self._checks.report(place, message, hint, key=bool(argument))
 
     # Parts that several kinds share.
 
@@ -242,8 +250,8 @@ class _StepChecks:
             if regex:
                 try:
                     compile_pattern(regex)
-                except ExpressionError as error:
-                    self._checks.expression_error((*path, name, "regex"), error)
+                except ValueError as error:
+                    self._checks.report((*path, name, "regex"), str(error))
             query = text_at(node, name, "jsonPath")
             if query is not None and (wrong := jsonpath_problem(query)):
                 self._checks.report((*path, name, "jsonPath"), *wrong)

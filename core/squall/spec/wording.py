@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from squall.spec.base import (
+    DURATION_PATTERN,
     IDENTIFIER_PATTERN,
     INT_PATTERN,
     LABEL_PATTERN,
@@ -32,8 +33,14 @@ _TOO_LONG = ("string_too_long", "too_long", "bytes_too_long")
 
 # Format -> message after the value, hint.
 _FORMATS: dict[str, Words] = {
-    NAME_PATTERN: ("is not a name", "use letters, digits, - _ and . ; begin and end with a letter or digit"),
-    IDENTIFIER_PATTERN: ("is not an identifier", "use letters, digits and _, beginning with a letter"),
+    NAME_PATTERN: (
+        "is not a name",
+        "use letters from a to z, digits, - _ and . ; begin and end with a letter or digit",
+    ),
+    IDENTIFIER_PATTERN: (
+        "is not an identifier",
+        "use letters from a to z, digits and _, beginning with a letter",
+    ),
     LABEL_PATTERN: ("holds a character that selectors need", 'leave out { } " , : and spaces at the ends'),
     "^[A-Z]+$": ("is not an HTTP method", "write it in capitals: GET, POST, PUT, PATCH, DELETE"),
     "^[0-9]{3}(-[0-9]{3})?$": ("is not a status", 'write "200" or "200-299", in quotes'),
@@ -174,9 +181,18 @@ def _other_kind(kind: str, value: Any, shape: Shape | None) -> Words | None:
     if kind in ("list_type", "tuple_type"):
         return f"needs a list, but has {show(value)}", 'begin each item in a line of its own with "- "'
     if kind in ("dict_type", "model_type", "model_attributes_type", "mapping_type"):
-        keys = one_of(tuple(shape.keys)) if shape else ""
-        return f"needs a mapping (key: value), but has {show(value)}", keys
+        return f"needs a mapping (key: value), but has {show(value)}", _mapping_hint(value, shape)
     return None
+
+
+def _mapping_hint(value: Any, shape: Shape | None) -> str:
+    """What to write: the key that a lone text was meant for, where that can be told, or all there are."""
+    keys = shape.keys if shape else {}
+    if isinstance(value, str) and "duration" in keys and re.fullmatch(DURATION_PATTERN, value):
+        return f"write {{duration: {value}}}"
+    if isinstance(value, str) and "url" in keys:
+        return f"write {{url: {show(value)}}}"
+    return one_of(tuple(keys))
 
 
 def _bounds(kind: str, context: dict[str, Any], value: Any) -> Words | None:

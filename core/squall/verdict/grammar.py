@@ -154,6 +154,8 @@ def compile_expression(text: str, metric: Metric | None, *, relative: bool = Fal
         if relative
         else _limit(limit, name, metric, found.start("limit"))
     )
+    if not relative and metric and (name == "below" or metric.kind is Kind.RATE):
+        _check_share(comparator, value, limit, found.start("limit"))
     return Expression(text.strip(), name, argument, comparator, value, relative)
 
 
@@ -236,6 +238,15 @@ def _share(limit: Quantity, offset: int) -> float:
             offset,
         )
     return share
+
+
+def _check_share(comparator: str, share: float, written: Quantity, offset: int) -> None:
+    """A limit beyond which no share can be is a slip: `rate>1` is written where 1 % was meant."""
+    if (comparator, share) in ((">", 1.0), ("<", 0.0)):
+        percent = written.dimension is Dimension.PLAIN and share
+        hint = f"did you mean {written.value:g}%?" if percent else f"write {comparator}= when that is meant"
+        message = f"no share is {'above 1' if share else 'below 0'}, so this can never hold"
+        raise ThresholdError(message, hint, offset)
 
 
 def _in_metric_unit(given: Quantity, metric: Metric | None, offset: int) -> float:

@@ -14,6 +14,7 @@ from urllib.parse import quote_plus, urlencode
 
 import msgspec
 
+from squall.spec.secrets import shortened
 from squall_runner.http import BodyError, Template, header_line, render_headers
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _reasons(response: Response) -> str:
 def _words(text: str) -> str:
     """A server's words on one line of bounded length, with nothing that could change a terminal."""
     shown = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
+    return shortened(shown, _SHOWN)
 
 
 def _token(fields: Any) -> Token:

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from squall.spec.secrets import MASK, Secrets
+from squall.spec.secrets import MASK, Secrets, mask_beginning
 from squall_runner.auth.grant import TokenError
 from squall_runner.auth.source import TokenSource
 from squall_runner.http import HttpClient
@@ -85,6 +85,7 @@ class Tokens:
             for value in (source.value, source.previous):
                 if len(value) >= _SHORTEST_SECRET:
                     text = text.replace(value, MASK).replace(quote(value, safe=""), MASK)
+                    text = mask_beginning(text, value)
         return text
 
     async def fetch(self) -> None:

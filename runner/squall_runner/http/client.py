@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squall.spec.secrets import shortened
 from squall_runner.http.cookies import CookieJar
 from squall_runner.http.errors import TOO_MANY_REDIRECTS, RequestError
 from squall_runner.http.network import Network, Phases
@@ -280,7 +281,9 @@ class HttpClient:
                 return response
             if len(hops) >= limit:
                 response.error = TOO_MANY_REDIRECTS
-                response.error_message = f"more than {limit} redirects, the last one to {request.url[:200]}"
+                response.error_message = (
+                    f"more than {limit} redirects, the last one to {shortened(request.url, 200)}"
+                )
                 return response
             hops.append(response)
             start = self._network.clock()

@@ -11,6 +11,8 @@ import errno
 import ssl
 from typing import Final
 
+from squall.spec.secrets import shortened
+
 DNS: Final = "dns"
 """The host name has no address, or no answer came in time."""
 FORBIDDEN: Final = "forbidden"
@@ -84,13 +86,13 @@ def describe(exc: BaseException) -> str:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {exc.verify_message}"
     text = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-    return " ".join((text or type(exc).__name__).split())[:200]
+    return shortened(" ".join((text or type(exc).__name__).split()), 200)
 
 
 def connect_failure(exc: OSError, where: str) -> RequestError:
     """Names the failure of a TCP connect to `where` (an address and port, for the message)."""
     if isinstance(exc, ConnectionRefusedError):
-        return RequestError(CONNECT_REFUSED, f"{where} refused the connection: is it running?")
+        return RequestError(CONNECT_REFUSED, f"{where} refused the connection")
     if isinstance(exc, ConnectionResetError):
         return RequestError(RESET, f"{where} reset the connection as soon as it was open")
     if isinstance(exc, TimeoutError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from squall.spec.secrets import shortened
 from squall_runner.http.errors import PROTOCOL, RequestError
 from squall_runner.http.origin import parse_url
 from squall_runner.http.request import Request
@@ -36,7 +37,7 @@ def next_request(response: Response) -> Request | None:
         readable = location.encode("latin-1").decode("utf-8", "replace")
         origin, target = parse_url(urljoin(old.url, readable))
     except ValueError as exc:
-        raise RequestError(PROTOCOL, f"redirect to {location[:200]!r}: {exc}") from exc
+        raise RequestError(PROTOCOL, f"redirect to {shortened(location, 200)!r}: {exc}") from exc
     method = _next_method(response.status, old.method)
     keeps_body = method == old.method and response.status != 303
     lines = old.headers.split(b"\r\n")[1:-1]

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from squall.nesting import bounded
 from squall_runner.http.cookies import parse_set_cookie
 from squall_runner.http.decoding import decode, to_text
 from squall_runner.http.errors import DECODE, BodyError, RequestError
@@ -20,7 +21,7 @@ from squall_runner.http.headers import Headers
 from squall_runner.http.request import Request
 
 _UNSET = object()
-_decode_json = msgspec.json.Decoder().decode
+_decode_json = bounded(msgspec.json.Decoder().decode)
 
 
 class Response(msgspec.Struct, eq=False, gc=False):
@@ -157,12 +158,15 @@ class Response(msgspec.Struct, eq=False, gc=False):
             BodyError: The body is not JSON (`decode`), or as `body`.
         """
         if self._json is _UNSET:
+            if not self.body:
+                raise BodyError(
+                    DECODE,
+                    "the body is not JSON: there is none" if self.status else "no complete response came",
+                )
             try:
                 self._json = _decode_json(self.body)
             except (msgspec.DecodeError, UnicodeDecodeError) as exc:
                 raise BodyError(DECODE, f"the body is not JSON: {exc}") from exc
-            except RecursionError as exc:
-                raise BodyError(DECODE, "the body is JSON nested too deeply") from exc
         return self._json
 
 

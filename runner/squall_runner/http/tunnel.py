@@ -11,6 +11,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
+from squall.spec.secrets import shortened
 from squall_runner.http.errors import CONNECT_TIMEOUT, PROTOCOL, PROXY, RequestError, lost
 
 if TYPE_CHECKING:
@@ -142,5 +143,5 @@ def _refused(proxy: Proxy, where: str, status: int, reason: str) -> RequestError
 
 
 def _readable(reason: bytes) -> str:
-    text = reason.decode("latin-1")[:_MOST_SHOWN]
+    text = shortened(reason.decode("latin-1"), _MOST_SHOWN)
     return "".join(c if c.isprintable() else "?" for c in text)

@@ -9,6 +9,7 @@ from squall.expr import EvaluationError, compile_expression, compile_template, n
 from squall.expr.errors import ExpressionError
 from squall.spec.language import MAX_TIMES
 from squall.spec.quantities import whole
+from squall.spec.secrets import shortened
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, LIMIT, Halted
 
@@ -133,7 +134,7 @@ def _rounds(times: int | str | None, scope: Scope) -> Callable[[Env], int]:
         try:
             count = int(found)
         except (TypeError, ValueError, OverflowError):
-            raise ValueError(f"repeat.times is {str(found)[:80]!r}, which is no number") from None
+            raise ValueError(f"repeat.times is {shortened(str(found), 80)!r}, which is no number") from None
         if count > MAX_TIMES:
             raise ValueError(f"repeat.times is {count}, more than the {MAX_TIMES} that are possible")
         return count

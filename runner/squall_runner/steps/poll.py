@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.language import MIN_INTERVAL
 from squall.spec.quantities import seconds
+from squall.spec.secrets import shortened
 from squall_runner.resilience.backoff import asked_pause, backing_off
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import CANCELLED, EXPRESSION, JOB, Halted
@@ -98,7 +99,7 @@ class _Job:
         if error:
             return (_PENDING, "") if _asks_to_wait(response) else (error, message)
         if self.fail_when is not None and self.fail_when(vu.env, response):
-            return JOB, f"the job has failed: {response.text[:200]}"
+            return JOB, f"the job has failed: {shortened(response.text, 200)}"
         return ("", "") if self.until(vu.env, response) else (_PENDING, "")
 
     def _record(self, vu: Vu, stage: str, latency: float, polls: int, *, failed: bool) -> None:

@@ -172,7 +172,7 @@ def compile_python(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
         try:
             async with asyncio.timeout(timeout) as limit:
                 returned = await function(PythonVu(vu, http), **given)
-            for name, value in _outputs(returned, outputs).items():
+            for name, value in _outputs(spec.function, returned, outputs).items():
                 vu.env[name] = value
                 if observer is not None:
                     observer.value(site, name, value)
@@ -185,27 +185,33 @@ def compile_python(step: Step, site: Site, scope: Scope, compiler: Compiler) -> 
     return Compiled(run, frozenset(outputs))
 
 
-def _outputs(returned: Any, names: tuple[str, ...]) -> dict[str, Any]:
+class _WrongResultError(Exception):
+    """What a function returned is not what its step promises."""
+
+
+def _outputs(function: str, returned: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The values of the promised names.
 
     Raises:
-        TypeError: The function returned no mapping.
-        ValueError: The mapping lacks some.
+        _WrongResultError: The function returned no mapping, or one that lacks some.
     """
     if not names:
         return {}
     if not isinstance(returned, Mapping):
-        text = f"returned {type(returned).__name__}; a mapping with {', '.join(names)} was promised"
-        raise TypeError(text)
+        kind = "nothing" if returned is None else f"a value of type {type(returned).__name__}"
+        text = f"{function} returned {kind}, but outputs need a mapping that has {', '.join(names)}"
+        raise _WrongResultError(text)
     missing = [name for name in names if name not in returned]
     if missing:
-        raise ValueError(f"the returned mapping lacks {', '.join(missing)}")
+        raise _WrongResultError(f"what {function} returned lacks {', '.join(missing)}")
     return {name: returned[name] for name in names}
 
 
 def _described(error: Exception) -> str:
     """Type, text and the line of the user's code that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, _WrongResultError):
+        return str(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"
 

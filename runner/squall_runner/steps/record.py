@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, Protocol
 
 from squall.expr import EvaluationError, compile_expression
+from squall.spec.secrets import shortened
 from squall_runner.steps.context import Compiled
 from squall_runner.steps.failure import EXPRESSION, EndIteration
 
@@ -87,7 +88,7 @@ def _number(value: Any) -> float:
     """
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
-    raise ValueError(f"{str(value)[:80]!r} is not a finite number")
+    raise ValueError(f"{shortened(str(value), 80)!r} is not a finite number")
 
 
 def with_record(compiled: Compiled, record: Record, site: Site, scope: Scope) -> Compiled:

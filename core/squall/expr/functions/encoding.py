@@ -14,8 +14,10 @@ import msgspec
 from squall.expr.errors import EvaluationError
 from squall.expr.limits import MAX_TEXT, bounded_text, bounded_value, to_json_text, to_text, too_long
 from squall.expr.registry import function
+from squall.nesting import bounded
 
 _DIGESTS = ("sha256", "sha512", "sha384", "sha1", "md5")
+_decode = bounded(msgspec.json.Decoder().decode)
 _JWT_ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384")
 
 
@@ -43,7 +45,7 @@ def _json(value: Any) -> str:
 
 @function("parseJson", "The value that a JSON text describes.")
 def _parse_json(text: str) -> Any:
-    return bounded_value(msgspec.json.decode(_bytes(text)))
+    return bounded_value(_decode(_bytes(text)))
 
 
 @function("base64", "Base64 of the text's UTF-8 bytes.", kind="str")

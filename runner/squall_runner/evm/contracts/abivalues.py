@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from squall.spec.secrets import shortened
 from squall.spec.signatures import AbiError
 from squall_runner.evm.signing.hexes import from_hex, to_hex
 from squall_runner.evm.signing.keys import checksummed, mistyped
@@ -81,7 +82,7 @@ def convert(base: str, value: Any, path: str) -> Any:
 
 def _wrong(path: str, kind: str, value: Any, hint: str) -> AbiError:
     shown = repr(value)
-    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+    shown = shortened(shown, _SHOWN)
     return AbiError(f"{path} {kind if kind[0] == '(' else f'({kind})'} is {shown}", hint)
 
 

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from squall.nesting import bounded
+
 EMPTY_LOGS: Final = (b"[]", b"null")
 _MOST_BLOCKS: Final = 64
 _MOST_RECEIPTS: Final = 20_000
@@ -102,8 +104,8 @@ class LogKey(msgspec.Struct, gc=False):
     data: str = "0x"
 
 
-_decode_keys = msgspec.json.Decoder(list[LogKey]).decode
-_decode_logs = msgspec.json.Decoder(list[dict[str, Any]]).decode
+_decode_keys = bounded(msgspec.json.Decoder(list[LogKey]).decode)
+_decode_logs = bounded(msgspec.json.Decoder(list[dict[str, Any]]).decode)
 
 
 def log_keys(raw: msgspec.Raw) -> list[LogKey]:

@@ -16,6 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from squall.errors import InfrastructureError
+from squall.nesting import bounded
+from squall.spec.secrets import shortened
 from squall_runner.evm.following.heads import Header
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.node.jsonrpc import ErrorObject, call_body
@@ -51,7 +53,7 @@ class _Frame(msgspec.Struct, gc=False):
     params: _News | None = None
 
 
-_decode = msgspec.json.Decoder(_Frame).decode
+_decode = bounded(msgspec.json.Decoder(_Frame).decode)
 
 
 class _Refused(Exception):  # noqa: N818 - it ends a connection, and goes no further
@@ -119,7 +121,7 @@ class NewHeads:
             if failures < 2:  # one that was lost, or the first that was refused; the following say the same
                 self._told(
                     "warning",
-                    f"no news of blocks from {endpoint.shown}: {why[:200]}; they are asked for instead",
+                    f"no news of blocks from {endpoint.shown}: {shortened(why, 200)}; they are asked for instead",
                 )
             await asyncio.sleep(_PAUSES(failures + 1, self._rng))
 

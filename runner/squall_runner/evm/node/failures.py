@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.errors import SquallError
+from squall.spec.secrets import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -273,7 +274,7 @@ class RpcError(SquallError):
         self.unknown_fate = unknown_fate
         self.wait = wait
         self.stale = stale
-        self.said = " ".join(message.split())[:_LONGEST_MESSAGE]
+        self.said = shortened(" ".join(message.split()), _LONGEST_MESSAGE)
         super().__init__(self._sentence(), _HINTS.get(kind, ""))
 
     def copy(self, *, unknown_fate: bool) -> RpcError:

@@ -7,12 +7,13 @@ Format: https://www.jsonrpc.org/specification.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from squall.nesting import bounded
 from squall_runner.http import Request
 
 if TYPE_CHECKING:
@@ -100,18 +101,18 @@ def batch_body(calls: Sequence[bytes]) -> bytes:
 
 
 @lru_cache(maxsize=64)
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(Answer[kind])
+def _decoder(kind: Any) -> Callable[[bytes | msgspec.Raw], Answer[Any]]:
+    return bounded(msgspec.json.Decoder(Answer[kind]).decode)
 
 
-_decode_raw = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_raw = bounded(msgspec.json.Decoder(list[msgspec.Raw]).decode)
 
 
 class _Labelled(msgspec.Struct, gc=False):
     id: int | str | None = None
 
 
-_decode_label = msgspec.json.Decoder(_Labelled).decode
+_decode_label = bounded(msgspec.json.Decoder(_Labelled).decode)
 
 
 def read_answer(body: bytes | msgspec.Raw, number: int, kind: Any) -> Answer[Any]:
@@ -126,10 +127,10 @@ def read_answer(body: bytes | msgspec.Raw, number: int, kind: Any) -> Answer[Any
         MalformedError: It is no answer to this call.
     """
     try:
-        answer: Answer[Any] = _decoder(kind).decode(body)
+        answer: Answer[Any] = _decoder(kind)(body)
     except msgspec.ValidationError as error:
         raise MalformedError(f"the answer is not what this method returns: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedError(f"the answer is not JSON: {error}") from error
     if answer.error is None:
         if answer.id != number:
@@ -151,17 +152,17 @@ def read_batch(body: bytes) -> dict[int | str | None, msgspec.Raw] | ErrorObject
     """
     try:
         if body.lstrip()[:1] == b"{":
-            whole: Answer[Any] = _decoder(Any).decode(body)
+            whole: Answer[Any] = _decoder(Any)(body)
             if whole.error is not None:
                 return whole.error
             raise MalformedError("the answer to a batch is no list")
         answers = _decode_raw(body)
         if len(answers) == 1:
-            error: ErrorObject | None = _decoder(Any).decode(answers[0]).error
+            error: ErrorObject | None = _decoder(Any)(answers[0]).error
             if error is not None and error.code == _INVALID_REQUEST:
                 return error
         return {_decode_label(each).id: each for each in answers}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedError(f"the answer is not JSON: {error}") from error
 
 

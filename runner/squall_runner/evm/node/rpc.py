@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from squall.plan.share import WHOLE
+from squall.spec.secrets import shortened
 from squall_runner.evm.node.asker import SEND, Asker
 from squall_runner.evm.node.chainguard import ChainGuard
 from squall_runner.evm.node.checking import Checker
@@ -246,7 +247,7 @@ class Rpc:
                 return tx_hash
             raise
         if found.lower() != tx_hash.lower():
-            message = f"the node calls this transaction {found[:66]}, and not {tx_hash}"
+            message = f"the node calls this transaction {shortened(found, 66)}, and not {tx_hash}"
             raise RpcError(Kind.MALFORMED, message, method=SEND, unknown_fate=True)
         return found
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from squall.spec.secrets import shortened
+
 _QUANTITY = re.compile(r"0[xX][0-9a-fA-F]+")
 _DATA = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2})*)")
 
@@ -40,5 +42,5 @@ def from_quantity(text: str) -> int:
         ValueError: It is not `0x` and hexadecimal digits.
     """
     if not _QUANTITY.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not a number as JSON-RPC writes it, such as 0x1f")
+        raise ValueError(f"{shortened(text, 80)!r} is not a number as JSON-RPC writes it, such as 0x1f")
     return int(text, 0)

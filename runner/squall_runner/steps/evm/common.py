@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from squall.expr import EvaluationError, compile_template
+from squall.spec.secrets import shortened
 from squall_runner.evm.contracts.abi import Abi, AbiError
 from squall_runner.evm.sending.outgoing import SendError
 from squall_runner.evm.signing.hexes import from_hex
@@ -81,7 +82,7 @@ def as_address(value: Any) -> bytes:
     except ValueError:
         found = b""
     if len(found) != _ADDRESS_BYTES:
-        raise ValueError(f"{text[:60]!r} is no address, which is 0x and 40 hexadecimal digits")
+        raise ValueError(f"{shortened(text, 60)!r} is no address, which is 0x and 40 hexadecimal digits")
     if mistyped("0x" + text[-2 * _ADDRESS_BYTES :], found):
         raise ValueError(
             f"the capitals of {text} do not match its digits, so one of them is mistyped (EIP-55); "

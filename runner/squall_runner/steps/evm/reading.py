@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from squall.spec.secrets import shortened
 from squall_runner.evm.contracts.abi import AbiError, Function
 from squall_runner.evm.node.failures import RpcError
 from squall_runner.evm.signing.hexes import from_hex, from_quantity, quantity, to_hex
@@ -159,7 +160,7 @@ def _number(site: Site, vu: Vu, answer: Any) -> int:
     try:
         return from_quantity(answer)
     except (ValueError, TypeError):
-        site.fail(vu, ARGUMENTS, f"the node answered with {str(answer)[:60]!r}, which is no number")
+        site.fail(vu, ARGUMENTS, f"the node answered with {shortened(str(answer), 60)!r}, which is no number")
 
 
 def block_of(value: Any) -> str:
@@ -184,5 +185,5 @@ def number_of(value: Any) -> int:
     except (ValueError, TypeError):
         number = -1
     if number < 0:
-        raise ValueError(f"{str(value)[:60]!r} is no block; write latest or a number")
+        raise ValueError(f"{shortened(str(value), 60)!r} is no block; write latest or a number")
     return number

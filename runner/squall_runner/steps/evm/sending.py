@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from squall.spec.amounts import amount_wei
 from squall.spec.interfaces import parse_bytecode
 from squall.spec.quantities import seconds, whole
+from squall.spec.secrets import shortened
 from squall_runner.evm.contracts.abi import Function
 from squall_runner.evm.meters import TxMeters
 from squall_runner.evm.node.failures import RpcError
@@ -143,7 +144,9 @@ def _bytes(value: Any) -> bytes:
     try:
         return from_hex(str(value).strip())
     except ValueError:
-        raise ValueError(f"{str(value)[:60]!r} is no data; write 0x and hexadecimal digits") from None
+        raise ValueError(
+            f"{shortened(str(value), 60)!r} is no data; write 0x and hexadecimal digits"
+        ) from None
 
 
 def _terms(step: EvmTransaction | EvmDeploy, name: str, chain: Chain, site: Site) -> Terms:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from squall.expr import EvaluationError, compile_expression
 from squall.spec.quantities import seconds, whole
+from squall.spec.secrets import shortened
 from squall_runner.evm.contracts.abi import AbiError, Event, Function
 from squall_runner.evm.following.watching import DATA
 from squall_runner.evm.node.failures import RpcError
@@ -80,7 +81,9 @@ def compile_wait_receipt(spec: EvmStep, site: Site, scope: Scope, compiler: Comp
 def _hash(value: Any) -> str:
     text = str(value).strip().lower()
     if len(text) != _HASH_DIGITS or not text.startswith("0x"):
-        raise ValueError(f"{text[:70]!r} is no hash of a transaction, which is 0x and 64 hexadecimal digits")
+        raise ValueError(
+            f"{shortened(text, 70)!r} is no hash of a transaction, which is 0x and 64 hexadecimal digits"
+        )
     return text
 
 
