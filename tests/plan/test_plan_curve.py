@@ -100,11 +100,11 @@ def test_finally_steps_count_too():
     ("scenarios", "shards", "expected"),
     [
         ([rate(10)], 1, 1),
-        ([rate(2000)], 1, 1),
-        ([rate(2001)], 1, 2),
-        ([rate(2000), rate(2000, startTime="10s")], 1, 1),
-        ([rate(2000), rate(2000)], 1, 2),
-        ([{"executor": "constant-vus", "vus": 2500, "duration": "1s"}], 1, 3),
+        ([rate(10_000)], 1, 1),
+        ([rate(10_001)], 1, 2),
+        ([rate(10_000), rate(10_000, startTime="10s")], 1, 1),
+        ([rate(10_000), rate(10_000)], 1, 2),
+        ([{"executor": "constant-vus", "vus": 12_500, "duration": "1s"}], 1, 3),
         ([rate(10, placement={"shards": "4"})], 5, 4),
         ([rate(10)], 5, 1),
     ],
@@ -115,7 +115,7 @@ def test_shards_are_suggested_by_the_stated_rule(scenarios, shards, expected):
 
 
 def test_the_suggestion_counts_the_requests_of_an_iteration():
-    plan = compile_plan(spec(rate(1000)))
+    plan = compile_plan(spec(rate(5000)))
     assert suggest_shards(plan, [Requests(2, 6)]).shards == 3
     assert suggest_shards(plan, [Requests(2, None)]).shards == 1
 

@@ -1,8 +1,8 @@
 """How much work a plan is: requests in an iteration as far as the steps tell, and a number of shards for it.
 
 Neither is a measurement. How many requests a closed model makes depends on how fast the target answers, and how
-many a shard can send depends on the machine and on the size of the answers. So the rule is a plain one, and
-whoever prints its result prints its assumption too.
+many a shard can send depends on the machine, on TLS and on the size of the answers. So the rule is a plain one, well below
+what docs/performance.md has measured, and whoever prints its result prints its assumption too.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from squall.spec.scenarios import Scenario
     from squall.spec.steps import Repeat, Step
 
-VUS_PER_SHARD = 1_000
+VUS_PER_SHARD = 5_000
 """Closed-model VUs that one shard (one event loop on one CPU) is assumed to carry."""
-REQUESTS_PER_SHARD = 2_000
+REQUESTS_PER_SHARD = 10_000
 """Requests a second that one shard is assumed to send."""
 
 
