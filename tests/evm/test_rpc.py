@@ -1,6 +1,7 @@
 """Calls over real sockets to a real node, through an endpoint that has every fault."""
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack, suppress
 
 import pytest
@@ -456,11 +457,14 @@ async def test_a_rate_is_kept_over_all_shards_and_who_would_wait_for_too_long_is
         loop = asyncio.get_running_loop()
         begun = loop.time()
         results = await asyncio.gather(*(rpc.call("eth_gasPrice") for _ in range(8)), return_exceptions=True)
-        late = [each for each in results if isinstance(each, RpcError)]
+        kinds = Counter(each.kind for each in results if isinstance(each, RpcError))
+        # A turn at the end of its time leaves a call little of it: on a busy machine that one may get no answer.
+        late = kinds.pop(Kind.TIMEOUT, 0)
+        assert set(kinds) == {Kind.RATE_LIMITED}
         # Half of 20/s: one at once, and one each tenth of a second.
-        assert {each.kind for each in late} == {Kind.RATE_LIMITED}
-        assert len(results) - len(late) <= 1 + (loop.time() - begun) * 10 + 1
-        assert one.calls["eth_gasPrice"] == len(results) - len(late)
+        asked, turns = one.calls["eth_gasPrice"], len(results) - kinds[Kind.RATE_LIMITED]
+        assert asked <= 1 + (loop.time() - begun) * 10 + 1
+        assert turns - late <= asked <= turns
 
 
 async def test_nothing_is_left_after_a_call_was_cancelled(one):
