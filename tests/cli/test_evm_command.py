@@ -140,6 +140,22 @@ def test_without_wallets_or_funder_there_is_nothing_to_do(squall, path, message)
     assert message in squall("fund", "FILE", code=2, text=yaml.safe_dump(spec))
 
 
+def keep(folder, node, text, *, run, first_wallet, chain_id=31337):
+    """What a run leaves in its folder: its manifest, and which money was its own."""
+    folder.mkdir()
+    (folder / "manifest.yaml").write_text(text)
+    journal = EvmJournal(
+        run=run,
+        name="chain",
+        chain_id=chain_id,
+        shards=2,
+        count=12,
+        first_wallet=first_wallet,
+        funders=(node.addresses[0],),
+    )
+    write_journal(folder / JOURNAL, journal)
+
+
 OF_RUN = MANIFEST.replace('seed: "${var.seed}"', 'seed: "${var.seed}/${run.id}"')
 
 
@@ -149,19 +165,8 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
     first = wallet_key(seed, 0).address
     assert first in squall("wallets", "FILE", "--run", "run7", text=OF_RUN)
     folder = tmp_path / "results"
-    folder.mkdir()
     gone = "  files: [{name: r.json, path: gone/r.json}]\n  evm:\n    contracts: [{name: r, abi: r.json}]\n"
-    (folder / "manifest.yaml").write_text(OF_RUN.replace("  evm:\n", gone))
-    journal = EvmJournal(
-        run="run7",
-        name="chain",
-        chain_id=31337,
-        shards=2,
-        count=12,
-        first_wallet=first,
-        funders=(node.addresses[0],),
-    )
-    write_journal(folder / JOURNAL, journal)
+    keep(folder, node, OF_RUN.replace("  evm:\n", gone), run="run7", first_wallet=first)
     node.rpc_now("anvil_setBalance", [wallet_key(seed, 11).address, hex(10**18)])
     assert "came back in 1 transactions" in squall("sweep", str(folder))
     said = squall("sweep", str(folder), code=104, SEED="another-seed-of-somebody")
@@ -170,18 +175,8 @@ def test_wallets_of_one_run_need_its_name_or_its_folder(squall, tmp_path, node):
 
 def test_what_was_a_run_elsewhere_is_not_said_to_be_swept(squall, tmp_path, node):
     folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    (folder / "manifest.yaml").write_text(MANIFEST.replace("    chainId: 31337\n", ""))
-    journal = EvmJournal(
-        run="run9",
-        name="chain",
-        chain_id=5,
-        shards=2,
-        count=12,
-        first_wallet=wallet_key(SEED.encode(), 0).address,
-        funders=(node.addresses[0],),
-    )
-    write_journal(folder / JOURNAL, journal)
+    text = MANIFEST.replace("    chainId: 31337\n", "")
+    keep(folder, node, text, run="run9", first_wallet=wallet_key(SEED.encode(), 0).address, chain_id=5)
     said = squall("sweep", str(folder), code=104)
     assert "the endpoints are on chain 31337, and the run was on chain 5" in said
     said = squall("sweep", str(folder), code=104, FUNDER=node.keys[1])
@@ -199,18 +194,7 @@ def test_a_run_with_a_file_of_keys_is_swept_by_its_folder(squall, tmp_path, node
     )
     text = text.replace("    - {name: seed, secret: {name: s, key: seed}, env: SEED}\n", "")
     folder = tmp_path / "of-keys"
-    folder.mkdir()
-    (folder / "manifest.yaml").write_text(text)
-    journal = EvmJournal(
-        run="run8",
-        name="chain",
-        chain_id=31337,
-        shards=2,
-        count=12,
-        first_wallet=own[0].address,
-        funders=(node.addresses[0],),
-    )
-    write_journal(folder / JOURNAL, journal)
+    keep(folder, node, text, run="run8", first_wallet=own[0].address)
     shard = funder_key(bytes.fromhex(node.keys[0].removeprefix("0x")), 1).address
     for address in (own[3].address, shard):
         node.rpc_now("anvil_setBalance", [address, hex(10**18)])

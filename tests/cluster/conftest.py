@@ -1,7 +1,6 @@
 """One real control plane for all tests of this folder, and the binaries it needs before any of them runs."""
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from support.ahead import build_ahead
 from support.cluster.access import IMAGES_THERE, Access, access_to, given_access, is_given
 from support.cluster.built import INSTALLED, image_archive, prepare_images
 from support.cluster.cluster import Cluster, prepare_cluster, running_cluster
@@ -36,16 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build what is missing now: later, the minutes it takes would count against some test's time limit."""
-    if session.config.option.collectonly:
-        return
-    capture = session.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        for prepare in _preparations(session.items):
-            try:
-                prepare()
-            except (KubeBinariesError, MachineError, LongWorkError) as error:
-                sys.stderr.write(f"{error}\n")  # and each test that needs them fails with the same message
+    build_ahead(session, _preparations(session.items), (KubeBinariesError, MachineError, LongWorkError))
 
 
 def _preparations(items: Sequence[pytest.Item]) -> Iterator[Callable[[], object]]:

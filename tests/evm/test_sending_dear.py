@@ -6,9 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from support.intents import Counted, terms
-from support.simchain import GWEI, SimChain
+from support.simchain import GWEI, SimChain, one_account
 
-from squall_runner.evm.sending.fleet import Accounts, Patience
 from squall_runner.evm.sending.outgoing import Call, SendError
 from squall_runner.evm.signing.keys import wallet_key
 
@@ -21,18 +20,10 @@ DEAR = 50 * GWEI
 @asynccontextmanager
 async def play(*, strict=False, blocks=2.0):
     """An account before a well node that drops what cannot pay."""
-    loop = asyncio.get_running_loop()
     chain = SimChain(random.Random(1), nodes=1, strict=strict, drops=True)
     chain.well = True
-    patience = Patience(least=4.0, most=8.0)
-    accounts = Accounts(chain, chain, 1, clock=loop.time, rng=random.Random(1), patience=patience, most=COUNT)
-    mining = asyncio.create_task(chain.run(blocks))
-    try:
-        yield chain, accounts, accounts.of(KEY, first=0)
-    finally:
-        mining.cancel()
-        await asyncio.gather(mining, return_exceptions=True)
-        await accounts.close()
+    async with one_account(chain, KEY, blocks=blocks, most=COUNT) as (accounts, account):
+        yield chain, accounts, account
 
 
 def data(number):

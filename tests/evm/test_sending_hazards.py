@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import pytest
 from support.intents import Counted, terms
-from support.simchain import GWEI, SimChain, decoded
+from support.simchain import GWEI, SimChain, decoded, one_account
 
 from squall_runner.evm.meters import TxMeters
 from squall_runner.evm.node.failures import Kind, RpcError
 from squall_runner.evm.sending import gaps
 from squall_runner.evm.sending.answers import ANSWERS, Answer, answer_to
-from squall_runner.evm.sending.fleet import Accounts, Patience
 from squall_runner.evm.sending.outgoing import Call, SendError
 from squall_runner.evm.signing.keys import wallet_key
 from squall_runner.recording import Recorder
@@ -59,19 +58,9 @@ class ToldChain(SimChain):
 @asynccontextmanager
 async def play(*answers, depth=0, lag=0.0, blocks=2.0):
     """An account before such a chain, which makes a block every so many seconds."""
-    loop = asyncio.get_running_loop()
     chain = ToldChain(random.Random(1), nodes=1, lag=lag, answers=list(answers))
-    patience = Patience(least=4.0, most=8.0)
-    accounts = Accounts(
-        chain, chain, 1, clock=loop.time, rng=random.Random(1), patience=patience, depth=depth
-    )
-    mining = asyncio.create_task(chain.run(blocks))
-    try:
-        yield chain, accounts, accounts.of(KEY, first=0)
-    finally:
-        mining.cancel()
-        await asyncio.gather(mining, return_exceptions=True)
-        await accounts.close()
+    async with one_account(chain, KEY, blocks=blocks, depth=depth) as (accounts, account):
+        yield chain, accounts, account
 
 
 def intent(number, value=0):

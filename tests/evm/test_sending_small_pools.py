@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 from support.intents import Counted, terms
-from support.simchain import SimChain
+from support.simchain import SimChain, one_account
 
-from squall_runner.evm.sending.fleet import Accounts, Patience
+from squall_runner.evm.sending.fleet import Patience
 from squall_runner.evm.sending.outgoing import Call
 from squall_runner.evm.signing.keys import wallet_key
 
@@ -21,19 +21,10 @@ COUNT = 60
 @asynccontextmanager
 async def play(**node):
     """An account with much on its way, before one node that is well."""
-    loop = asyncio.get_running_loop()
     chain = SimChain(random.Random(1), nodes=1, **node)
     chain.well = True
-    accounts = Accounts(
-        chain, chain, 1, clock=loop.time, rng=random.Random(1), patience=Patience(), most=COUNT
-    )
-    mining = asyncio.create_task(chain.run(BLOCK))
-    try:
-        yield chain, accounts, accounts.of(KEY, first=0)
-    finally:
-        mining.cancel()
-        await asyncio.gather(mining, return_exceptions=True)
-        await accounts.close()
+    async with one_account(chain, KEY, blocks=BLOCK, patience=Patience(), most=COUNT) as (accounts, account):
+        yield chain, accounts, account
 
 
 def data(number):

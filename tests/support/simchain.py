@@ -6,12 +6,16 @@ pays the base fee. Which fault comes next is drawn from a seeded generator, unti
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from squall_runner.evm.following.heads import Head, Header, Inclusion, Receipt
 from squall_runner.evm.node.failures import Kind, RpcError
+from squall_runner.evm.sending.fleet import Account, Accounts, Patience
 from squall_runner.evm.signing.keccak import keccak256
+from squall_runner.evm.signing.keys import Key
 
 GWEI = 10**9
 
@@ -317,3 +321,25 @@ class SimChain:
         while (sender, count) in self.pools[node]:
             count += 1
         return count
+
+
+@asynccontextmanager
+async def one_account(
+    chain: SimChain,
+    key: Key,
+    *,
+    blocks: float = 2.0,
+    patience: Patience | None = None,
+    **settings: Any,
+) -> AsyncIterator[tuple[Accounts, Account]]:
+    """Accounts before a chain that makes a block every so many seconds, and the one of a key, which has sent nothing yet."""
+    clock = asyncio.get_running_loop().time
+    patience = patience or Patience(least=4.0, most=8.0)  # it learns, so each has its own
+    accounts = Accounts(chain, chain, 1, clock=clock, rng=random.Random(1), patience=patience, **settings)
+    mining = asyncio.create_task(chain.run(blocks))
+    try:
+        yield accounts, accounts.of(key, first=0)
+    finally:
+        mining.cancel()
+        await asyncio.gather(mining, return_exceptions=True)
+        await accounts.close()

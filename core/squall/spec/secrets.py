@@ -36,9 +36,11 @@ def shortened(text: str, most: int) -> str:
 
 def mask_beginning(text: str, value: str) -> str:
     """`text` with `***` where it was cut in the middle of a value, as it is written plainly."""
-    if _CUT in text or len(text) >= _LONG:
-        return _Beginning([(char,) for char in value], _SHORTEST).mask(text)
-    return text
+    return _Beginning([(char,) for char in value], _SHORTEST).mask(text) if _may_be_cut(text) else text
+
+
+def _may_be_cut(text: str) -> bool:
+    return _CUT in text or len(text) >= _LONG
 
 
 class Secrets(Mapping[str, str]):
@@ -81,7 +83,7 @@ class Secrets(Mapping[str, str]):
             return text
         masked = self._pattern.sub(MASK, text)
         masked = masked if self._encoded is None else self._encoded.sub(MASK, masked)
-        if _CUT in masked or len(masked) >= _LONG:
+        if _may_be_cut(masked):
             for beginning in self._beginnings:
                 masked = beginning.mask(masked)
         return masked

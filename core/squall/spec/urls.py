@@ -32,12 +32,10 @@ def is_host(text: str) -> bool:
 
 def check_url(checks: Checks, path: Path) -> None:
     """Report a URL that is neither absolute nor a path below a base URL."""
-    url = text_at(checks.root, *path)
-    if url is None or url.startswith("${"):
+    url = _not_absolute(checks, path)
+    if url is None:
         return
-    if url.startswith(PROTOCOLS):
-        check_host(checks, path)
-    elif "://" in url:
+    if "://" in url:
         checks.report(path, f"{show(url)} has a protocol that is not spoken", "http and https are")
     elif find(checks.root, "spec", "http", "baseUrl") is None and not items_at(
         checks.root, "spec", "http", "baseUrls"
@@ -48,19 +46,26 @@ def check_url(checks: Checks, path: Path) -> None:
 
 def check_base_url(checks: Checks, path: Path) -> None:
     """Report a base URL that is not absolute."""
-    url = text_at(checks.root, *path)
-    if url is None or url.startswith("${"):
-        return
-    if url.startswith(PROTOCOLS):
-        check_host(checks, path)
-    else:
+    url = _not_absolute(checks, path)
+    if url is not None:
         checks.report(path, f"{show(url)} is not an absolute URL", "begin it with http:// or https://")
 
 
-def check_host(checks: Checks, path: Path) -> None:
+def _not_absolute(checks: Checks, path: Path) -> str | None:
+    """The URL at a path if it is not absolute; of one that is, the host is checked, and of one that nobody knows yet, nothing."""
+    url = text_at(checks.root, *path)
+    if url is None or url.startswith("${"):
+        return None
+    if not url.startswith(PROTOCOLS):
+        return url
+    _check_host(checks, path, url)
+    return None
+
+
+def _check_host(checks: Checks, path: Path, url: str) -> None:
     """Report an absolute URL whose host or port cannot be."""
-    url = text_at(checks.root, *path) or ""
-    host = _END_OF_HOST.split(url.partition("://")[2], maxsplit=1)[0].rpartition("@")[2]
-    if "${" not in url.partition("://")[2].partition("/")[0] and not is_host(host):
+    rest = url.partition("://")[2]
+    host = _END_OF_HOST.split(rest, maxsplit=1)[0].rpartition("@")[2]
+    if "${" not in rest.partition("/")[0] and not is_host(host):
         message = f"{show(url)} has no host" if not host else f"{show(host)} is neither a host nor host:port"
         checks.report(path, message, f"write for example http://shop.example:8080; ports end at {_LAST_PORT}")

@@ -8,7 +8,6 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from squall.errors import SquallError
-from squall.expr import CLOCK, RNG
 from squall_runner.engine.vu import Vu
 from squall_runner.http import HttpClient
 from squall_runner.load import LoadError
@@ -104,16 +103,7 @@ class RequestLog:
 
 def _vu_of(shared: Shared, name: str, shard: int) -> Vu:
     rng = random.Random(f"{shared.run}/{name}/{shared.attempt}")  # noqa: S311 - no secrets
-    env = {
-        **shared.base,
-        "vu": 0,
-        "iter": 0,
-        "shard": shard,
-        "scenario": name,
-        "data": {},
-        RNG: rng,
-        CLOCK: shared.wall,
-    }
+    env = shared.environment(0, shard, name, rng)
     client = HttpClient(shared.network, cookies=shared.cookies)
     return Vu(0, shard, Unstaged(), base=env, client=client, rng=rng)
 

@@ -18,6 +18,7 @@ from squall_runner.steps.failure import INTERNAL, EndIteration, Halted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from squall.hub.protocol import Level
     from squall.plan.model import ScenarioPlan
@@ -62,6 +63,19 @@ class Shared:
     abort: Callable[[str, str], None]
     note: Callable[..., None]
     traffic: Traffic | None = None
+
+    def environment(self, vu: int, shard: int, scenario: str, rng: Random) -> dict[str, Any]:
+        """What a VU knows before its first step."""
+        return {
+            **self.base,
+            "vu": vu,
+            "iter": 0,
+            "shard": shard,
+            "scenario": scenario,
+            "data": {},
+            RNG: rng,
+            CLOCK: self.wall,
+        }
 
 
 class _Meters:
@@ -153,16 +167,7 @@ class ScenarioLoad:
         shared = self.shared
         vu_id = self.plan.vu_id(number)
         rng = chance(f"{shared.run}/{vu_id}/{shared.attempt}")
-        base = {
-            **shared.base,
-            "vu": vu_id,
-            "iter": 0,
-            "shard": shard,
-            "scenario": self.plan.name,
-            "data": {},
-            RNG: rng,
-            CLOCK: shared.wall,
-        }
+        base = shared.environment(vu_id, shard, self.plan.name, rng)
         client = HttpClient(shared.network, cookies=shared.cookies)
         vu = Vu(vu_id, shard, self, base=base, client=client, rng=rng)
         self._made.set(self._made.value + 1)

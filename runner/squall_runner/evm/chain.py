@@ -62,10 +62,6 @@ _ONCE: Final = 0
 """The VU of setup and teardown."""
 
 
-def _nothing() -> None:
-    """Nobody fills the wallet."""
-
-
 class Chain:
     """See the module.
 
@@ -332,11 +328,17 @@ class Chain:
         if known is None:
             assert self._tree is not None, "there are wallets"
             key = self._tree.keys.key(index)
-            pool = None if self._funds is None else self._funds.wallets.get(index % self._tree.shards)
-            short = _nothing if pool is None else partial(pool.short, index)
+            short = partial(self._short, index)
             account = self.accounts.of(key, first=0 if self._untouched else None, short=short)
             known = self._wallets[index] = Wallet.of(index, key, account)
         return known
+
+    def _short(self, index: int) -> None:
+        """A wallet had too little to pay for a transaction."""
+        assert self._tree is not None, "it is of the tree"
+        pool = None if self._funds is None else self._funds.wallets.get(index % self._tree.shards)
+        if pool is not None:
+            pool.short(index)
 
     # -- the end ----------------------------------------------------------------------------------------------
 

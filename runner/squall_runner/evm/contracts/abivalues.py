@@ -81,8 +81,7 @@ def convert(base: str, value: Any, path: str) -> Any:
 
 
 def _wrong(path: str, kind: str, value: Any, hint: str) -> AbiError:
-    shown = repr(value)
-    shown = shortened(shown, _SHOWN)
+    shown = shortened(repr(value), _SHOWN)
     return AbiError(f"{path} {kind if kind[0] == '(' else f'({kind})'} is {shown}", hint)
 
 
